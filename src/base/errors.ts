@@ -1,0 +1,76 @@
+//! Every expected failure is one row here: the operator's sentence, the HTTP status, the gRPC code and whether asking again can help.
+
+/** gRPC status codes by name. */
+export const GRPC = {
+  OK: 0,
+  CANCELLED: 1,
+  UNKNOWN: 2,
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  OUT_OF_RANGE: 11,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  DATA_LOSS: 15,
+  UNAUTHENTICATED: 16,
+} as const
+
+interface Row {
+  readonly text: string
+  readonly http: number
+  readonly grpc: number
+  /** Whether the sender may send the same bytes again. */
+  readonly retry: boolean
+}
+
+/** What went wrong on the way in. `http` and `grpc` are what the sender is told. */
+export const FAILURES = {
+  OTLIER_MALFORMED: { text: 'The request is not valid OTLP.', http: 400, grpc: GRPC.INVALID_ARGUMENT, retry: false },
+  OTLIER_TOO_LARGE: { text: 'The request is larger than max_recv_msg_size_mib allows.', http: 413, grpc: GRPC.RESOURCE_EXHAUSTED, retry: false },
+  OTLIER_ENCODING: { text: 'The compression is not supported.', http: 400, grpc: GRPC.UNIMPLEMENTED, retry: false },
+  OTLIER_CONTENT_TYPE: { text: 'The content type is not supported.', http: 415, grpc: GRPC.INVALID_ARGUMENT, retry: false },
+  OTLIER_METHOD: { text: 'Only POST is supported here.', http: 405, grpc: GRPC.UNIMPLEMENTED, retry: false },
+  OTLIER_NOT_FOUND: { text: 'Nothing is served under this path.', http: 404, grpc: GRPC.UNIMPLEMENTED, retry: false },
+  OTLIER_SIGNAL_UNSUPPORTED: { text: 'No destination takes this signal.', http: 404, grpc: GRPC.UNIMPLEMENTED, retry: false },
+  OTLIER_LOOP: { text: 'The request has been through this Otlier before: an exporter leads back to its own receiver.', http: 400, grpc: GRPC.FAILED_PRECONDITION, retry: false },
+  OTLIER_RECEIVE_TIMEOUT: { text: 'The request did not arrive in time.', http: 408, grpc: GRPC.DEADLINE_EXCEEDED, retry: true },
+  OTLIER_QUEUE_FULL: { text: 'The sending queue is full.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
+  OTLIER_MEMORY: { text: 'The memory limit is reached.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
+  OTLIER_STOPPING: { text: 'Otlier is shutting down.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
+  OTLIER_INTERNAL: { text: 'Otlier failed to handle the request.', http: 500, grpc: GRPC.INTERNAL, retry: false },
+  // What a destination did. These reach a log and a counter.
+  OTLIER_UNREACHABLE: { text: 'The destination cannot be reached.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
+  OTLIER_NO_ANSWER: { text: 'The destination did not answer in time.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
+  OTLIER_DESTINATION_BUSY: { text: 'The destination asks to wait.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
+  OTLIER_DESTINATION_REFUSED: { text: 'The destination refused the request for good.', http: 500, grpc: GRPC.INTERNAL, retry: false },
+  OTLIER_DESTINATION_TOO_LARGE: { text: 'The destination finds the request too large.', http: 413, grpc: GRPC.RESOURCE_EXHAUSTED, retry: false },
+  OTLIER_DESTINATION_UNSUPPORTED: { text: 'The destination does not take this signal.', http: 404, grpc: GRPC.UNIMPLEMENTED, retry: false },
+  OTLIER_GAVE_UP: { text: 'The destination did not take the request within retry_on_failure.max_elapsed_time.', http: 503, grpc: GRPC.UNAVAILABLE, retry: false },
+} as const satisfies Record<string, Row>
+
+export type FailureCode = keyof typeof FAILURES
+
+/** An expected failure, carried as a value. `detail` says what was seen and what to do about it. */
+export class Failure extends Error {
+  readonly code: FailureCode
+  constructor(code: FailureCode, detail?: string, cause?: unknown) {
+    super(detail === undefined ? FAILURES[code].text : `${FAILURES[code].text} ${detail}`, cause === undefined ? undefined : { cause })
+    this.name = 'Failure'
+    this.code = code
+  }
+  get http(): number {
+    return FAILURES[this.code].http
+  }
+  get grpc(): number {
+    return FAILURES[this.code].grpc
+  }
+  get retry(): boolean {
+    return FAILURES[this.code].retry
+  }
+}

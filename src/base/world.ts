@@ -1,0 +1,117 @@
+//! Time, chance and disk behind one interface, so that a test can own all three.
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import * as fs from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+/** Cancels what it was returned for. Calling it twice is harmless. */
+export type Cancel = () => void
+
+export interface World {
+  /** Wall clock in milliseconds since 1970. May jump. */
+  now(): number
+  /** A clock in milliseconds that never goes back; its zero means nothing. */
+  monotonic(): number
+  /** Uniform in [0, 1). */
+  random(): number
+  /** Runs `act` once, `delayMs` from now. A pending timer does not keep the process alive. */
+  after(delayMs: number, act: () => void): Cancel
+  /** Resolves after `delayMs`, or at once when `stop` is aborted. */
+  sleep(delayMs: number, stop?: AbortSignal): Promise<void>
+  readonly disk: Disk
+}
+
+/** The few things Otlier does with files. A missing file is `null`, everything else that fails rejects. */
+export interface Disk {
+  read(path: string): Promise<Uint8Array | null>
+  /** Whole or not at all: a temporary file, synced, renamed over `path`, its directory synced. Makes the directory. */
+  writeAtomic(path: string, bytes: Uint8Array): Promise<void>
+  rename(from: string, to: string): Promise<void>
+  remove(path: string): Promise<void>
+  list(directory: string): Promise<string[]>
+  /** Makes the directory where it is missing, and says whether files can be created in it. */
+  usable(directory: string): Promise<boolean>
+}
+
+const code = (error: unknown) => (error as NodeJS.ErrnoException).code
+
+async function syncDirectory(directory: string) {
+  const handle = await fs.open(directory, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The machine's own disk. */
+export const realDisk: Disk = {
+  async read(path) {
+    try {
+      return await fs.readFile(path)
+    } catch (error) {
+      if (code(error) === 'ENOENT') return null
+      throw error
+    }
+  },
+  async writeAtomic(path, bytes) {
+    await fs.mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    const temporary = `${path}.${process.pid}.tmp`
+    const handle = await fs.open(temporary, 'w', 0o600)
+    try {
+      await handle.writeFile(bytes)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await fs.rename(temporary, path)
+    await syncDirectory(dirname(path))
+  },
+  rename: (from, to) => fs.rename(from, to),
+  remove: path => fs.rm(path, { force: true }),
+  async list(directory) {
+    try {
+      return await fs.readdir(directory)
+    } catch (error) {
+      if (code(error) === 'ENOENT') return []
+      throw error
+    }
+  },
+  async usable(directory) {
+    try {
+      await fs.mkdir(directory, { recursive: true, mode: 0o700 })
+      await fs.access(directory, constants.W_OK | constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  },
+}
+
+/** The world as it is. */
+export const realWorld: World = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  random: () => Math.random(),
+  after(delayMs, act) {
+    const timer = setTimeout(act, delayMs)
+    timer.unref()
+    return () => clearTimeout(timer)
+  },
+  sleep(delayMs, stop) {
+    return new Promise(resolve => {
+      if (stop?.aborted) return resolve()
+      const finish = () => {
+        clearTimeout(timer)
+        stop?.removeEventListener('abort', finish)
+        resolve()
+      }
+      const timer = setTimeout(finish, delayMs)
+      stop?.addEventListener('abort', finish, { once: true })
+    })
+  },
+  disk: realDisk,
+}
+
+/** An identifier that no other process has: 16 random bytes in hex. */
+export const newInstanceId = () => randomBytes(16).toString('hex')

@@ -1,0 +1,111 @@
+//! The latency baseline of a series: a decaying histogram, its band, and the limit past which a single span is an outlier.
+import { bucketStart, Sketch } from '../base/sketch.ts'
+import type { Summary } from './summary.ts'
+
+/** Fewer samples than this make no claim. */
+export const MIN_SAMPLES = 200
+/** The floors: a span must last this many times the 99th percentile, and this much beyond it. */
+const FLOOR_RATIO = 2
+const FLOOR_NS = 5e6
+/** One span in this many may lie beyond the limit in a series that behaves as learned. */
+const TAIL_SHARE = 1e-4
+/** Where the tail begins. */
+const TAIL_FROM = 0.98
+/** Few samples say little about a tail: they are joined by so many imagined ones with a tail index of 0.15. */
+const PRIOR_WEIGHT = 10
+const PRIOR_INDEX = 0.15
+
+/** What a series has learned. Owned by the learner, changed in place. */
+export interface LatencyState {
+  readonly within: Sketch
+  /** Outliers met while nothing was wrong: they belong to the tail, not to the level. */
+  readonly beyond: Sketch
+  /** The limit in force when they were met last. */
+  limitNs: number
+}
+
+/** What the data plane needs of it. All in nanoseconds. */
+export interface LatencyModel {
+  readonly samples: number
+  readonly p50Ns: number
+  /** The band in which 98 of 100 spans lie. */
+  readonly lowerNs: number
+  readonly upperNs: number
+  /** A longer span is an outlier. Infinity while there are too few samples. */
+  readonly limitNs: number
+}
+
+export const newLatencyState = (): LatencyState => ({
+  within: new Sketch(),
+  beyond: new Sketch(),
+  limitNs: Number.POSITIVE_INFINITY,
+})
+
+/** How many samples the state stands for, after forgetting. */
+export const latencySamples = (state: LatencyState): number => state.within.total + state.beyond.total
+
+export function forgetLatency(state: LatencyState, factor: number): void {
+  state.within.scale(factor)
+  state.beyond.scale(factor)
+}
+
+export function learnLatency(state: LatencyState, window: Summary): void {
+  state.within.merge(window.within)
+  state.beyond.merge(window.beyond)
+}
+
+/** The model of a state; it also becomes the limit that the state's next outliers are measured by. */
+export function latencyModel(state: LatencyState): LatencyModel {
+  const samples = latencySamples(state)
+  const at = (q: number) => quantileWithBeyond(state, q)
+  const upperNs = at(0.99)
+  const limitNs =
+    samples < MIN_SAMPLES
+      ? Number.POSITIVE_INFINITY
+      : Math.max(FLOOR_RATIO * upperNs, upperNs + FLOOR_NS, tailQuantile(state, TAIL_SHARE))
+  state.limitNs = limitNs
+  return { samples: Math.round(samples), p50Ns: at(0.5), lowerNs: at(0.01), upperNs, limitNs }
+}
+
+/**
+ * How far a span lies beyond the limit: 1 at the limit, one more for every doubling.
+ * Below 1 for spans within it.
+ */
+export const latencyScore = (durationNs: number, limitNs: number): number =>
+  durationNs > 0 ? Math.max(0, 1 + Math.log2(durationNs / limitNs)) : 0
+
+/** The outliers count as lying above all that lies within. */
+function quantileWithBeyond(state: LatencyState, q: number): number {
+  const total = latencySamples(state)
+  const left = q * total
+  if (left <= state.within.total || state.beyond.total === 0) {
+    return state.within.quantile(Math.min(1, left / Math.max(state.within.total, Number.MIN_VALUE)))
+  }
+  return state.beyond.quantile((left - state.within.total) / state.beyond.total)
+}
+
+/**
+ * The value that the share `share` of spans exceeds, by a Pareto tail above the 98th percentile: Hill's estimator of its index (1975)
+ * with the outliers as censored observations at the limit (so that leaving them out of the level does not make the tail seem
+ * ever shorter), extrapolated as Weissman does (1978).
+ */
+function tailQuantile(state: LatencyState, share: number): number {
+  const total = latencySamples(state)
+  const from = quantileWithBeyond(state, TAIL_FROM)
+  if (!(from > 0)) return 0
+  let above = 0
+  let logs = 0
+  const { counts, first } = state.within
+  for (let i = counts.length - 1; i >= 0; i--) {
+    const middle = Math.sqrt(bucketStart(first + i) * bucketStart(first + i + 1))
+    if (middle <= from) break
+    above += counts[i]
+    logs += counts[i] * Math.log(middle / from)
+  }
+  if (state.beyond.total > 0 && Number.isFinite(state.limitNs) && state.limitNs > from) {
+    logs += state.beyond.total * Math.log(state.limitNs / from)
+  }
+  const index = (logs + PRIOR_WEIGHT * PRIOR_INDEX) / (above + PRIOR_WEIGHT)
+  const tailShare = Math.max(share, (above + state.beyond.total) / total)
+  return from * (tailShare / share) ** index
+}

@@ -1,0 +1,216 @@
+//! The step on the path of every request: checks its framing, scores its spans, marks the outliers, and passes it on.
+import type { Cell, Registry } from '../base/counters.ts'
+import { Failure } from '../base/errors.ts'
+import { CARRIES_MARK, FAILED, Items, NO_TIMES, NOWHERE } from '../base/item.ts'
+import type { Log } from '../base/log.ts'
+import type { World } from '../base/world.ts'
+import type { Bus, SeriesModel } from '../bus/bus.ts'
+import { check } from '../wire/check.ts'
+import { scanTraces } from '../wire/scan.ts'
+import { splice } from '../wire/splice.ts'
+import { type Finding, type MarkOptions, markBytes, markOf, outlierEvent } from './annotate.ts'
+import { Models } from './models.ts'
+import { SeriesTable } from './series.ts'
+import { type Batch, type CheckedBatch, type Outcome, type Sink } from './sink.ts'
+import { Tally } from './tally.ts'
+
+export interface InspectOptions extends MarkOptions {
+  readonly windowMs: number
+  readonly latenessMs: number
+  readonly maxSeries: number
+  /** Spans that end later than this in wall-clock time are scored, and not learned. Infinity in a replay. */
+  readonly latestMs: () => number
+}
+
+/** So many events a series and window; the rest are counted and told of by the next one. */
+const EVENTS_PER_WINDOW = 5
+
+export interface Inspector extends Sink {
+  /** Lets event time go on by as much as the wall clock has: once a second, in a live service. */
+  passTime(): void
+  /** Hands everything that is still open to the learning plane. */
+  flush(): void
+}
+
+/** The first sink of the data plane. Malformed requests are refused; whatever detection does, the rest goes on to `next`. */
+export function inspect(
+  next: Sink<CheckedBatch>,
+  world: World,
+  bus: Bus,
+  log: Log,
+  registry: Registry,
+  options: InspectOptions,
+): Inspector {
+  const detection = new Detection(world, bus, registry, options)
+  const bypassed = registry.counter('otlier.detection.bypassed', '{batch}', 'Batches forwarded without detection.', {
+    reason: 'error',
+  })
+  const malformed = new Failure('OTLIER_MALFORMED', 'The protobuf framing is broken; nothing of the request was taken.')
+  return {
+    async send(batch: Batch): Promise<Outcome> {
+      if (batch.signal !== 'traces') {
+        const items = check(batch.signal, batch.bytes)
+        return items < 0 ? { kind: 'refused', cause: malformed } : next.send({ ...batch, items })
+      }
+      const items = scanTraces(batch.bytes, detection.items)
+      if (items < 0) return { kind: 'refused', cause: malformed }
+      let { bytes } = batch
+      try {
+        bytes = detection.annotated(batch.bytes)
+      } catch (error) {
+        // Fail open: a fault in detection never costs a span.
+        bypassed.value++
+        log.error({ error }, 'detection failed on a batch; it is forwarded as it came')
+      }
+      return next.send({ signal: 'traces', bytes, items, receivedMs: batch.receivedMs, headers: batch.headers })
+    },
+    passTime: () => detection.tally.passTime(world.now()),
+    flush: () => detection.tally.flush(),
+    close: () => next.close(),
+  }
+}
+
+class Detection {
+  readonly items = new Items()
+  readonly tally: Tally
+  readonly #series: SeriesTable
+  readonly #models: Models
+  readonly #world: World
+  readonly #bus: Bus
+  readonly #registry: Registry
+  readonly #options: InspectOptions
+  readonly #outliers = new Map<string, Cell>()
+  readonly #told = new Map<number, { window: number; events: number; suppressed: number }>()
+  readonly #suppressed: Cell
+  /** The latest span end seen. */
+  #streamMs = 0
+
+  constructor(world: World, bus: Bus, registry: Registry, options: InspectOptions) {
+    this.#world = world
+    this.#bus = bus
+    this.#registry = registry
+    this.#options = options
+    this.#series = new SeriesTable(options.maxSeries, (series, key) => this.#models.met(series, key))
+    this.#models = new Models(bus, id => this.#series.byId(id))
+    this.tally = new Tally(bus, options)
+    this.#suppressed = registry.counter(
+      'otlier.events.suppressed',
+      '{event}',
+      'Outlier events held back by the limit per series; their spans are marked all the same.',
+    )
+    const gauge = (name: string, unit: string, help: string, labels = {}) => registry.gauge(name, unit, help, labels)
+    const tracked = gauge('otlier.series.tracked', '{series}', 'Series in the table.')
+    const overflow = gauge('otlier.series.overflow', '{span}', 'Spans beyond max_series, counted in overflow series.')
+    const late = gauge('otlier.spans.late', '{span}', 'Spans for a window that had been closed; scored, not learned.')
+    const future = gauge('otlier.spans.future', '{span}', 'Spans that end in the future; scored, not learned.')
+    const states = (['learning', 'ready', 'frozen'] as const).map(
+      state => [state, gauge('otlier.models', '{model}', 'Models by state.', { state })] as const,
+    )
+    registry.beforeRead(() => {
+      tracked.value = this.#series.keys.length
+      overflow.value = this.#series.overflowed
+      late.value = this.tally.late
+      future.value = this.tally.future
+      const counts = this.#models.states()
+      for (const [state, cell] of states) cell.value = counts[state]
+    })
+  }
+
+  /** Scores and tallies the scanned batch; returns its bytes, with marks spliced in where there are outliers. */
+  annotated(bytes: Uint8Array): Uint8Array {
+    const { items, tally } = this
+    this.#series.intern(bytes, items)
+    // A model may change its columns' values in the middle of a batch; only a new series replaces the columns, and all are known by now.
+    const { limitNs, failureRare, learning } = this.#models
+    const latestMs = this.#options.latestMs()
+    const { keys, groupOf } = this.#series
+    const marked: number[] = []
+    const additions: Uint8Array[] = []
+    for (let item = 0; item < items.count; item++) {
+      const series = items.series[item]
+      const flags = items.flags[item]
+      const durationNs = items.durationNs[item]
+      const failed = (flags & FAILED) !== 0
+      const slow = durationNs > limitNs[series]
+      if ((slow || (failed && failureRare[series] === 1)) && (flags & CARRIES_MARK) === 0) {
+        const addition = this.#mark(bytes, item, series, slow, failed && failureRare[series] === 1)
+        if (addition !== null) {
+          marked.push(item)
+          additions.push(addition)
+        }
+      }
+      const endMs = items.endMs[item]
+      const timed = (flags & NO_TIMES) === 0
+      if (endMs > latestMs) tally.future++
+      else if (endMs > 0) {
+        if (endMs > this.#streamMs) this.#streamMs = endMs
+        const learns = learning[series] === 1
+        tally.add(series, keys[series], groupOf[series], learns, timed ? durationNs : -1, endMs, slow, failed)
+      }
+    }
+    tally.endOfBatch(this.#world.now())
+    return marked.length === 0 ? bytes : splice(bytes, items, marked, additions)
+  }
+
+  #mark(bytes: Uint8Array, item: number, series: number, slow: boolean, failed: boolean): Uint8Array | null {
+    const model = this.#models.of(series)
+    if (model === undefined) return null
+    const finding: Finding = { model, slow, failed, durationNs: this.items.durationNs[item] }
+    const mark = markOf(finding)
+    const traceId = hex(bytes, this.items.traceIdAt[item], 16)
+    const spanId = hex(bytes, this.items.spanIdAt[item], 8)
+    this.#count(model, slow ? 'latency' : 'error', traceId, spanId, mark['otlier.anomaly.value'] as number)
+    const suppressed = this.#allowance(series, this.items.endMs[item])
+    if (suppressed >= 0) {
+      const endNs = nanoseconds(bytes, this.items.endTimeAt[item])
+      const observedMs = Math.max(this.#streamMs, Math.floor(this.items.endMs[item]))
+      const event = outlierEvent(finding, mark, { traceId, spanId, endNs, observedMs, suppressed })
+      this.#bus.publish('event', model.series.id, event)
+    }
+    return markBytes(mark, this.#options)
+  }
+
+  /** How many events were held back before this one, or -1 where this one is held back too. */
+  #allowance(series: number, endMs: number): number {
+    const window = Math.floor(endMs / this.#options.windowMs)
+    let told = this.#told.get(series)
+    if (told === undefined) {
+      told = { window, events: 0, suppressed: 0 }
+      this.#told.set(series, told)
+    }
+    if (window > told.window) {
+      told.window = window
+      told.events = 0
+    }
+    if (++told.events > EVENTS_PER_WINDOW) {
+      told.suppressed++
+      this.#suppressed.value++
+      return -1
+    }
+    const { suppressed } = told
+    told.suppressed = 0
+    return suppressed
+  }
+
+  #count(model: SeriesModel, kind: string, traceId: string, spanId: string, value: number): void {
+    const { service } = model.series
+    const key = `${kind} ${service}`
+    let cell = this.#outliers.get(key)
+    if (cell === undefined) {
+      cell = this.#registry.counter('otlier.outliers', '{span}', 'Spans marked as outliers.', {
+        'service.name': service,
+        kind,
+      })
+      this.#outliers.set(key, cell)
+    }
+    cell.value++
+    if (traceId !== '') cell.exemplar = { traceId, spanId, value, timeMs: this.#world.now() }
+  }
+}
+
+/** Lower-case hex of `length` bytes, empty where there are none. */
+const hex = (bytes: Uint8Array, at: number, length: number): string =>
+  at === NOWHERE ? '' : Buffer.from(bytes.buffer, bytes.byteOffset + at, length).toString('hex')
+
+const nanoseconds = (bytes: Uint8Array, at: number): bigint =>
+  at === NOWHERE ? 0n : new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true)

@@ -1,0 +1,74 @@
+//! What the data plane knows of each series: the latest model, and its limits as columns of numbers for the scoring loop.
+import type { Bus, SeriesKey, SeriesModel } from '../bus/bus.ts'
+
+export class Models {
+  /** Nanoseconds by series number; Infinity while learning. */
+  limitNs: Float64Array = new Float64Array(1024).fill(Number.POSITIVE_INFINITY)
+  /** 1 where a single failure is an outlier. */
+  failureRare: Uint8Array = new Uint8Array(1024)
+  /** 1 until there are enough samples. */
+  learning: Uint8Array = new Uint8Array(1024).fill(1)
+  readonly #models: (SeriesModel | undefined)[] = []
+  /** Models of series that no span has named yet: restored ones. */
+  readonly #waiting = new Map<string, SeriesModel>()
+  readonly #numberOf: (id: string) => number
+
+  constructor(bus: Bus, numberOf: (id: string) => number) {
+    this.#numberOf = numberOf
+    bus.listen('model', model => this.#take(model))
+  }
+
+  /** To be called for each new series, in the order of their numbers. */
+  met(series: number, key: SeriesKey): void {
+    if (series >= this.limitNs.length) this.#grow()
+    const waiting = this.#waiting.get(key.id)
+    if (waiting === undefined) return
+    this.#waiting.delete(key.id)
+    this.#set(series, waiting)
+  }
+
+  of(series: number): SeriesModel | undefined {
+    return this.#models[series]
+  }
+
+  /** How many models are in each state. */
+  states(): Record<SeriesModel['state'], number> {
+    const states = { learning: 0, ready: 0, frozen: 0 }
+    for (const model of this.#models) if (model !== undefined) states[model.state]++
+    for (const model of this.#waiting.values()) states[model.state]++
+    return states
+  }
+
+  #take(model: SeriesModel): void {
+    const series = this.#numberOf(model.series.id)
+    if (series < 0) {
+      const waiting = this.#waiting.get(model.series.id)
+      if (waiting === undefined || waiting.generation < model.generation) this.#waiting.set(model.series.id, model)
+      return
+    }
+    const current = this.#models[series]
+    if (current === undefined || current.generation < model.generation) this.#set(series, model)
+  }
+
+  #set(series: number, model: SeriesModel): void {
+    this.#models[series] = model
+    // An overflow series mixes operations: its band says nothing about any of them.
+    const mark = !model.series.overflow && model.state !== 'learning'
+    this.limitNs[series] = mark ? model.latency.limitNs : Number.POSITIVE_INFINITY
+    this.failureRare[series] = mark && model.failure.rare ? 1 : 0
+    this.learning[series] = model.state === 'learning' ? 1 : 0
+  }
+
+  #grow(): void {
+    const length = this.limitNs.length * 2
+    const limitNs = new Float64Array(length).fill(Number.POSITIVE_INFINITY)
+    limitNs.set(this.limitNs)
+    const failureRare = new Uint8Array(length)
+    failureRare.set(this.failureRare)
+    const learning = new Uint8Array(length).fill(1)
+    learning.set(this.learning)
+    this.limitNs = limitNs
+    this.failureRare = failureRare
+    this.learning = learning
+  }
+}

@@ -1,0 +1,231 @@
+//! The learning plane: turns the summaries of windows into models, and keeps what is abnormal out of them.
+import { type Cell, type Registry } from '../base/counters.ts'
+import { Sketch } from '../base/sketch.ts'
+import { duration, number } from '../base/words.ts'
+import type { Bus, EventRecord, SeriesKey, SeriesModel, SeriesSummary } from '../bus/bus.ts'
+import {
+  type FailureState,
+  failureModel,
+  forgetFailure,
+  learnFailure,
+  newFailureState,
+} from '../detect/failure.ts'
+import {
+  forgetLatency,
+  type LatencyState,
+  latencyModel,
+  latencySamples,
+  learnLatency,
+  MIN_SAMPLES,
+  newLatencyState,
+} from '../detect/latency.ts'
+import { clearlyMore } from '../detect/share.ts'
+import { Summary } from '../detect/summary.ts'
+
+export interface LearnOptions {
+  /** How long a new level must stay before it is taken as normal. */
+  readonly rebaselineMs: number
+}
+
+/** What was learned weighs half after two hours of event time in which the series was seen. */
+const HALF_LIFE_MS = 2 * 3600_000
+/** Forgetting stops here: a rare operation keeps what it has, and a long silence costs at most half. */
+const KEPT_SAMPLES = 1000
+/** So many ordinary windows in a row end a departure. */
+const CALM_WINDOWS = 3
+
+/** Windows of a series that are kept out of its baseline because they hold clearly more than the usual share of outliers or failures. */
+export interface Hold {
+  sinceMs: number
+  calm: number
+  /** What they held, to become the baseline if the level stays. */
+  held: Summary
+}
+
+/** What is learned of one series. */
+export interface SeriesState {
+  readonly key: SeriesKey
+  generation: number
+  /** End of the last window learned. */
+  untilMs: number
+  latency: LatencyState
+  failure: FailureState
+  latencyHold: Hold | null
+  failureHold: Hold | null
+}
+
+export class Learner {
+  readonly states = new Map<string, SeriesState>()
+  readonly #bus: Bus
+  readonly #options: LearnOptions
+  readonly #held: Cell
+  readonly #shifts: Cell
+  readonly #unlisten: () => void
+
+  constructor(bus: Bus, registry: Registry, options: LearnOptions) {
+    this.#bus = bus
+    this.#options = options
+    this.#held = registry.counter('otlier.windows.held', '{window}', 'Windows of a series kept out of its baseline.')
+    this.#shifts = registry.counter('otlier.baseline.shifts', '{shift}', 'New levels adopted as normal.')
+    this.#unlisten = bus.listen('summary', summary => this.hear(summary))
+  }
+
+  close(): void {
+    this.#unlisten()
+  }
+
+  /** Takes back what a snapshot held, and tells the data plane. */
+  restore(states: Iterable<SeriesState>): void {
+    for (const state of states) {
+      this.states.set(state.key.id, state)
+      this.#publish(state)
+    }
+  }
+
+  /** Learns one summary. A window arrives in several parts while its series is new, and from several workers. */
+  hear({ series, windowStartMs, windowEndMs, summary }: SeriesSummary): void {
+    let state = this.states.get(series.id)
+    if (state === undefined) {
+      state = newState(series)
+      this.states.set(series.id, state)
+    }
+    this.#forget(state, windowEndMs)
+    const ready = latencySamples(state.latency) >= MIN_SAMPLES
+    if (!ready || !this.#holdLatency(state, summary, windowStartMs, windowEndMs)) learnLatency(state.latency, summary)
+    if (state.failure.spans < MIN_SAMPLES || !this.#holdFailure(state, summary, windowStartMs, windowEndMs)) {
+      learnFailure(state.failure, summary)
+    }
+    this.#publish(state)
+  }
+
+  #forget(state: SeriesState, nowMs: number): void {
+    if (state.untilMs > 0 && nowMs > state.untilMs) {
+      const factor = Math.max(0.5, 0.5 ** ((nowMs - state.untilMs) / HALF_LIFE_MS))
+      forgetLatency(state.latency, keeping(latencySamples(state.latency), factor))
+      forgetFailure(state.failure, keeping(state.failure.spans, factor))
+    }
+    state.untilMs = Math.max(state.untilMs, nowMs)
+  }
+
+  /** Whether the window is kept out of the latency baseline. A level that has stayed for long enough becomes the baseline. */
+  #holdLatency(state: SeriesState, window: Summary, startMs: number, endMs: number): boolean {
+    const { within, beyond } = state.latency
+    const share = beyond.total / (within.total + beyond.total)
+    const timed = window.within.total + window.beyond.total
+    const hold = this.#hold(state.latencyHold, clearlyMore(window.beyond.total, timed, share), window, startMs)
+    state.latencyHold = hold
+    if (hold === null || hold.calm > 0) return false
+    if (endMs - hold.sinceMs < this.#options.rebaselineMs) return true
+    const before = latencyModel(state.latency)
+    const sketch = new Sketch()
+    sketch.merge(hold.held.within)
+    sketch.merge(hold.held.beyond)
+    state.latency = { within: sketch, beyond: new Sketch(), limitNs: Number.POSITIVE_INFINITY }
+    state.latencyHold = null
+    const after = latencyModel(state.latency)
+    this.#tell(state.key, 'duration', hold.sinceMs, endMs, {
+      body: `${state.key.service}: ${state.key.operation} now normally takes ${duration(after.p50Ns)} (before: ${duration(before.p50Ns)})`,
+      before: before.p50Ns / 1e9,
+      after: after.p50Ns / 1e9,
+      unit: 's',
+    })
+    return true
+  }
+
+  /** The same for failures. */
+  #holdFailure(state: SeriesState, window: Summary, startMs: number, endMs: number): boolean {
+    const before = failureModel(state.failure).rate
+    const usual = state.failure.failures / state.failure.spans
+    const hold = this.#hold(state.failureHold, clearlyMore(window.failures, window.count, usual), window, startMs)
+    state.failureHold = hold
+    if (hold === null || hold.calm > 0) return false
+    if (endMs - hold.sinceMs < this.#options.rebaselineMs) return true
+    state.failure = { spans: hold.held.count, failures: hold.held.failures }
+    state.failureHold = null
+    const after = failureModel(state.failure).rate
+    this.#tell(state.key, 'failure', hold.sinceMs, endMs, {
+      body: `${state.key.service}: ${number(after * 100)} % of ${state.key.operation} now normally fail (before: ${number(before * 100)} %)`,
+      before,
+      after,
+      unit: '1',
+    })
+    return true
+  }
+
+  /** The hold after one more window: begun, continued, calming down, or over. */
+  #hold(hold: Hold | null, departs: boolean, window: Summary, startMs: number): Hold | null {
+    if (!departs) {
+      if (hold === null || ++hold.calm >= CALM_WINDOWS) return null
+      return hold
+    }
+    this.#held.value++
+    const next = hold ?? { sinceMs: startMs, calm: 0, held: new Summary() }
+    next.calm = 0
+    next.held.merge(window)
+    return next
+  }
+
+  #tell(
+    key: SeriesKey,
+    feature: string,
+    sinceMs: number,
+    atMs: number,
+    shift: { body: string; before: number; after: number; unit: string },
+  ): void {
+    this.#shifts.value++
+    const event: EventRecord = {
+      name: 'otlier.baseline.shift',
+      timeNs: BigInt(Math.round(sinceMs)) * 1_000_000n,
+      observedMs: atMs,
+      severity: 9,
+      body: shift.body,
+      traceId: '',
+      spanId: '',
+      resource: {
+        'service.name': key.service,
+        ...(key.namespace === '' ? {} : { 'service.namespace': key.namespace }),
+        ...(key.environment === '' ? {} : { 'deployment.environment.name': key.environment }),
+      },
+      attributes: {
+        'otlier.anomaly.feature': feature,
+        'otlier.anomaly.series.service': key.service,
+        'otlier.anomaly.series.operation': key.operation,
+        'otlier.baseline.before': shift.before,
+        'otlier.baseline.after': shift.after,
+        'otlier.baseline.since': new Date(sinceMs).toISOString(),
+        'otlier.anomaly.unit': shift.unit,
+      },
+    }
+    this.#bus.publish('event', key.id, event)
+  }
+
+  #publish(state: SeriesState): void {
+    const latency = latencyModel(state.latency)
+    const held = state.latencyHold !== null || state.failureHold !== null
+    const model: SeriesModel = {
+      series: state.key,
+      generation: ++state.generation,
+      effectiveMs: state.untilMs,
+      state: latency.samples < MIN_SAMPLES ? 'learning' : held ? 'frozen' : 'ready',
+      latency,
+      failure: failureModel(state.failure),
+    }
+    this.#bus.publish('model', state.key.id, model)
+  }
+}
+
+export function newState(key: SeriesKey): SeriesState {
+  return {
+    key,
+    generation: 0,
+    untilMs: 0,
+    latency: newLatencyState(),
+    failure: newFailureState(),
+    latencyHold: null,
+    failureHold: null,
+  }
+}
+
+/** The factor, but never one that leaves less than KEPT_SAMPLES of more than that. */
+const keeping = (samples: number, factor: number): number =>
+  samples <= KEPT_SAMPLES ? 1 : Math.max(factor, KEPT_SAMPLES / samples)

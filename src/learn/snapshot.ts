@@ -1,0 +1,171 @@
+//! Models on disk: written whole or not at all, restored on start, set aside when damaged.
+import { join } from 'node:path'
+import { crc32, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import type { Log } from '../base/log.ts'
+import { Sketch } from '../base/sketch.ts'
+import type { World } from '../base/world.ts'
+import type { SeriesKey } from '../bus/bus.ts'
+import { Summary } from '../detect/summary.ts'
+import type { Hold, SeriesState } from './learner.ts'
+
+const FILE = 'models.otlier'
+/** Eight bytes: what this file is, and the version of its format. */
+const MAGIC = 'OTLMOD01'
+/** A file cannot claim more than this once unpacked. */
+const MAX_BYTES = 1 << 30
+/** Older than this, what was normal then says little. */
+const MAX_AGE_MS = 14 * 24 * 3600_000
+
+interface Stored {
+  readonly savedMs: number
+  readonly series: readonly StoredSeries[]
+}
+interface StoredSeries {
+  readonly key: SeriesKey
+  readonly generation: number
+  readonly untilMs: number
+  readonly latency: { readonly within: StoredSketch; readonly beyond: StoredSketch; readonly limitNs: number | null }
+  readonly failure: { readonly spans: number; readonly failures: number }
+  readonly latencyHold: StoredHold | null
+  readonly failureHold: StoredHold | null
+}
+/** The first bucket, then the weights up to the last that is not zero. */
+type StoredSketch = readonly number[]
+interface StoredHold {
+  readonly sinceMs: number
+  readonly calm: number
+  readonly count: number
+  readonly failures: number
+  readonly within: StoredSketch
+  readonly beyond: StoredSketch
+}
+
+/** Header, checksum, zstd of JSON. Plain numbers only: a snapshot of one machine is read by any other. */
+export function encodeSnapshot(states: Iterable<SeriesState>, savedMs: number): Uint8Array {
+  const stored: Stored = { savedMs, series: Array.from(states, storeSeries) }
+  const body = zstdCompressSync(JSON.stringify(stored))
+  const head = Buffer.alloc(12)
+  head.write(MAGIC, 'latin1')
+  head.writeUInt32LE(crc32(body), 8)
+  return Buffer.concat([head, body])
+}
+
+/** The states of a snapshot, or the reason why it cannot be read. */
+export function decodeSnapshot(bytes: Uint8Array): { savedMs: number; states: SeriesState[] } | { wrong: string } {
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  if (head.length < 12 || head.toString('latin1', 0, 6) !== MAGIC.slice(0, 6)) return { wrong: 'it is no model file' }
+  if (head.toString('latin1', 0, 8) !== MAGIC) return { wrong: `its format is ${head.toString('latin1', 6, 8)}, this version reads ${MAGIC.slice(6)}` }
+  const body = head.subarray(12)
+  if (crc32(body) !== head.readUInt32LE(8)) return { wrong: 'its checksum does not match' }
+  try {
+    const stored = JSON.parse(zstdDecompressSync(body, { maxOutputLength: MAX_BYTES }).toString()) as Stored
+    return { savedMs: stored.savedMs, states: stored.series.map(loadSeries) }
+  } catch (error) {
+    return { wrong: `it cannot be unpacked (${(error as Error).message})` }
+  }
+}
+
+/** Reads the snapshot of a directory. What cannot be used is renamed, said in the log, and never stops the start. */
+export async function restoreSnapshot(directory: string, world: World, log: Log): Promise<SeriesState[]> {
+  const path = join(directory, FILE)
+  try {
+    const bytes = await world.disk.read(path)
+    if (bytes === null) return []
+    const snapshot = decodeSnapshot(bytes)
+    if ('wrong' in snapshot) {
+      const aside = `${path}.unreadable-${world.now()}`
+      await world.disk.rename(path, aside)
+      log.warn({ path: aside, reason: snapshot.wrong }, 'the saved models were set aside; learning starts anew')
+      return []
+    }
+    const ageMs = world.now() - snapshot.savedMs
+    if (ageMs > MAX_AGE_MS) {
+      log.warn({ path, ageMs }, 'the saved models are older than two weeks; learning starts anew')
+      return []
+    }
+    return snapshot.states
+  } catch (error) {
+    log.warn({ path, error }, 'the saved models could not be read; learning starts anew')
+    return []
+  }
+}
+
+/** Writes the snapshot; a disk that fails is told of and changes nothing else. */
+export async function saveSnapshot(directory: string, states: Iterable<SeriesState>, world: World, log: Log): Promise<void> {
+  const path = join(directory, FILE)
+  try {
+    await world.disk.writeAtomic(path, encodeSnapshot(states, world.now()))
+  } catch (error) {
+    log.warn({ path, error }, 'the models could not be saved')
+  }
+}
+
+function storeSketch(sketch: Sketch): StoredSketch {
+  let last = sketch.counts.length
+  while (last > 0 && sketch.counts[last - 1] === 0) last--
+  let first = 0
+  while (first < last && sketch.counts[first] === 0) first++
+  const out = [sketch.first + first]
+  for (let i = first; i < last; i++) out.push(Number(sketch.counts[i].toPrecision(7)))
+  return out
+}
+
+function loadSketch(stored: StoredSketch): Sketch {
+  if (!Array.isArray(stored) || !stored.every(Number.isFinite)) throw new Error('a histogram is damaged')
+  const counts = Float64Array.from(stored.slice(1))
+  return new Sketch(
+    counts,
+    stored[0],
+    counts.reduce((sum, count) => sum + count, 0),
+  )
+}
+
+const storeHold = (hold: Hold | null): StoredHold | null =>
+  hold === null
+    ? null
+    : {
+        sinceMs: hold.sinceMs,
+        calm: hold.calm,
+        count: hold.held.count,
+        failures: hold.held.failures,
+        within: storeSketch(hold.held.within),
+        beyond: storeSketch(hold.held.beyond),
+      }
+
+function loadHold(stored: StoredHold | null): Hold | null {
+  if (stored === null) return null
+  const held = new Summary()
+  held.count = stored.count
+  held.failures = stored.failures
+  held.within.merge(loadSketch(stored.within))
+  held.beyond.merge(loadSketch(stored.beyond))
+  return { sinceMs: stored.sinceMs, calm: stored.calm, held }
+}
+
+const storeSeries = (state: SeriesState): StoredSeries => ({
+  key: state.key,
+  generation: state.generation,
+  untilMs: state.untilMs,
+  latency: {
+    within: storeSketch(state.latency.within),
+    beyond: storeSketch(state.latency.beyond),
+    limitNs: Number.isFinite(state.latency.limitNs) ? state.latency.limitNs : null,
+  },
+  failure: state.failure,
+  latencyHold: storeHold(state.latencyHold),
+  failureHold: storeHold(state.failureHold),
+})
+
+const loadSeries = (stored: StoredSeries): SeriesState => ({
+  key: stored.key,
+  generation: stored.generation,
+  untilMs: stored.untilMs,
+  latency: {
+    within: loadSketch(stored.latency.within),
+    beyond: loadSketch(stored.latency.beyond),
+    limitNs: stored.latency.limitNs ?? Number.POSITIVE_INFINITY,
+  },
+  failure: { spans: stored.failure.spans, failures: stored.failure.failures },
+  latencyHold: loadHold(stored.latencyHold),
+  failureHold: loadHold(stored.failureHold),
+})
