@@ -1,5 +1,6 @@
 //! The latency baseline of a series: a decaying histogram, its band, and the limit past which a single span is an outlier.
-import { bucketStart, Sketch } from '../base/sketch.ts'
+import { bucketOf, bucketStart, Sketch } from '../base/sketch.ts'
+import { clearlyMore } from './share.ts'
 import type { Summary } from './summary.ts'
 
 /** Fewer samples than this make no claim. */
@@ -7,13 +8,15 @@ export const MIN_SAMPLES = 200
 /** The floors: a span must last this many times the 99th percentile, and this much beyond it. */
 const FLOOR_RATIO = 2
 const FLOOR_NS = 5e6
-/** One span in this many may lie beyond the limit in a series that behaves as learned. */
-const TAIL_SHARE = 1e-4
+/** The share of spans that may lie beyond the limit in a series that behaves as learned. */
+const TAIL_SHARE = 5e-4
 /** Where the tail begins. */
 const TAIL_FROM = 0.98
 /** Few samples say little about a tail: they are joined by so many imagined ones with a tail index of 0.15. */
 const PRIOR_WEIGHT = 10
 const PRIOR_INDEX = 0.15
+/** Heavier tails than this are a second mode that the band will cover once it is learned. */
+const MAX_INDEX = 0.8
 
 /** What a series has learned. Owned by the learner, changed in place. */
 export interface LatencyState {
@@ -74,6 +77,36 @@ export function latencyModel(state: LatencyState): LatencyModel {
 export const latencyScore = (durationNs: number, limitNs: number): number =>
   durationNs > 0 ? Math.max(0, 1 + Math.log2(durationNs / limitNs)) : 0
 
+/**
+ * Whether a window holds clearly more than the usual share of spans beyond the band. The comparison is by whole buckets, so that
+ * what is usual is counted in the same way as what is seen.
+ */
+export function departs(state: LatencyState, window: Summary): boolean {
+  const upper = bucketOf(quantileWithBeyond(state, 0.99))
+  const seen = weightAbove(window.within, upper) + window.beyond.total
+  const usual = (weightAbove(state.within, upper) + state.beyond.total) / latencySamples(state)
+  return clearlyMore(seen, window.within.total + window.beyond.total, usual)
+}
+
+function weightAbove({ counts, first }: Sketch, bucket: number): number {
+  let weight = 0
+  for (let i = Math.max(0, bucket + 1 - first); i < counts.length; i++) weight += counts[i]
+  return weight
+}
+
+/** The weight above `from`, and the sum of the logarithms of how far above; no value counts for more than `cap`. */
+function tailAbove({ counts, first }: Sketch, from: number, cap: number): { weight: number; logs: number } {
+  let weight = 0
+  let logs = 0
+  for (let i = counts.length - 1; i >= 0; i--) {
+    const middle = Math.sqrt(bucketStart(first + i) * bucketStart(first + i + 1))
+    if (middle <= from) break
+    weight += counts[i]
+    logs += counts[i] * Math.log(Math.min(middle, cap) / from)
+  }
+  return { weight, logs }
+}
+
 /** The outliers count as lying above all that lies within. */
 function quantileWithBeyond(state: LatencyState, q: number): number {
   const total = latencySamples(state)
@@ -86,26 +119,18 @@ function quantileWithBeyond(state: LatencyState, q: number): number {
 
 /**
  * The value that the share `share` of spans exceeds, by a Pareto tail above the 98th percentile: Hill's estimator of its index (1975)
- * with the outliers as censored observations at the limit (so that leaving them out of the level does not make the tail seem
- * ever shorter), extrapolated as Weissman does (1978).
+ * with the outliers in it (so that leaving them out of the level does not make the tail seem ever shorter) but none of them beyond
+ * the limit in force (so that one of a minute says no more than one of a second), extrapolated as Weissman does (1978).
  */
 function tailQuantile(state: LatencyState, share: number): number {
   const total = latencySamples(state)
   const from = quantileWithBeyond(state, TAIL_FROM)
   if (!(from > 0)) return 0
-  let above = 0
-  let logs = 0
-  const { counts, first } = state.within
-  for (let i = counts.length - 1; i >= 0; i--) {
-    const middle = Math.sqrt(bucketStart(first + i) * bucketStart(first + i + 1))
-    if (middle <= from) break
-    above += counts[i]
-    logs += counts[i] * Math.log(middle / from)
-  }
-  if (state.beyond.total > 0 && Number.isFinite(state.limitNs) && state.limitNs > from) {
-    logs += state.beyond.total * Math.log(state.limitNs / from)
-  }
-  const index = (logs + PRIOR_WEIGHT * PRIOR_INDEX) / (above + PRIOR_WEIGHT)
-  const tailShare = Math.max(share, (above + state.beyond.total) / total)
+  const within = tailAbove(state.within, from, Number.POSITIVE_INFINITY)
+  const beyond = tailAbove(state.beyond, from, state.limitNs)
+  const above = within.weight + beyond.weight
+  const logs = within.logs + beyond.logs
+  const index = Math.min(MAX_INDEX, (logs + PRIOR_WEIGHT * PRIOR_INDEX) / (above + PRIOR_WEIGHT))
+  const tailShare = Math.max(share, above / total)
   return from * (tailShare / share) ** index
 }

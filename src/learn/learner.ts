@@ -11,6 +11,7 @@ import {
   newFailureState,
 } from '../detect/failure.ts'
 import {
+  departs,
   forgetLatency,
   type LatencyState,
   latencyModel,
@@ -109,10 +110,7 @@ export class Learner {
 
   /** Whether the window is kept out of the latency baseline. A level that has stayed for long enough becomes the baseline. */
   #holdLatency(state: SeriesState, window: Summary, startMs: number, endMs: number): boolean {
-    const { within, beyond } = state.latency
-    const share = beyond.total / (within.total + beyond.total)
-    const timed = window.within.total + window.beyond.total
-    const hold = this.#hold(state.latencyHold, clearlyMore(window.beyond.total, timed, share), window, startMs)
+    const hold = this.#hold(state.latencyHold, departs(state.latency, window), window, startMs)
     state.latencyHold = hold
     if (hold === null || hold.calm > 0) return false
     if (endMs - hold.sinceMs < this.#options.rebaselineMs) return true
@@ -153,8 +151,8 @@ export class Learner {
   }
 
   /** The hold after one more window: begun, continued, calming down, or over. */
-  #hold(hold: Hold | null, departs: boolean, window: Summary, startMs: number): Hold | null {
-    if (!departs) {
+  #hold(hold: Hold | null, departed: boolean, window: Summary, startMs: number): Hold | null {
+    if (!departed) {
       if (hold === null || ++hold.calm >= CALM_WINDOWS) return null
       return hold
     }

@@ -1,0 +1,148 @@
+//! What a person reads when the service is up, and when a port is taken.
+import { formatListen, type Listen, maskUrl } from '../base/endpoints.ts'
+import type { Config, Signal } from '../config.ts'
+import { listeners } from './settle-config.ts'
+
+/** What came of the start, as far as a person is told. */
+export interface Started {
+  /** Where it listens now, by the setting's path: with the real port where the setting says 0. Null or absent: off. */
+  readonly listening: Readonly<Record<string, Listen | null>>
+  /** Where models are kept; null in memory only. */
+  readonly directory: string | null
+  /** By exporter id, what is to be said about it: that it is not used because it leads back here, for example. */
+  readonly notes: Readonly<Record<string, string>>
+}
+
+const GRPC = 'receivers.otlp.protocols.grpc.endpoint'
+const HTTP = 'receivers.otlp.protocols.http.endpoint'
+const METRICS = 'service.metrics.endpoint'
+const HEALTH = 'service.health.endpoint'
+
+export function banner(config: Config, started: Started, version: string): string {
+  const { tls: grpcTls } = config.receivers.otlp.protocols.grpc ?? { tls: null }
+  const { tls: httpTls } = config.receivers.otlp.protocols.http ?? { tls: null }
+  const url = (path: string, suffix = '', secure = false) => {
+    const address = started.listening[path] ?? null
+    if (address === null) return null
+    const everywhere = address.host === '0.0.0.0' || address.host === '::' ? '  (all interfaces)' : ''
+    return `${secure ? 'https' : 'http'}://${formatListen(address)}${suffix}${everywhere}`
+  }
+  const grpc = url(GRPC, '', grpcTls !== null && grpcTls.certFile !== null)
+  const http = url(HTTP, '', httpTls !== null && httpTls.certFile !== null)
+  const rows: [string, string][] = []
+  const add = (label: string, lines: readonly (string | null)[]) =>
+    lines
+      .filter(line => line !== null)
+      .forEach((line, index) => void rows.push([index === 0 ? label : '', line]))
+  add('OTLP in', [grpc && `gRPC  ${grpc}`, http && `HTTP  ${http}`])
+  add('goes to', destinations(config, started.notes))
+  const kept =
+    started.directory ?? (config.directory === 'none' ? 'nowhere: directory is none' : 'memory only')
+  add('learned is kept in', [kept])
+  add('metrics', [url(METRICS, '/metrics')])
+  add('health', [url(HEALTH, '/ready')])
+  const width = Math.max(...rows.map(([label]) => label.length))
+  const here = http ?? grpc
+  const lines = [
+    '',
+    `  Otlier ${version}`,
+    '',
+    ...rows.map(([label, line]) => `  ${label.padEnd(width)}   ${line}`),
+  ]
+  if (here !== null) {
+    const protocol = http === null ? ' OTEL_EXPORTER_OTLP_PROTOCOL=grpc' : ''
+    const plain = here.replace(/ {2}\(.*$/, '').replace(/\/\/(0\.0\.0\.0|\[::\])/, '//localhost')
+    lines.push('', `  Point a program here:  export OTEL_EXPORTER_OTLP_ENDPOINT=${plain}${protocol}`)
+  }
+  return [...lines, '', '  Ready. Ctrl-C stops in order.', ''].join('\n')
+}
+
+/** One line for each destination, and one for what goes nowhere. */
+function destinations(config: Config, notes: Readonly<Record<string, string>>): string[] {
+  const pipelines = Object.entries(config.service.pipelines) as [
+    Signal,
+    { readonly exporters: readonly string[] } | null,
+  ][]
+  const on = pipelines.flatMap(([signal, pipeline]) =>
+    pipeline === null ? [] : [{ signal, exporters: pipeline.exporters }],
+  )
+  const lines = config.exporters.flatMap(exporter => {
+    const signals = on.filter(({ exporters }) => exporters.includes(exporter.id)).map(({ signal }) => signal)
+    if (signals.length === 0) return []
+    const where = exporter.type === 'debug' ? 'the log' : maskUrl(exporter.endpoint.url)
+    const note = notes[exporter.id]
+    return [`${exporter.id}  ${where}  (${signals.join(', ')})`, ...(note === undefined ? [] : [`  ${note}`])]
+  })
+  const nowhere = on.filter(({ exporters }) => exporters.length === 0).map(({ signal }) => signal)
+  if (lines.length > 0)
+    return nowhere.length === 0 ? lines : [...lines, `nowhere  (${nowhere.join(', ')}: taken and let go)`]
+  return [
+    'nowhere: nothing is forwarded. Traces are learned and let go, outliers are told in the log.',
+    'To forward, set OTEL_EXPORTER_OTLP_ENDPOINT, or name exporters in a file (otlier config init).',
+  ]
+}
+
+const COLLECTOR = 'an OpenTelemetry Collector, Jaeger or another Otlier'
+const HOLDERS: Readonly<Record<string, string>> = {
+  [GRPC]: COLLECTOR,
+  [HTTP]: COLLECTOR,
+  [METRICS]: 'an OpenTelemetry Collector, Jaeger or another Otlier, and sometimes by Jupyter',
+  [HEALTH]: 'an OpenTelemetry Collector, Jaeger or another Otlier',
+}
+
+/**
+ * The error of a bind in the words of the settings, with a command that helps; null where `error` is no such error.
+ * `command` is what was typed.
+ */
+export function explainBind(error: unknown, config: Config, command: string): string | null {
+  const { code, syscall, port, address } = error as NodeJS.ErrnoException & {
+    port?: number
+    address?: string
+  }
+  if (code === undefined || (syscall !== 'listen' && syscall !== 'getaddrinfo')) return null
+  const all = listeners(config)
+  const samePort = all.filter(listener => listener.address.port === port)
+  const found = samePort.find(listener => listener.address.host === address) ?? samePort[0]
+  const where = found === undefined ? `port ${port}` : `${formatListen(found.address)} (${found.path})`
+  if (code !== 'EADDRINUSE') {
+    const why: Readonly<Record<string, string>> = {
+      EACCES: 'this user may not; ports below 1024 need privileges',
+      EADDRNOTAVAIL: 'this machine has no such address',
+      ENOTFOUND: 'the host has no address',
+    }
+    return `otlier: cannot listen on ${where}: ${why[code] ?? code}. Nothing was started.`
+  }
+  const holder = (found === undefined ? undefined : HOLDERS[found.path]) ?? 'another Otlier'
+  return [
+    `otlier: cannot listen on ${where}: the port is taken. Nothing was started.`,
+    `Port ${port} is usually held by ${holder}. To run beside it on other ports:`,
+    '',
+    `  ${command}`,
+    '',
+    ...(found === undefined
+      ? []
+      : [
+          `or move this one alone: --set ${found.path}=${formatListen({ ...found.address, port: 0 }).replace(/0$/, 'PORT')}`,
+        ]),
+  ].join('\n')
+}
+
+const OFFSET = 10_000
+
+/** The command that was typed, with its ports moved and nothing shared. Values of headers are left out. */
+export function commandBeside(args: readonly string[], throughNpm: boolean): string {
+  const kept: string[] = []
+  let offset = OFFSET
+  for (let at = 0; at < args.length; at++) {
+    const [name, inline] = args[at].startsWith('--port-offset=') ? args[at].split('=') : [args[at], undefined]
+    if (name === '--port-offset') offset += Number(inline ?? args[++at]) || 0
+    else if (/^(--set=)?directory=/.test(args[at])) {
+      if (kept.at(-1) === '--set') kept.pop()
+    } else kept.push(args[at].replace(/(headers\.[^=]*=).*/s, '$1...'))
+  }
+  const words = [...kept, '--port-offset', String(offset), '--set', 'directory=none']
+  const quoted = words.map(word =>
+    /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`,
+  )
+  return `${throughNpm ? 'npm start --' : 'otlier'} ${quoted.join(' ')}`
+}

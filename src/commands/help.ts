@@ -1,0 +1,158 @@
+//! The table of commands, and the help that is printed from it.
+import { CONFIG_OPTIONS, type Options } from './arguments.ts'
+
+export interface Command {
+  readonly summary: string
+  readonly usage: readonly string[]
+  readonly options: Options
+  readonly more?: readonly string[]
+  /** Loaded when it runs: help and errors must not wait for gRPC. */
+  load(): Promise<(args: readonly string[]) => Promise<number>>
+}
+
+const EXIT_CODES = [
+  'Exit codes: 0 all is well, 1 it failed, 2 the command line or the configuration is wrong.',
+]
+
+export const COMMANDS = {
+  run: {
+    summary: 'Run the service (this is what happens without a command).',
+    usage: ['otlier [run] [--config FILE]... [--set KEY=VALUE]... [--port-offset N]'],
+    options: CONFIG_OPTIONS,
+    more: [
+      'Without a configuration, OTLP comes in on 127.0.0.1:4317 (gRPC) and 127.0.0.1:4318 (HTTP)',
+      'and goes to OTEL_EXPORTER_OTLP_ENDPOINT. All OTEL_EXPORTER_OTLP_* variables count.',
+      '',
+      'SIGTERM and Ctrl-C stop in order: nothing more is taken, and what was taken is delivered.',
+      'A second one, more than a second later, ends at once.',
+      '',
+      'Exit codes: 0 stopped in order, 1 not started or something accepted was lost by stopping,',
+      '2 the command line or the configuration is wrong, 70 a bug in Otlier.',
+    ],
+    load: async () => (await import('./run.ts')).run,
+  },
+  validate: {
+    summary: 'Check a configuration and start nothing.',
+    usage: ['otlier validate [--config FILE]... [--set KEY=VALUE]...'],
+    options: CONFIG_OPTIONS,
+    more: ['All errors are told at once, as FILE:LINE:COLUMN: SETTING: what is wrong.', '', ...EXIT_CODES],
+    load: async () => (await import('./validate.ts')).validate,
+  },
+  replay: {
+    summary: 'Run recorded telemetry through the whole pipeline, as fast as the machine can.',
+    usage: ['otlier replay [--config FILE]... --events FILE [--out FILE] INPUT...'],
+    options: {
+      ...CONFIG_OPTIONS,
+      events: { value: 'FILE', help: "Where Otlier's events go, as OTLP JSON lines." },
+      out: { value: 'FILE', help: 'Where the telemetry goes with its marks, as OTLP JSON lines.' },
+    },
+    more: [
+      "INPUT is what the Collector's file exporter writes: OTLP JSON lines, .jsonl, also .gz and .zst,",
+      'traces, metrics and logs mixed in one file or many. The same input gives the same output.',
+      '',
+      ...EXIT_CODES,
+    ],
+    load: async () => (await import('./replay.ts')).replay,
+  },
+  config: {
+    summary: 'Print the configuration in force, its JSON schema, or a file to start from.',
+    usage: [
+      'otlier config print [--config FILE]... [--set KEY=VALUE]...',
+      'otlier config schema',
+      'otlier config init > otlier.yaml',
+    ],
+    options: CONFIG_OPTIONS,
+    more: [
+      'print   the configuration in force, defaults and variables included, secrets masked',
+      'schema  a JSON schema for editors',
+      'init    a file with every setting, its default and what it does',
+    ],
+    load: async () => (await import('./config.ts')).config,
+  },
+  healthcheck: {
+    summary: 'Ask the running service whether it is ready.',
+    usage: ['otlier healthcheck [--config FILE]... [--set KEY=VALUE]... [--port-offset N]'],
+    options: CONFIG_OPTIONS,
+    more: [
+      'Asks service.health.endpoint of the same configuration for /ready and prints the answer.',
+      '',
+      ...EXIT_CODES,
+    ],
+    load: async () => (await import('./healthcheck.ts')).healthcheck,
+  },
+  version: {
+    summary: 'Print the version.',
+    usage: ['otlier version'],
+    options: {},
+    load: async () => (await import('./version.ts')).version,
+  },
+  help: {
+    summary: 'Print this, or the help of one command.',
+    usage: ['otlier help [COMMAND]', 'otlier COMMAND --help'],
+    options: {},
+    load: async () => async args => help(args[0] ?? null),
+  },
+} satisfies Record<string, Command>
+
+export type CommandName = keyof typeof COMMANDS
+export const isCommand = (name: string): name is CommandName => Object.hasOwn(COMMANDS, name)
+
+const EXAMPLES = [
+  ['OTEL_EXPORTER_OTLP_ENDPOINT=http://jaeger:4317 otlier', 'forward to a backend'],
+  ['otlier --config otlier.yaml --set service.logs.level=debug', 'a file, and one setting over it'],
+  ['otlier --port-offset 10000 --set directory=none', 'beside a Collector or another Otlier'],
+  ['otlier config init > otlier.yaml', 'a file with all settings'],
+]
+
+/** Help on standard output; about everything when `name` is null. Unknown names fall back to everything. */
+export function help(name: string | null): number {
+  console.log(name !== null && isCommand(name) ? commandHelp(name) : overview())
+  return 0
+}
+
+function overview(): string {
+  const commands = Object.entries(COMMANDS).map(([name, { summary }]) => [name, summary])
+  return [
+    'Otlier receives OTLP, marks the spans that break from what is normal, says why, and forwards everything.',
+    '',
+    'Usage: otlier [COMMAND] [OPTIONS]',
+    '',
+    'Commands:',
+    ...columns(commands),
+    '',
+    'Options of run, which need no command:',
+    ...columns(optionRows(CONFIG_OPTIONS)),
+    '',
+    'Everywhere:',
+    ...columns([
+      ['-h, --help', 'Print help, of a command after it.'],
+      ['-v, --version', 'Print the version.'],
+    ]),
+    '',
+    'Examples:',
+    ...columns(EXAMPLES),
+  ].join('\n')
+}
+
+function commandHelp(name: CommandName): string {
+  const command: Command = COMMANDS[name]
+  const options = optionRows(command.options)
+  return [
+    command.summary,
+    '',
+    ...command.usage.map((usage, index) => `${index === 0 ? 'Usage: ' : '       '}${usage}`),
+    ...(options.length === 0 ? [] : ['', 'Options:', ...columns(options)]),
+    ...(command.more === undefined ? [] : ['', ...command.more]),
+  ].join('\n')
+}
+
+const optionRows = (options: Options): string[][] =>
+  Object.entries(options).map(([name, { value, short, help }]) => [
+    `${short === undefined ? '' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`,
+    help,
+  ])
+
+function columns(rows: readonly (readonly string[])[]): string[] {
+  const width = Math.max(...rows.map(([left]) => left.length))
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`)
+}

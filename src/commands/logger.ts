@@ -1,0 +1,66 @@
+//! The log on standard error: JSON lines by pino for machines, a short line each for a person at a terminal.
+import {
+  type DestinationStream,
+  destination,
+  type LevelWithSilent,
+  type Logger,
+  pino,
+  stdSerializers,
+} from 'pino'
+
+/** Lines that wait while standard error is stuck; beyond it they are dropped, and the service goes on. */
+const MAX_WAITING_BYTES = 2 ** 20
+
+export interface OpenLog {
+  readonly log: Logger
+  /** Everything that was logged has been written. For the last moments of the process. */
+  flush(): void
+}
+
+export function openLog(level: LevelWithSilent, terminal: boolean): OpenLog {
+  const sink = destination({ dest: 2, sync: false, maxLength: MAX_WAITING_BYTES })
+  // Who listened is gone; nothing can be told any more, and that must not stop the service.
+  sink.on('error', () => {})
+  const flush = () => {
+    try {
+      sink.flushSync()
+    } catch {
+      // Not open yet, or gone.
+    }
+  }
+  const stream: DestinationStream = terminal ? { write: line => void sink.write(humanLine(line)) } : sink
+  const options = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    serializers: { err: stdSerializers.err, error: stdSerializers.err },
+  }
+  return { log: pino(options, stream), flush }
+}
+
+const COLORS: Readonly<Record<string, string>> = { warn: '\x1b[33m', error: '\x1b[31m', fatal: '\x1b[31m' }
+
+/** `12:03:44 warn  the queue is full  exporter=otlp/jaeger`. What telemetry brought in cannot steer the terminal. */
+export function humanLine(json: string): string {
+  const { level, time, msg, err, error, ...rest } = JSON.parse(json) as Record<string, unknown>
+  const failure = (err ?? error) as { message?: string } | undefined
+  const fields = Object.entries({
+    ...rest,
+    ...(failure === undefined ? {} : { error: failure.message ?? failure }),
+  })
+  const shown = fields.map(
+    ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  )
+  const text = [msg ?? '', ...shown].map(part => harmless(String(part))).join('  ')
+  const color = COLORS[String(level)] ?? ''
+  return `${String(time).slice(11, 19)} ${color}${String(level).padEnd(5)}${color === '' ? '' : '\x1b[0m'} ${text}\n`
+}
+
+/** Control characters as escapes: ESC, line breaks, and the C1 set that some terminals obey. */
+const harmless = (text: string) =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  text.replace(
+    /[\x00-\x1f\x7f-\x9f]/g,
+    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
