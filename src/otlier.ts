@@ -1,15 +1,45 @@
 //! The wiring: read from top to bottom it is the architecture.
-import type { Registry } from './base/counters.ts'
+import { Registry } from './base/counters.ts'
+import type { Listen } from './base/endpoints.ts'
+import type { Failure } from './base/errors.ts'
 import type { Log } from './base/log.ts'
-import type { World } from './base/world.ts'
+import { newInstanceId, type World } from './base/world.ts'
 import type { Bus } from './bus/bus.ts'
 import { memoryBus } from './bus/memory.ts'
-import { type Inspector, type InspectOptions, inspect } from './flow/inspect.ts'
-import type { CheckedBatch, Sink } from './flow/sink.ts'
+import type { Parts, Running } from './commands/run.ts'
+import { listeners } from './commands/settle-config.ts'
+import type { Config, ExporterConfig } from './config.ts'
+import { type Health, registerProcessMetrics, startAdmin } from './edge/admin.ts'
+import { sendEvents } from './edge/events.ts'
+import { leadsBackTo, makeExporter } from './edge/exporter.ts'
+import { startGrpcReceiver } from './edge/grpc-in.ts'
+import { startHttpReceiver } from './edge/http-in.ts'
+import { Admission, type Receiver } from './edge/receiver.ts'
+import { startSelfTelemetry } from './edge/self-telemetry.ts'
+import { counted, generated, refusedRequests, watchMalformed } from './flow/counted.ts'
+import { closeAll, fanout } from './flow/fanout.ts'
+import { type InspectOptions, type Inspector, inspect } from './flow/inspect.ts'
+import { QUEUE_LIMITS, type Queue, queue } from './flow/queue.ts'
+import { RETRY_DEFAULTS } from './flow/retry.ts'
+import { type CheckedBatch, SIGNALS, type Signal, type Sink } from './flow/sink.ts'
 import { Learner, type LearnOptions } from './learn/learner.ts'
+import { restoreSnapshot, saveSnapshot } from './learn/snapshot.ts'
 
 /** What detection is told by the configuration. */
 export type Detecting = Omit<InspectOptions, 'latestMs'> & LearnOptions
+
+export const detecting = (config: Config): Detecting => {
+  const { otlier } = config.processors
+  return {
+    detect: config.service.pipelines.traces?.processors.includes('otlier') ?? false,
+    windowMs: otlier.windowMs,
+    latenessMs: otlier.allowedLatenessMs,
+    maxSeries: otlier.maxSeries,
+    rebaselineMs: otlier.rebaselineAfterMs,
+    isolationForest: otlier.compat.isolationforest,
+    jaegerWarnings: otlier.jaegerWarnings,
+  }
+}
 
 export interface Planes {
   readonly bus: Bus
@@ -26,8 +56,210 @@ export function planes(
   options: Detecting,
   latestMs: () => number,
 ): Planes {
-  const bus = memoryBus(error => log.error({ error }, 'a listener on the bus failed'))
+  const bus = memoryBus(error => log.error({ err: error }, 'a listener on the bus failed'))
   const learner = new Learner(bus, registry, options)
   const inspector = inspect(next, world, bus, log, registry, { ...options, latestMs })
   return { bus, inspector, learner }
 }
+
+const TICK_MS = 1000
+/** Models are saved this often, and on stop. */
+const SNAPSHOT_MS = 60_000
+const SELF_TELEMETRY_MS = 60_000
+/** Requests under way are given this long to end when stopping; the rest of the time is for the queues. */
+const STOP_RECEIVING_MS = 5000
+
+/** Starts everything, receivers last. Rejects, with all closed again, where an address is taken. */
+export async function startOtlier(config: Config, parts: Parts): Promise<Running> {
+  const { world, log, version, directory } = parts
+  const instanceId = newInstanceId()
+  const registry = new Registry()
+  registerProcessMetrics(registry, world)
+  const identity = { version, instanceId }
+  let health: Health['state'] = 'starting'
+
+  const self = config.service.metrics.otlp
+    ? await startSelfTelemetry(
+        { registry, identity, intervalMs: SELF_TELEMETRY_MS, deliver: batch => ownTelemetry.send(batch) },
+        world,
+        log,
+      )
+    : null
+
+  // Destinations: a client, and a queue before it.
+  const notes: Record<string, string> = {}
+  const queues: Queue[] = []
+  const routes = destinations()
+  const toQueues = fanout(routes)
+
+  // The two planes, and what they say.
+  const latestMs = () => world.now() + config.processors.otlier.windowMs
+  const options = detecting(config)
+  const { bus, inspector, learner } = planes(
+    counted(toQueues, registry),
+    world,
+    log,
+    registry,
+    options,
+    latestMs,
+  )
+  if (directory !== null) learner.restore(await restoreSnapshot(directory, world, log))
+  const ownTelemetry = generated(toQueues, registry)
+  const events = sendEvents(bus, routes.logs.length > 0 ? ownTelemetry : null, world, log, version)
+  const stopTicking = every(TICK_MS, () => inspector.passTime())
+  const stopSaving = every(SNAPSHOT_MS, save)
+
+  // The outside: operators first, senders last.
+  const admin = await startAdmin(
+    { metrics: config.service.metrics.endpoint, health: config.service.health.endpoint, identity },
+    registry,
+    healthNow,
+    log,
+  )
+  const listening: Record<string, Listen | null> = {}
+  const receivers: Receiver[] = []
+  try {
+    await receive()
+  } catch (error) {
+    stopTicking()
+    stopSaving()
+    await Promise.all([admin.stop(), ...receivers.map(receiver => receiver.stop(0))])
+    throw error
+  }
+  health = 'ready'
+  return { listening, notes, stop }
+
+  /** The queues of every signal. A destination that leads back to Otlier itself is explained, and not used. */
+  function destinations(): Record<Signal, Queue[]> {
+    const all: Record<Signal, Queue[]> = { traces: [], metrics: [], logs: [] }
+    for (const settings of config.exporters) {
+      const signals = SIGNALS.filter(signal =>
+        config.service.pipelines[signal]?.exporters.includes(settings.id),
+      )
+      if (signals.length === 0) continue
+      const own = listeners(config).find(({ address }) => leadsBackTo(settings, address))
+      if (own !== undefined) {
+        notes[settings.id] =
+          `not used: it leads back to Otlier's own ${own.path}. Name the backend's address instead.`
+        log.warn({ exporter: settings.id }, notes[settings.id])
+        continue
+      }
+      const opened = destination(settings)
+      queues.push(opened)
+      for (const signal of signals) all[signal].push(opened)
+    }
+    return all
+  }
+
+  function destination(settings: ExporterConfig): Queue {
+    const exporter = makeExporter(settings, { instanceId, version, world, log })
+    return queue(self?.exporter(exporter) ?? exporter, world, log, registry, {
+      ...QUEUE_LIMITS,
+      ...(settings.type === 'debug' ? DEBUG_QUEUE : queueSettings(settings)),
+    })
+  }
+
+  async function receive(): Promise<void> {
+    const { otlp } = config.receivers
+    const refused = refusedRequests(registry)
+    const sink = watchMalformed(inspector, refused)
+    const shared = {
+      instanceId,
+      admission: new Admission((config.memoryLimitBytes ?? 2 ** 30) / 4),
+      forwardHeaders: otlp.forwardHeaders,
+      signals: SIGNALS.filter(signal => config.service.pipelines[signal] !== null),
+      onRefused: (signal: Signal | null, cause: Failure) => refused(signal, cause.code),
+    }
+    for (const name of ['grpc', 'http'] as const) {
+      const settings = otlp.protocols[name]
+      if (settings?.endpoint == null) continue
+      const start = name === 'grpc' ? startGrpcReceiver : startHttpReceiver
+      const receiver = await start(
+        {
+          ...shared,
+          ...settings.endpoint,
+          maxRecvBytes: settings.maxRecvMsgSizeBytes,
+          ...tlsOf(settings.tls),
+        },
+        self?.receiver(name, sink) ?? sink,
+        world,
+        log,
+      )
+      receivers.push(receiver)
+      listening[`receivers.otlp.protocols.${name}.endpoint`] = { ...settings.endpoint, port: receiver.port }
+    }
+    for (const name of ['metrics', 'health'] as const) {
+      const { endpoint } = config.service[name]
+      if (endpoint !== null) listening[`service.${name}.endpoint`] = { ...endpoint, port: admin.ports[name] }
+    }
+  }
+
+  function healthNow(): Health {
+    const reasons = queues.filter(each => each.full()).map(each => `The sending queue of ${each.id} is full.`)
+    return { state: health === 'ready' && reasons.length > 0 ? 'degraded' : health, reasons }
+  }
+
+  async function save(): Promise<void> {
+    if (directory !== null) await saveSnapshot(directory, learner.states.values(), world, log)
+  }
+
+  /** Not ready; no more senders; what is learned is kept; what is queued is sent. Says how many accepted items that lost. */
+  async function stop(): Promise<number> {
+    const deadlineMs = world.monotonic() + config.shutdownTimeoutMs
+    health = 'stopping'
+    stopTicking()
+    stopSaving()
+    await Promise.all(
+      receivers.map(receiver => receiver.stop(Math.min(STOP_RECEIVING_MS, config.shutdownTimeoutMs / 2))),
+    )
+    inspector.flush()
+    learner.close()
+    await events.stop()
+    await self?.stop()
+    await inspector.close()
+    await save()
+    const lost = await closeAll(queues, deadlineMs)
+    for (const { exporter, signal, items } of lost) {
+      log.error({ exporter, signal, items }, 'stopping lost what the destination had not taken in time')
+    }
+    await bus.close()
+    await admin.stop()
+    return lost.reduce((sum, { items }) => sum + items, 0)
+  }
+
+  function every(periodMs: number, act: () => void | Promise<void>): () => void {
+    let cancel = world.after(periodMs, tick)
+    async function tick() {
+      await act()
+      cancel = world.after(periodMs, tick)
+    }
+    return () => cancel()
+  }
+}
+
+/** Printing is never behind for long, and never a reason to turn a sender away. */
+const DEBUG_QUEUE = {
+  sizeBytes: 64 * 2 ** 20,
+  whenFull: 'drop_newest',
+  numConsumers: 1,
+  retry: RETRY_DEFAULTS,
+} as const
+
+type Sending = Exclude<ExporterConfig, { readonly type: 'debug' }>
+const queueSettings = ({ sendingQueue, retryOnFailure }: Sending) => ({
+  sizeBytes: sendingQueue.sizeBytes,
+  whenFull: sendingQueue.whenFull,
+  numConsumers: sendingQueue.numConsumers,
+  retry: retryOnFailure,
+})
+
+const tlsOf = (tls: { certFile: string | null; keyFile: string | null; clientCaFile: string | null }) =>
+  tls.certFile === null || tls.keyFile === null
+    ? {}
+    : {
+        tls: {
+          certFile: tls.certFile,
+          keyFile: tls.keyFile,
+          ...(tls.clientCaFile === null ? {} : { clientCaFile: tls.clientCaFile }),
+        },
+      }

@@ -52,7 +52,13 @@ export class Registry {
   }
 
   /** A gauge (or what `kind` says) that is read when somebody asks. `read` may return several cells, at most MAX_CELLS. */
-  observe(name: string, unit: string, help: string, read: () => Iterable<Cell>, kind: Family['kind'] = 'gauge'): void {
+  observe(
+    name: string,
+    unit: string,
+    help: string,
+    read: () => Iterable<Cell>,
+    kind: Family['kind'] = 'gauge',
+  ): void {
     if (this.#families.has(name)) throw new Error(`metric ${name} is registered twice`)
     this.#families.set(name, { family: { name, unit, help, kind, cells: read }, cells: new Map() })
   }

@@ -1,6 +1,7 @@
 //! Network addresses in settings: where to listen, and where to send.
-import { MASK, parsed, quote } from './kinds.ts'
+import { quote } from './row.ts'
 import type { Field } from './settings.ts'
+import { MASK, parsed } from './texts.ts'
 
 /** An address to listen on. Port 0 lets the system choose. */
 export interface Listen {

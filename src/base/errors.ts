@@ -31,27 +31,107 @@ interface Row {
 
 /** What went wrong on the way in. `http` and `grpc` are what the sender is told. */
 export const FAILURES = {
-  OTLIER_MALFORMED: { text: 'The request is not valid OTLP.', http: 400, grpc: GRPC.INVALID_ARGUMENT, retry: false },
-  OTLIER_TOO_LARGE: { text: 'The request is larger than max_recv_msg_size_mib allows.', http: 413, grpc: GRPC.RESOURCE_EXHAUSTED, retry: false },
-  OTLIER_ENCODING: { text: 'The compression is not supported.', http: 400, grpc: GRPC.UNIMPLEMENTED, retry: false },
-  OTLIER_CONTENT_TYPE: { text: 'The content type is not supported.', http: 415, grpc: GRPC.INVALID_ARGUMENT, retry: false },
+  OTLIER_MALFORMED: {
+    text: 'The request is not valid OTLP.',
+    http: 400,
+    grpc: GRPC.INVALID_ARGUMENT,
+    retry: false,
+  },
+  OTLIER_TOO_LARGE: {
+    text: 'The request is larger than max_recv_msg_size_mib allows.',
+    http: 413,
+    grpc: GRPC.RESOURCE_EXHAUSTED,
+    retry: false,
+  },
+  OTLIER_ENCODING: {
+    text: 'The compression is not supported.',
+    http: 400,
+    grpc: GRPC.UNIMPLEMENTED,
+    retry: false,
+  },
+  OTLIER_CONTENT_TYPE: {
+    text: 'The content type is not supported.',
+    http: 415,
+    grpc: GRPC.INVALID_ARGUMENT,
+    retry: false,
+  },
   OTLIER_METHOD: { text: 'Only POST is supported here.', http: 405, grpc: GRPC.UNIMPLEMENTED, retry: false },
-  OTLIER_NOT_FOUND: { text: 'Nothing is served under this path.', http: 404, grpc: GRPC.UNIMPLEMENTED, retry: false },
-  OTLIER_SIGNAL_UNSUPPORTED: { text: 'No destination takes this signal.', http: 404, grpc: GRPC.UNIMPLEMENTED, retry: false },
-  OTLIER_LOOP: { text: 'The request has been through this Otlier before: an exporter leads back to its own receiver.', http: 400, grpc: GRPC.FAILED_PRECONDITION, retry: false },
-  OTLIER_RECEIVE_TIMEOUT: { text: 'The request did not arrive in time.', http: 408, grpc: GRPC.DEADLINE_EXCEEDED, retry: true },
+  OTLIER_NOT_FOUND: {
+    text: 'Nothing is served under this path.',
+    http: 404,
+    grpc: GRPC.UNIMPLEMENTED,
+    retry: false,
+  },
+  OTLIER_SIGNAL_UNSUPPORTED: {
+    text: 'No destination takes this signal.',
+    http: 404,
+    grpc: GRPC.UNIMPLEMENTED,
+    retry: false,
+  },
+  OTLIER_LOOP: {
+    text: 'The request has been through this Otlier before: an exporter leads back to its own receiver.',
+    http: 400,
+    grpc: GRPC.FAILED_PRECONDITION,
+    retry: false,
+  },
+  OTLIER_RECEIVE_TIMEOUT: {
+    text: 'The request did not arrive in time.',
+    http: 408,
+    grpc: GRPC.DEADLINE_EXCEEDED,
+    retry: true,
+  },
   OTLIER_QUEUE_FULL: { text: 'The sending queue is full.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
   OTLIER_MEMORY: { text: 'The memory limit is reached.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
   OTLIER_STOPPING: { text: 'Otlier is shutting down.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
-  OTLIER_INTERNAL: { text: 'Otlier failed to handle the request.', http: 500, grpc: GRPC.INTERNAL, retry: false },
+  OTLIER_INTERNAL: {
+    text: 'Otlier failed to handle the request.',
+    http: 500,
+    grpc: GRPC.INTERNAL,
+    retry: false,
+  },
   // What a destination did. These reach a log and a counter.
-  OTLIER_UNREACHABLE: { text: 'The destination cannot be reached.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
-  OTLIER_NO_ANSWER: { text: 'The destination did not answer in time.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
-  OTLIER_DESTINATION_BUSY: { text: 'The destination asks to wait.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
-  OTLIER_DESTINATION_REFUSED: { text: 'The destination refused the request for good.', http: 500, grpc: GRPC.INTERNAL, retry: false },
-  OTLIER_DESTINATION_TOO_LARGE: { text: 'The destination finds the request too large.', http: 413, grpc: GRPC.RESOURCE_EXHAUSTED, retry: false },
-  OTLIER_DESTINATION_UNSUPPORTED: { text: 'The destination does not take this signal.', http: 404, grpc: GRPC.UNIMPLEMENTED, retry: false },
-  OTLIER_GAVE_UP: { text: 'The destination did not take the request within retry_on_failure.max_elapsed_time.', http: 503, grpc: GRPC.UNAVAILABLE, retry: false },
+  OTLIER_UNREACHABLE: {
+    text: 'The destination cannot be reached.',
+    http: 503,
+    grpc: GRPC.UNAVAILABLE,
+    retry: true,
+  },
+  OTLIER_NO_ANSWER: {
+    text: 'The destination did not answer in time.',
+    http: 503,
+    grpc: GRPC.UNAVAILABLE,
+    retry: true,
+  },
+  OTLIER_DESTINATION_BUSY: {
+    text: 'The destination asks to wait.',
+    http: 503,
+    grpc: GRPC.UNAVAILABLE,
+    retry: true,
+  },
+  OTLIER_DESTINATION_REFUSED: {
+    text: 'The destination refused the request for good.',
+    http: 500,
+    grpc: GRPC.INTERNAL,
+    retry: false,
+  },
+  OTLIER_DESTINATION_TOO_LARGE: {
+    text: 'The destination finds the request too large.',
+    http: 413,
+    grpc: GRPC.RESOURCE_EXHAUSTED,
+    retry: false,
+  },
+  OTLIER_DESTINATION_UNSUPPORTED: {
+    text: 'The destination does not take this signal.',
+    http: 404,
+    grpc: GRPC.UNIMPLEMENTED,
+    retry: false,
+  },
+  OTLIER_GAVE_UP: {
+    text: 'The destination did not take the request within retry_on_failure.max_elapsed_time.',
+    http: 503,
+    grpc: GRPC.UNAVAILABLE,
+    retry: false,
+  },
 } as const satisfies Record<string, Row>
 
 export type FailureCode = keyof typeof FAILURES
@@ -60,7 +140,10 @@ export type FailureCode = keyof typeof FAILURES
 export class Failure extends Error {
   readonly code: FailureCode
   constructor(code: FailureCode, detail?: string, cause?: unknown) {
-    super(detail === undefined ? FAILURES[code].text : `${FAILURES[code].text} ${detail}`, cause === undefined ? undefined : { cause })
+    super(
+      detail === undefined ? FAILURES[code].text : `${FAILURES[code].text} ${detail}`,
+      cause === undefined ? undefined : { cause },
+    )
     this.name = 'Failure'
     this.code = code
   }

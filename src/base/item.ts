@@ -85,13 +85,33 @@ export class Items {
 }
 
 const ITEM_COLUMNS = [
-  'tagAt', 'contentAt', 'endAt', 'scope', 'nameAt', 'nameEnd', 'traceIdAt', 'spanIdAt', 'parentIdAt',
-  'kind', 'flags', 'endTimeAt', 'durationNs', 'endMs', 'series',
+  'tagAt',
+  'contentAt',
+  'endAt',
+  'scope',
+  'nameAt',
+  'nameEnd',
+  'traceIdAt',
+  'spanIdAt',
+  'parentIdAt',
+  'kind',
+  'flags',
+  'endTimeAt',
+  'durationNs',
+  'endMs',
+  'series',
 ] as const
 const SCOPE_COLUMNS = ['scopeTagAt', 'scopeContentAt', 'scopeEndAt', 'scopeResource'] as const
 const RESOURCE_COLUMNS = [
-  'resourceTagAt', 'resourceContentAt', 'resourceEndAt', 'serviceAt', 'serviceEnd', 'namespaceAt', 'namespaceEnd',
-  'environmentAt', 'environmentEnd',
+  'resourceTagAt',
+  'resourceContentAt',
+  'resourceEndAt',
+  'serviceAt',
+  'serviceEnd',
+  'namespaceAt',
+  'namespaceEnd',
+  'environmentAt',
+  'environmentEnd',
 ] as const
 
 function grow<T extends Int32Array | Float64Array | Uint8Array>(column: T): T {

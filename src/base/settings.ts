@@ -161,7 +161,8 @@ function checkField(field: Field<unknown>, tree: Tree | undefined, path: string,
     return { value, shown: field.show(value) }
   }
   if (tree === undefined || (tree.kind === 'leaf' && tree.text === null)) {
-    if (field.required !== undefined) context.report(tree?.place ?? null, path, field.required)
+    const told = tree?.kind === 'leaf' && tree.broken === true
+    if (field.required !== undefined && !told) context.report(tree?.place ?? null, path, field.required)
     return settle(field.fallback)
   }
   const complain: Complain = (text, place = tree.place, severity = 'error') =>

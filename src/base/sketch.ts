@@ -27,6 +27,9 @@ export function bucketStart(bucket: number): number {
   return 2 ** octave * (1 + (bucket & ((1 << PER_OCTAVE_BITS) - 1)) / (1 << PER_OCTAVE_BITS))
 }
 
+/** The middle of a bucket: no value in it is further off than 3.2 %. */
+export const bucketMiddle = (bucket: number): number => (bucketStart(bucket) + bucketStart(bucket + 1)) / 2
+
 /** Counts of non-negative values (nanoseconds, as a rule), as a range of buckets around what has been seen. */
 export class Sketch {
   /** `counts[i]` is the weight in bucket `first + i`. */
@@ -71,22 +74,19 @@ export class Sketch {
     this.total *= factor
   }
 
-  /** The value below which the share `q` of the weight lies; 0 when empty. */
+  /** The value below which the share `q` of the weight lies, as the middle of its bucket; 0 when empty. */
   quantile(q: number): number {
     let left = q * this.total
     if (!(this.total > 0)) return 0
     for (let i = 0; i < this.counts.length; i++) {
       const count = this.counts[i]
-      if (count > 0 && left <= count) {
-        const start = bucketStart(this.first + i)
-        return start + (bucketStart(this.first + i + 1) - start) * Math.max(0, left / count)
-      }
+      if (count > 0 && left <= count) return bucketMiddle(this.first + i)
       left -= count
     }
-    // Rounding may leave a crumb: the upper edge of the last bucket in use.
+    // Rounding may leave a crumb: the last bucket in use.
     let last = this.counts.length - 1
     while (last > 0 && this.counts[last] === 0) last--
-    return bucketStart(this.first + last + 1)
+    return bucketMiddle(this.first + last)
   }
 
   copy(): Sketch {
@@ -97,7 +97,10 @@ export class Sketch {
     const length = this.counts.length
     if (length > 0 && from >= this.first && to < this.first + length) return
     const low = Math.max(0, Math.min(from - MARGIN, length > 0 ? this.first : from - MARGIN))
-    const high = Math.min(LAST_BUCKET, Math.max(to + MARGIN, length > 0 ? this.first + length - 1 : to + MARGIN))
+    const high = Math.min(
+      LAST_BUCKET,
+      Math.max(to + MARGIN, length > 0 ? this.first + length - 1 : to + MARGIN),
+    )
     const grown = new Float64Array(high - low + 1)
     grown.set(this.counts, length > 0 ? this.first - low : 0)
     this.counts = grown

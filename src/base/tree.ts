@@ -35,6 +35,8 @@ export interface Leaf {
   readonly text: string | null
   /** In quotes, and so text whatever it looks like. */
   readonly quoted: boolean
+  /** Wrong, and told so already: nothing more is said about it. */
+  readonly broken?: boolean
 }
 
 /** Something wrong with what was written; a warning does not keep Otlier from starting. */

@@ -1,7 +1,7 @@
 //! The only road between the planes: what travels on it, and the contract of those who carry it.
 import type { Attributes } from '../base/attributes.ts'
-import type { LatencyModel } from '../detect/latency.ts'
 import type { FailureModel } from '../detect/failure.ts'
+import type { LatencyModel } from '../detect/latency.ts'
 import type { Summary } from '../detect/summary.ts'
 
 /** What a model is filed under. `id` is unique and the same in every process and after every restart. */

@@ -1,6 +1,6 @@
 //! What a person reads when the service is up, and when a port is taken.
 import { formatListen, type Listen, maskUrl } from '../base/endpoints.ts'
-import type { Config, Signal } from '../config.ts'
+import type { Config } from '../config.ts'
 import { listeners } from './settle-config.ts'
 
 /** What came of the start, as far as a person is told. */
@@ -59,11 +59,7 @@ export function banner(config: Config, started: Started, version: string): strin
 
 /** One line for each destination, and one for what goes nowhere. */
 function destinations(config: Config, notes: Readonly<Record<string, string>>): string[] {
-  const pipelines = Object.entries(config.service.pipelines) as [
-    Signal,
-    { readonly exporters: readonly string[] } | null,
-  ][]
-  const on = pipelines.flatMap(([signal, pipeline]) =>
+  const on = Object.entries(config.service.pipelines).flatMap(([signal, pipeline]) =>
     pipeline === null ? [] : [{ signal, exporters: pipeline.exporters }],
   )
   const lines = config.exporters.flatMap(exporter => {

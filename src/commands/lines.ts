@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { Failure } from '../base/errors.ts'
-import { type Signal } from '../flow/sink.ts'
+import type { Signal } from '../flow/sink.ts'
 import { check } from '../wire/check.ts'
 import { jsonToProto } from '../wire/json.ts'
 import { latestTime } from '../wire/latest.ts'
@@ -33,7 +33,10 @@ export interface BadLine {
  * All lines of all files by their latest time; of two with the same time, the earlier argument's comes first. Each file is read in
  * its own order. Rejects where a file cannot be read.
  */
-export async function* mergedLines(files: readonly string[], onBad: (line: BadLine) => void): AsyncGenerator<Line> {
+export async function* mergedLines(
+  files: readonly string[],
+  onBad: (line: BadLine) => void,
+): AsyncGenerator<Line> {
   const sources = await Promise.all(
     files.map(async file => {
       const lines = parsedLines(file, onBad)
@@ -106,7 +109,9 @@ async function* textLines(file: string): AsyncGenerator<Uint8Array | null> {
 function opened(file: string): AsyncIterable<Buffer> {
   const raw = createReadStream(file, { highWaterMark: 1 << 20 })
   if (!file.endsWith('.gz') && !file.endsWith('.zst')) return raw
-  const unpack = file.endsWith('.gz') ? createGunzip({ chunkSize: 1 << 20 }) : createZstdDecompress({ chunkSize: 1 << 20 })
+  const unpack = file.endsWith('.gz')
+    ? createGunzip({ chunkSize: 1 << 20 })
+    : createZstdDecompress({ chunkSize: 1 << 20 })
   raw.on('error', error => unpack.destroy(error))
   return raw.pipe(unpack)
 }
@@ -120,7 +125,10 @@ function signalOf(text: Uint8Array): Signal {
   const start = new TextDecoder().decode(text.subarray(0, 200))
   const key = /^\uFEFF?\s*\{\s*"(resourceSpans|resourceMetrics|resourceLogs)"/.exec(start)?.[1]
   if (key === undefined) {
-    throw new Failure('OTLIER_MALFORMED', 'A line begins with {"resourceSpans":, {"resourceMetrics": or {"resourceLogs":.')
+    throw new Failure(
+      'OTLIER_MALFORMED',
+      'A line begins with {"resourceSpans":, {"resourceMetrics": or {"resourceLogs":.',
+    )
   }
   return KEYS[key as keyof typeof KEYS]
 }

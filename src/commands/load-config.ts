@@ -27,19 +27,17 @@ export const realSurroundings = (): Surroundings => ({
 /** Reads and checks everything; all problems come back together. Never rejects for what somebody wrote. */
 export async function loadConfig(flags: ConfigFlags, surroundings: Surroundings): Promise<Settled> {
   const problems: Problem[] = []
-  const report: Report = (place, path, text, severity = 'error') =>
-    problems.push({ severity, place, path, text })
+  const report: Report = (place, path, text, severity = 'error') => {
+    // A variable is read for several layers, and complained of once.
+    const told = problems.some(problem => problem.text === text && problem.place?.source === place?.source && place?.kind === 'variable')
+    if (!told) problems.push({ severity, place, path, text })
+  }
   const { variables } = surroundings
   const files = (await readFiles(flags.config, surroundings, report)).reduce(merge, branch(at('default')))
   const sets = (await readSets(flags.set, variables, report)).reduce(merge, branch(at('--set')))
   const otel = otelLayer(variables, merge(files, sets), report)
-  const layers = [
-    machineLayer(surroundings),
-    otel.tree,
-    files,
-    compressionLayer(variables, merge(files, otel.tree), report),
-    sets,
-  ]
+  const compression = compressionLayer(variables, merge(files, sets), report)
+  const layers = [machineLayer(surroundings), otel.tree, files, compression, sets]
   const unreadable = problems.some(problem => problem.severity === 'error')
   const portOffset = readPortOffset(flags.portOffset, report)
   const settled = settleConfig(layers.reduce(merge), { portOffset, exact: otel.exact })
@@ -92,7 +90,9 @@ async function readFiles(
     const text = decode(bytes)
     if (text === null) report(place, '', 'is not UTF-8 text')
     const tree = text === null ? undefined : readYaml(text, place, variables, report)
-    if (tree !== undefined) trees.push(tree)
+    if (tree?.kind === 'branch') trees.push(tree)
+    else if (tree !== undefined)
+      report(tree.place, '', `settings are expected here: ${Object.keys(SETTINGS.fields).join(', ')}`)
   }
   return trees
 }
@@ -179,7 +179,7 @@ export function directoryCandidates(variables: Variables): string[] {
 
 /** The directory that can be written to, made where missing; null for `none` and, with a warning, where none can be. */
 export async function chooseDirectory(config: Config, variables: Variables, disk: Pick<Disk, 'usable'>) {
-  const wanted = config.directory ?? 'auto'
+  const wanted = config.directory
   if (wanted === 'none') return { path: null, warning: null }
   const candidates = wanted === 'auto' ? directoryCandidates(variables) : [wanted]
   for (const path of candidates) if (await disk.usable(path)) return { path, warning: null }

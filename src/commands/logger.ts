@@ -57,10 +57,6 @@ export function humanLine(json: string): string {
   return `${String(time).slice(11, 19)} ${color}${String(level).padEnd(5)}${color === '' ? '' : '\x1b[0m'} ${text}\n`
 }
 
-/** Control characters as escapes: ESC, line breaks, and the C1 set that some terminals obey. */
+/** Control characters (ESC, line breaks, and the C1 set that some terminals obey) as escapes. */
 const harmless = (text: string) =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  text.replace(
-    /[\x00-\x1f\x7f-\x9f]/g,
-    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
+  text.replace(/\p{Cc}/gu, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)

@@ -1,7 +1,7 @@
 //! The OTEL_EXPORTER_OTLP_* variables as settings that lie under every file.
 import { parseTarget, parseUrl } from '../base/endpoints.ts'
-import { parseDuration } from '../base/kinds.ts'
 import { nearest } from '../base/nearest.ts'
+import { parseDuration } from '../base/numbers.ts'
 import type { Variables } from '../base/substitute.ts'
 import { branch, find, leaf, list, type Place, type Report, type Tree } from '../base/tree.ts'
 import type { Signal } from '../config.ts'

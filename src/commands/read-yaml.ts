@@ -56,7 +56,12 @@ export function readYaml(
     if (depth > MAX_DEPTH) report(place, path, `nested deeper than ${MAX_DEPTH} levels`)
     if (node === null || node === undefined || nodes >= MAX_NODES || depth > MAX_DEPTH)
       return leaf(null, place)
-    if (isAlias(node)) return walk((node as Alias).resolve(document), path, depth + 1)
+    if (isAlias(node)) {
+      const target = (node as Alias).resolve(document)
+      if (target === undefined)
+        report(place, path, `*${node.source} stands for nothing: no &${node.source} comes before it`)
+      return target === undefined ? { ...leaf(null, place), broken: true } : walk(target, path, depth + 1)
+    }
     if (isScalar(node)) return walkScalar(node, path, place)
     if (isSeq(node)) {
       const items = node.items.map((item, index) => walk(item as Node, `${path}[${index}]`, depth + 1))
@@ -84,8 +89,8 @@ export function readYaml(
     if (!quoted && node.value === null) return leaf(null, place)
     const { text: replaced, whole, problems } = substitute(written, variables)
     for (const problem of problems) report(place, path, problem)
-    // What could not be replaced has been told; a second complaint about the gap would only confuse.
-    if (problems.length > 0 || (!quoted && whole && replaced === '')) return leaf(null, place)
+    if (problems.length > 0) return { ...leaf(null, place), broken: true }
+    if (!quoted && whole && replaced === '') return leaf(null, place)
     return leaf(replaced, place, quoted)
   }
 

@@ -2,11 +2,11 @@
 import { createWriteStream } from 'node:fs'
 import { finished } from 'node:stream/promises'
 import { Registry } from '../base/counters.ts'
-import { type Log } from '../base/log.ts'
+import type { Log } from '../base/log.ts'
 import { realDisk, type World } from '../base/world.ts'
 import type { EventRecord } from '../bus/bus.ts'
 import { encodeEvents } from '../edge/encode.ts'
-import { ACCEPTED, type CheckedBatch, ITEM_NAMES, NO_HEADERS, type Signal } from '../flow/sink.ts'
+import { ACCEPTED, type CheckedBatch, NO_HEADERS, type Signal } from '../flow/sink.ts'
 import { type Detecting, planes } from '../otlier.ts'
 import { protoToJson } from '../wire/json-out.ts'
 import { type BadLine, type Line, mergedLines } from './lines.ts'
@@ -58,7 +58,14 @@ export async function replayFiles(options: ReplayOptions): Promise<ReplaySummary
     },
     async close() {},
   }
-  const { inspector, bus } = planes(next, world, options.log, registry, options.detecting, () => Number.POSITIVE_INFINITY)
+  const { inspector, bus } = planes(
+    next,
+    world,
+    options.log,
+    registry,
+    options.detecting,
+    () => Number.POSITIVE_INFINITY,
+  )
   let pending: EventRecord[] = []
   bus.listen('event', event => pending.push(event))
 
@@ -135,6 +142,3 @@ class LineFile {
     await this.#done
   }
 }
-
-/** The words of the summary for one signal. */
-export const itemWords = (signal: Signal) => ITEM_NAMES[signal].replace('_', ' ')

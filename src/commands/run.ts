@@ -74,13 +74,18 @@ async function serve(config: Config, { log }: OpenLog, command: string): Promise
     running = await starting
   } catch (error) {
     const explained = explainBind(error, config, command)
-    if (explained === null) throw error
-    console.error(explained)
+    if (explained === null && isBug(error)) throw error
+    console.error(explained ?? `otlier: cannot start: ${(error as Error).message}`)
     return 1
   }
   console.log(banner(config, { ...running, directory }, VERSION))
   return stopping.ended
 }
+
+/** What the language itself throws is nobody's weather. */
+const isBug = (error: unknown) =>
+  !(error instanceof Error) ||
+  [TypeError, ReferenceError, RangeError, SyntaxError].some(kind => error instanceof kind)
 
 function listenToSignals(stopping: Stopper) {
   for (const signal of Object.keys(STOP_SIGNALS) as StopSignal[])

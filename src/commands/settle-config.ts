@@ -1,9 +1,9 @@
 //! From settings as written to the configuration that runs: each setting checked, then what holds between them.
 import { formatListen, type Listen } from '../base/endpoints.ts'
 import { nearest } from '../base/nearest.ts'
-import { check, type Node } from '../base/settings.ts'
+import { check, type Node, type ValueOf } from '../base/settings.ts'
 import { find, type Place, type Problem, type Report, type Tree } from '../base/tree.ts'
-import { type Config, type ExporterConfig, SETTINGS, type Signal } from '../config.ts'
+import { type Config, type ExporterConfig, type Pipeline, SETTINGS, type Signal } from '../config.ts'
 
 export interface SettleOptions {
   /** Added to every port that is listened on. */
@@ -85,7 +85,7 @@ export function settleConfig(tree: Tree | undefined, options: SettleOptions): Se
     }
   }
   checkPorts(config, tree, report)
-  warnOfWaiting(tree, report)
+  warnOfWaiting(tree, report, problems)
   return { config, shown: shown as Record<string, unknown>, problems }
 }
 
@@ -109,19 +109,20 @@ function checkPair(
   )
 }
 
+type Written = ValueOf<typeof SETTINGS>['service']['pipelines']
 type Pipelines = Config['service']['pipelines']
 
 /** Every exporter that a pipeline names must be there; one that names none sends to all. */
 function settlePipelines(
-  written: Pipelines,
+  written: Written,
   ids: readonly string[],
   tree: Tree | undefined,
   report: Report,
 ): Pipelines {
-  const settled: Record<string, unknown> = {}
-  for (const [signal, pipeline] of Object.entries(written) as [Signal, Pipelines[Signal]][]) {
+  const settled: Partial<Record<Signal, Pipeline | null>> = {}
+  for (const [signal, pipeline] of Object.entries(written) as [Signal, Written[Signal]][]) {
     settled[signal] = pipeline === null ? null : { ...pipeline, exporters: pipeline.exporters ?? ids }
-    if (pipeline?.receivers?.length === 0) {
+    if (pipeline?.receivers.length === 0) {
       const place = find(tree, ['service', 'pipelines', signal, 'receivers'])?.place ?? null
       report(
         place,
@@ -142,7 +143,7 @@ function settlePipelines(
       )
     })
   }
-  return settled as unknown as Pipelines
+  return settled as Pipelines
 }
 
 /** Every address that is listened on, with its setting. */
@@ -186,7 +187,7 @@ function checkPorts(config: Config, tree: Tree | undefined, report: Report) {
 }
 
 /** Settings that are read, but whose work is not there yet. */
-function warnOfWaiting(tree: Tree | undefined, report: Report) {
+function warnOfWaiting(tree: Tree | undefined, report: Report, told: readonly Problem[]) {
   const waiting: Readonly<Record<string, string>> = {
     'processors.otlier.budget': 'incidents come with a later release; until then it changes nothing',
     'processors.otlier.trace_wait':
@@ -196,6 +197,7 @@ function warnOfWaiting(tree: Tree | undefined, report: Report) {
   for (const [path, text] of Object.entries(waiting)) {
     const written = find(tree, path.split('.'))
     if (written?.kind !== 'leaf' || written.text === null || written.text === initialOf(path)) continue
+    if (told.some(problem => problem.path === path)) continue
     report(written.place, path, text, 'warning')
   }
 }

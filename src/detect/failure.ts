@@ -13,6 +13,8 @@ export interface FailureState {
 
 export interface FailureModel {
   readonly samples: number
+  /** How many of the samples failed. */
+  readonly failures: number
   /** Share of spans that fail, between 0 and 1, with half a failure added: zero failures in 200 are no proof of never. */
   readonly rate: number
   /** Whether one failed span is an outlier. */
@@ -34,7 +36,12 @@ export function learnFailure(state: FailureState, window: Summary): void {
 /** The rate is Jeffreys' estimate, shrunk towards one half by a single span. */
 export function failureModel(state: FailureState): FailureModel {
   const rate = (state.failures + 0.5) / (state.spans + 1)
-  return { samples: Math.round(state.spans), rate, rare: state.spans >= MIN_SAMPLES && rate <= RARE_RATE }
+  return {
+    samples: Math.round(state.spans),
+    failures: Math.round(state.failures),
+    rate,
+    rare: state.spans >= MIN_SAMPLES && rate <= RARE_RATE,
+  }
 }
 
 /** How surprising one failure is: its information against that at the limit, so 1 at the limit as for every detector. */

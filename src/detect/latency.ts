@@ -1,5 +1,5 @@
 //! The latency baseline of a series: a decaying histogram, its band, and the limit past which a single span is an outlier.
-import { bucketOf, bucketStart, Sketch } from '../base/sketch.ts'
+import { bucketMiddle, bucketOf, Sketch } from '../base/sketch.ts'
 import { clearlyMore } from './share.ts'
 import type { Summary } from './summary.ts'
 
@@ -99,7 +99,7 @@ function tailAbove({ counts, first }: Sketch, from: number, cap: number): { weig
   let weight = 0
   let logs = 0
   for (let i = counts.length - 1; i >= 0; i--) {
-    const middle = Math.sqrt(bucketStart(first + i) * bucketStart(first + i + 1))
+    const middle = bucketMiddle(first + i)
     if (middle <= from) break
     weight += counts[i]
     logs += counts[i] * Math.log(Math.min(middle, cap) / from)

@@ -76,8 +76,8 @@ export function reasonOf({ model, slow, failed, durationNs }: Finding): string {
     )
   }
   if (failed) {
-    const rate = `normally fewer than 1 in ${number(Math.floor(1 / failure.rate))} fail`
-    facts.push(slow ? `and it failed, ${rate}` : `failed, ${rate} (${number(failure.samples)} spans)`)
+    const usual = `normally ${number(failure.failures)} of ${number(failure.samples)} spans fail`
+    facts.push(slow ? `and it failed, ${usual}` : `failed, ${usual}`)
   }
   const text = `${facts.join(', ')} for `
   return text + clip(series.operation || '(no name)', Math.max(8, MAX_REASON - text.length))

@@ -11,10 +11,12 @@ import { splice } from '../wire/splice.ts'
 import { type Finding, type MarkOptions, markBytes, markOf, outlierEvent } from './annotate.ts'
 import { Models } from './models.ts'
 import { SeriesTable } from './series.ts'
-import { type Batch, type CheckedBatch, type Outcome, type Sink } from './sink.ts'
+import type { Batch, CheckedBatch, Outcome, Sink } from './sink.ts'
 import { Tally } from './tally.ts'
 
 export interface InspectOptions extends MarkOptions {
+  /** False forwards traces without looking at them. */
+  readonly detect: boolean
   readonly windowMs: number
   readonly latenessMs: number
   readonly maxSeries: number
@@ -42,13 +44,21 @@ export function inspect(
   options: InspectOptions,
 ): Inspector {
   const detection = new Detection(world, bus, registry, options)
-  const bypassed = registry.counter('otlier.detection.bypassed', '{batch}', 'Batches forwarded without detection.', {
-    reason: 'error',
-  })
-  const malformed = new Failure('OTLIER_MALFORMED', 'The protobuf framing is broken; nothing of the request was taken.')
+  const bypassed = registry.counter(
+    'otlier.detection.bypassed',
+    '{batch}',
+    'Batches forwarded without detection.',
+    {
+      reason: 'error',
+    },
+  )
+  const malformed = new Failure(
+    'OTLIER_MALFORMED',
+    'The protobuf framing is broken; nothing of the request was taken.',
+  )
   return {
     async send(batch: Batch): Promise<Outcome> {
-      if (batch.signal !== 'traces') {
+      if (batch.signal !== 'traces' || !options.detect) {
         const items = check(batch.signal, batch.bytes)
         return items < 0 ? { kind: 'refused', cause: malformed } : next.send({ ...batch, items })
       }
@@ -62,7 +72,13 @@ export function inspect(
         bypassed.value++
         log.error({ error }, 'detection failed on a batch; it is forwarded as it came')
       }
-      return next.send({ signal: 'traces', bytes, items, receivedMs: batch.receivedMs, headers: batch.headers })
+      return next.send({
+        signal: 'traces',
+        bytes,
+        items,
+        receivedMs: batch.receivedMs,
+        headers: batch.headers,
+      })
     },
     passTime: () => detection.tally.passTime(world.now()),
     flush: () => detection.tally.flush(),
@@ -98,11 +114,24 @@ class Detection {
       '{event}',
       'Outlier events held back by the limit per series; their spans are marked all the same.',
     )
-    const gauge = (name: string, unit: string, help: string, labels = {}) => registry.gauge(name, unit, help, labels)
+    const gauge = (name: string, unit: string, help: string, labels = {}) =>
+      registry.gauge(name, unit, help, labels)
     const tracked = gauge('otlier.series.tracked', '{series}', 'Series in the table.')
-    const overflow = gauge('otlier.series.overflow', '{span}', 'Spans beyond max_series, counted in overflow series.')
-    const late = gauge('otlier.spans.late', '{span}', 'Spans for a window that had been closed; scored, not learned.')
-    const future = gauge('otlier.spans.future', '{span}', 'Spans that end in the future; scored, not learned.')
+    const overflow = gauge(
+      'otlier.series.overflow',
+      '{span}',
+      'Spans beyond max_series, counted in overflow series.',
+    )
+    const late = gauge(
+      'otlier.spans.late',
+      '{span}',
+      'Spans for a window that had been closed; scored, not learned.',
+    )
+    const future = gauge(
+      'otlier.spans.future',
+      '{span}',
+      'Spans that end in the future; scored, not learned.',
+    )
     const states = (['learning', 'ready', 'frozen'] as const).map(
       state => [state, gauge('otlier.models', '{model}', 'Models by state.', { state })] as const,
     )

@@ -43,7 +43,8 @@ export class Models {
     const series = this.#numberOf(model.series.id)
     if (series < 0) {
       const waiting = this.#waiting.get(model.series.id)
-      if (waiting === undefined || waiting.generation < model.generation) this.#waiting.set(model.series.id, model)
+      if (waiting === undefined || waiting.generation < model.generation)
+        this.#waiting.set(model.series.id, model)
       return
     }
     const current = this.#models[series]

@@ -27,7 +27,11 @@ class ByteTable {
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const entry = this.#slots[slot]
       if (entry < 0) return -1
-      if (this.#hashes[entry] === hash && this.#seeds[entry] === seed && same(this.#keys[entry], bytes, at, end)) {
+      if (
+        this.#hashes[entry] === hash &&
+        this.#seeds[entry] === seed &&
+        same(this.#keys[entry], bytes, at, end)
+      ) {
         return entry
       }
     }
@@ -84,7 +88,9 @@ export interface Group {
 export class SeriesTable {
   readonly keys: SeriesKey[] = []
   /** The first takes the spans of services beyond `max_series` of them. */
-  readonly groups: Group[] = [{ number: 0, service: OVERFLOW_OPERATION, namespace: '', environment: '', overflow: -1 }]
+  readonly groups: Group[] = [
+    { number: 0, service: OVERFLOW_OPERATION, namespace: '', environment: '', overflow: -1 },
+  ]
   /** The group of each series. */
   readonly groupOf: number[] = []
   /** How many spans went to an overflow series. */
@@ -131,7 +137,10 @@ export class SeriesTable {
     const entry = this.#series.add(bytes, at, end, seed)
     const { service, namespace, environment } = this.groups[group]
     const operation = decoder.decode(bytes.subarray(at, end))
-    const series = this.#register({ service, operation, kind: seed & 7, namespace, environment, overflow: false }, group)
+    const series = this.#register(
+      { service, operation, kind: seed & 7, namespace, environment, overflow: false },
+      group,
+    )
     this.#numbers[entry] = series
     return series
   }

@@ -125,7 +125,8 @@ export class Tally {
     if (untilMs <= clock.closedMs) return
     if (untilMs !== Number.POSITIVE_INFINITY) clock.closedMs = untilMs
     for (const row of clock.rows) {
-      while (row.open.length > 0 && row.open[0].endMs <= untilMs) this.#publish(row, row.open.shift() as OpenWindow)
+      while (row.open.length > 0 && row.open[0].endMs <= untilMs)
+        this.#publish(row, row.open.shift() as OpenWindow)
       row.last = row.open.at(-1) ?? NO_WINDOW
     }
   }

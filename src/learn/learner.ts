@@ -1,5 +1,5 @@
 //! The learning plane: turns the summaries of windows into models, and keeps what is abnormal out of them.
-import { type Cell, type Registry } from '../base/counters.ts'
+import type { Cell, Registry } from '../base/counters.ts'
 import { Sketch } from '../base/sketch.ts'
 import { duration, number } from '../base/words.ts'
 import type { Bus, EventRecord, SeriesKey, SeriesModel, SeriesSummary } from '../bus/bus.ts'
@@ -66,7 +66,11 @@ export class Learner {
   constructor(bus: Bus, registry: Registry, options: LearnOptions) {
     this.#bus = bus
     this.#options = options
-    this.#held = registry.counter('otlier.windows.held', '{window}', 'Windows of a series kept out of its baseline.')
+    this.#held = registry.counter(
+      'otlier.windows.held',
+      '{window}',
+      'Windows of a series kept out of its baseline.',
+    )
     this.#shifts = registry.counter('otlier.baseline.shifts', '{shift}', 'New levels adopted as normal.')
     this.#unlisten = bus.listen('summary', summary => this.hear(summary))
   }
@@ -92,7 +96,8 @@ export class Learner {
     }
     this.#forget(state, windowEndMs)
     const ready = latencySamples(state.latency) >= MIN_SAMPLES
-    if (!ready || !this.#holdLatency(state, summary, windowStartMs, windowEndMs)) learnLatency(state.latency, summary)
+    if (!ready || !this.#holdLatency(state, summary, windowStartMs, windowEndMs))
+      learnLatency(state.latency, summary)
     if (state.failure.spans < MIN_SAMPLES || !this.#holdFailure(state, summary, windowStartMs, windowEndMs)) {
       learnFailure(state.failure, summary)
     }
@@ -134,7 +139,12 @@ export class Learner {
   #holdFailure(state: SeriesState, window: Summary, startMs: number, endMs: number): boolean {
     const before = failureModel(state.failure).rate
     const usual = state.failure.failures / state.failure.spans
-    const hold = this.#hold(state.failureHold, clearlyMore(window.failures, window.count, usual), window, startMs)
+    const hold = this.#hold(
+      state.failureHold,
+      clearlyMore(window.failures, window.count, usual),
+      window,
+      startMs,
+    )
     state.failureHold = hold
     if (hold === null || hold.calm > 0) return false
     if (endMs - hold.sinceMs < this.#options.rebaselineMs) return true

@@ -24,7 +24,11 @@ interface StoredSeries {
   readonly key: SeriesKey
   readonly generation: number
   readonly untilMs: number
-  readonly latency: { readonly within: StoredSketch; readonly beyond: StoredSketch; readonly limitNs: number | null }
+  readonly latency: {
+    readonly within: StoredSketch
+    readonly beyond: StoredSketch
+    readonly limitNs: number | null
+  }
   readonly failure: { readonly spans: number; readonly failures: number }
   readonly latencyHold: StoredHold | null
   readonly failureHold: StoredHold | null
@@ -51,10 +55,14 @@ export function encodeSnapshot(states: Iterable<SeriesState>, savedMs: number): 
 }
 
 /** The states of a snapshot, or the reason why it cannot be read. */
-export function decodeSnapshot(bytes: Uint8Array): { savedMs: number; states: SeriesState[] } | { wrong: string } {
+export function decodeSnapshot(
+  bytes: Uint8Array,
+): { savedMs: number; states: SeriesState[] } | { wrong: string } {
   const head = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-  if (head.length < 12 || head.toString('latin1', 0, 6) !== MAGIC.slice(0, 6)) return { wrong: 'it is no model file' }
-  if (head.toString('latin1', 0, 8) !== MAGIC) return { wrong: `its format is ${head.toString('latin1', 6, 8)}, this version reads ${MAGIC.slice(6)}` }
+  if (head.length < 12 || head.toString('latin1', 0, 6) !== MAGIC.slice(0, 6))
+    return { wrong: 'it is no model file' }
+  if (head.toString('latin1', 0, 8) !== MAGIC)
+    return { wrong: `its format is ${head.toString('latin1', 6, 8)}, this version reads ${MAGIC.slice(6)}` }
   const body = head.subarray(12)
   if (crc32(body) !== head.readUInt32LE(8)) return { wrong: 'its checksum does not match' }
   try {
@@ -75,7 +83,10 @@ export async function restoreSnapshot(directory: string, world: World, log: Log)
     if ('wrong' in snapshot) {
       const aside = `${path}.unreadable-${world.now()}`
       await world.disk.rename(path, aside)
-      log.warn({ path: aside, reason: snapshot.wrong }, 'the saved models were set aside; learning starts anew')
+      log.warn(
+        { path: aside, reason: snapshot.wrong },
+        'the saved models were set aside; learning starts anew',
+      )
       return []
     }
     const ageMs = world.now() - snapshot.savedMs
@@ -91,7 +102,12 @@ export async function restoreSnapshot(directory: string, world: World, log: Log)
 }
 
 /** Writes the snapshot; a disk that fails is told of and changes nothing else. */
-export async function saveSnapshot(directory: string, states: Iterable<SeriesState>, world: World, log: Log): Promise<void> {
+export async function saveSnapshot(
+  directory: string,
+  states: Iterable<SeriesState>,
+  world: World,
+  log: Log,
+): Promise<void> {
   const path = join(directory, FILE)
   try {
     await world.disk.writeAtomic(path, encodeSnapshot(states, world.now()))

@@ -21,7 +21,12 @@ export const messageNumber = (name: MessageName): number => NAMES.indexOf(name)
 
 const ITEM = new Uint8Array(NAMES.length)
 for (const name of [
-  'Span', 'LogRecord', 'NumberDataPoint', 'HistogramDataPoint', 'ExponentialHistogramDataPoint', 'SummaryDataPoint',
+  'Span',
+  'LogRecord',
+  'NumberDataPoint',
+  'HistogramDataPoint',
+  'ExponentialHistogramDataPoint',
+  'SummaryDataPoint',
 ] as const)
   ITEM[messageNumber(name)] = 1
 
@@ -45,7 +50,13 @@ const messages = new Int32Array(MAX_DEPTH + 1)
  * @param depth how many messages it lies below the request
  * @returns the number of items in it, or -1 where the framing is broken
  */
-export function checkMessage(bytes: Uint8Array, at: number, end: number, message: number, depth: number): number {
+export function checkMessage(
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  message: number,
+  depth: number,
+): number {
   const top = depth
   let items = ITEM[message]
   for (;;) {

@@ -1,11 +1,5 @@
 //! One pass over a traces request: checks the framing to full depth and yields items, without a string or an object per span.
-import {
-  CARRIES_MARK,
-  FAILED,
-  type Items,
-  NO_TIMES,
-  NOWHERE,
-} from '../base/item.ts'
+import { CARRIES_MARK, FAILED, type Items, NO_TIMES, NOWHERE } from '../base/item.ts'
 import { checkMessage, messageNumber } from './check.ts'
 import { BROKEN, readLength, readTag, readVarint, skipUnknown, skipVarint, value } from './cursor.ts'
 import { WIRE } from './fields.ts'
@@ -35,9 +29,23 @@ const MARK = encoder.encode('otlier.anomaly.detected')
 
 /** gRPC's codes by name, as `rpc.response.status_code` carries them. */
 const RPC_NAMES = [
-  'OK', 'CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND', 'ALREADY_EXISTS',
-  'PERMISSION_DENIED', 'RESOURCE_EXHAUSTED', 'FAILED_PRECONDITION', 'ABORTED', 'OUT_OF_RANGE', 'UNIMPLEMENTED',
-  'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS', 'UNAUTHENTICATED',
+  'OK',
+  'CANCELLED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
 ].map(name => encoder.encode(name))
 /** A server's own failures: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS. */
 const SERVER_FAILURES = (1 << 2) | (1 << 4) | (1 << 12) | (1 << 13) | (1 << 14) | (1 << 15)
@@ -83,7 +91,13 @@ export function scanTraces(bytes: Uint8Array, items: Items): number {
 }
 
 // message ResourceSpans { Resource resource = 1; repeated ScopeSpans scope_spans = 2; string schema_url = 3; }
-function scanResourceSpans(bytes: Uint8Array, tagAt: number, from: number, end: number, items: Items): boolean {
+function scanResourceSpans(
+  bytes: Uint8Array,
+  tagAt: number,
+  from: number,
+  end: number,
+  items: Items,
+): boolean {
   const resource = items.addResource()
   items.resourceTagAt[resource] = tagAt
   items.resourceContentAt[resource] = from
@@ -415,7 +429,10 @@ function noteAttribute(bytes: Uint8Array, at: number, end: number): true {
   if (!interesting(keyEnd - keyAt, bytes[keyAt])) return true
   if (equalsAt(bytes, keyAt, keyEnd, ERROR_TYPE)) {
     verdict.errorType = true
-  } else if (equalsAt(bytes, keyAt, keyEnd, HTTP_STATUS) || equalsAt(bytes, keyAt, keyEnd, HTTP_STATUS_BEFORE_1_21)) {
+  } else if (
+    equalsAt(bytes, keyAt, keyEnd, HTTP_STATUS) ||
+    equalsAt(bytes, keyAt, keyEnd, HTTP_STATUS_BEFORE_1_21)
+  ) {
     if (int >= 0) verdict.http = int
   } else if (equalsAt(bytes, keyAt, keyEnd, GRPC_STATUS)) {
     if (int >= 0 && int <= 16) verdict.grpc = int

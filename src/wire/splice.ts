@@ -40,7 +40,10 @@ export function splice(
     const grown = items.scopeEndAt[scope] - items.scopeContentAt[scope] + growth
     const prefixBefore = items.scopeContentAt[scope] - afterTag(bytes, items.scopeTagAt[scope])
     const resource = items.scopeResource[scope]
-    resourceGrowth.set(resource, (resourceGrowth.get(resource) ?? 0) + growth + varintSize(grown) - prefixBefore)
+    resourceGrowth.set(
+      resource,
+      (resourceGrowth.get(resource) ?? 0) + growth + varintSize(grown) - prefixBefore,
+    )
   }
   let total = bytes.length
   for (const [resource, growth] of resourceGrowth) {
@@ -68,7 +71,11 @@ export function splice(
       if (items.scopeResource[scope] !== resource) {
         resource = items.scopeResource[scope]
         const at = items.resourceContentAt[resource]
-        reframe(items.resourceTagAt[resource], at, items.resourceEndAt[resource] - at + (resourceGrowth.get(resource) ?? 0))
+        reframe(
+          items.resourceTagAt[resource],
+          at,
+          items.resourceEndAt[resource] - at + (resourceGrowth.get(resource) ?? 0),
+        )
       }
       const at = items.scopeContentAt[scope]
       reframe(items.scopeTagAt[scope], at, items.scopeEndAt[scope] - at + (scopeGrowth.get(scope) ?? 0))

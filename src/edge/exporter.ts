@@ -1,0 +1,51 @@
+//! Chooses the exporter of a destination, and tells whether a destination is Otlier itself.
+import { hostname, networkInterfaces } from 'node:os'
+import type { Destination, Listen } from '../base/endpoints.ts'
+import type { Exporter } from '../flow/sink.ts'
+import { type DebugSettings, debugExporter } from './debug-out.ts'
+import { grpcExporter } from './grpc-out.ts'
+import { type HttpSettings, httpExporter } from './http-out.ts'
+import type { SendingSettings, Surroundings } from './sending.ts'
+
+/** One destination of the configuration, by its type. */
+export type ExporterSettings =
+  | (SendingSettings & { readonly type: 'otlp' })
+  | (HttpSettings & { readonly type: 'otlphttp' })
+  | (DebugSettings & { readonly type: 'debug' })
+
+/** Connects when there is something to send. */
+export function makeExporter(settings: ExporterSettings, around: Surroundings): Exporter {
+  if (settings.type === 'otlp') return grpcExporter(settings, around)
+  return settings.type === 'otlphttp' ? httpExporter(settings, around) : debugExporter(settings, around.log)
+}
+
+/** Whether what is sent there would come in again at `address`, as far as names and addresses of this machine tell. */
+export function leadsBackTo(
+  settings: { readonly type: string; readonly endpoint?: Pick<Destination, 'host' | 'port'> },
+  address: Listen,
+): boolean {
+  const { endpoint } = settings
+  if (endpoint === undefined || endpoint.port !== address.port || endpoint.host === '') return false
+  const reached = addressesOf(endpoint.host)
+  if (isAny(address.host)) return reached.some(isOwn)
+  const bound = addressesOf(address.host)
+  return reached.some(one => bound.includes(one) || (isAny(one) && bound.some(isLoopback)))
+}
+
+/** The addresses that a name stands for, without asking anybody. */
+function addressesOf(host: string): string[] {
+  const name = host.toLowerCase().replace(/^\[|\]$|\.$/g, '')
+  if (name === 'localhost' || name.endsWith('.localhost')) return ['127.0.0.1', '::1']
+  if (name === hostname().toLowerCase()) return ['127.0.0.1', '::1', ...ownAddresses()]
+  // The same address has several spellings.
+  const mapped = /^::ffff:([\d.]+)$/.exec(name)
+  return [mapped?.[1] ?? (/^[0:]+1$/.test(name) && name.includes(':') ? '::1' : name)]
+}
+
+const ownAddresses = () =>
+  Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(({ address }) => address.toLowerCase()))
+
+const isAny = (host: string) => host === '' || host === '0.0.0.0' || /^[0:]+$/.test(host)
+const isLoopback = (address: string) => address.startsWith('127.') || address === '::1'
+// Sending to "any address" reaches this machine.
+const isOwn = (address: string) => isLoopback(address) || isAny(address) || ownAddresses().includes(address)

@@ -1,0 +1,191 @@
+//! The OTLP/gRPC exporter: raw bytes through the client of grpc-js, answers classed by the table of the specification.
+import * as grpc from '@grpc/grpc-js'
+import { Failure, GRPC } from '../base/errors.ts'
+import { clip } from '../base/words.ts'
+import type { Answer, Exporter, ExportRequest, Signal } from '../flow/sink.ts'
+import { merge } from '../wire/merge.ts'
+import { MAX_REPLY_BYTES, readResponse, readStatus } from './reply.ts'
+import { lazily, requestHeaders, type SendingSettings, type Surroundings, secureContext, userAgent } from './sending.ts'
+
+const METHODS: Record<Signal, string> = {
+  traces: '/opentelemetry.proto.collector.trace.v1.TraceService/Export',
+  metrics: '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export',
+  logs: '/opentelemetry.proto.collector.logs.v1.LogsService/Export',
+}
+
+const MAX_DETAILS_CHARS = 500
+
+export function grpcExporter(settings: SendingSettings, { instanceId, version, world, log }: Surroundings): Exporter {
+  const calls = new Set<grpc.ClientUnaryCall>()
+  const make = (credentials: grpc.ChannelCredentials) =>
+    new grpc.Client(target(settings), credentials, channelOptions(settings, version))
+  // Without TLS nothing can be missing, and requests need not wait for anything.
+  const open: grpc.Client | null = settings.plain ? make(grpc.credentials.createInsecure()) : null
+  const secured = async () => {
+    const context = await secureContext(settings.tls, world)
+    return make(grpc.ChannelCredentials.createFromSecureContext(context, verifyOptions(settings)))
+  }
+  const later = open === null ? lazily(secured, settings, log) : null
+  let closed = false
+
+  function send(client: grpc.Client, request: ExportRequest): Promise<Answer> {
+    const metadata = new grpc.Metadata()
+    for (const [name, value] of requestHeaders(settings, request.headers, instanceId)) {
+      if (name.endsWith('-bin')) metadata.set(name, Buffer.from(value, 'base64'))
+      else if (LEGAL_NAME.test(name)) metadata.set(name, value.replaceAll('\t', ' '))
+    }
+    return new Promise(resolve => {
+      const call = client.makeUnaryRequest(
+        METHODS[request.signal],
+        serialize,
+        asIs,
+        request.parts,
+        metadata,
+        { deadline: world.now() + settings.timeoutMs },
+        (error, reply) => {
+          calls.delete(call)
+          resolve(error === null ? answerOf(reply) : classify(error))
+        },
+      )
+      calls.add(call)
+    })
+  }
+
+  return {
+    id: settings.id,
+    async export(request) {
+      if (closed) return { kind: 'busy', retryAfterMs: null, cause: new Failure('OTLIER_STOPPING') }
+      let client = open
+      try {
+        client ??= await (later as () => Promise<grpc.Client>)()
+      } catch (error) {
+        const cause = new Failure('OTLIER_UNREACHABLE', (error as Error).message, error)
+        return { kind: 'busy', retryAfterMs: null, cause }
+      }
+      return send(client, request)
+    },
+    async close() {
+      closed = true
+      for (const call of calls) call.cancel()
+      const client = open ?? (await later?.().catch(() => null)) ?? null
+      client?.close()
+    },
+  }
+}
+
+/** What grpc-js takes as the name of a header. */
+const LEGAL_NAME = /^[0-9a-z_.-]+$/
+
+function serialize(parts: readonly Uint8Array[]): Buffer {
+  const { buffer, byteOffset, byteLength } = merge(parts)
+  return Buffer.from(buffer, byteOffset, byteLength)
+}
+const asIs = (bytes: Buffer) => bytes
+
+/** The address as grpc-js takes it. */
+function target({ endpoint }: SendingSettings): string {
+  const { scheme, host, port, url } = endpoint
+  if (scheme === null && host === '') return url
+  return `dns:${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+function channelOptions({ endpoint, compression, tls }: SendingSettings, version: string): grpc.ChannelOptions {
+  const name = tls.serverNameOverride
+  return {
+    'grpc.primary_user_agent': userAgent(version),
+    'grpc.max_receive_message_length': MAX_REPLY_BYTES,
+    // Retrying is the queue's work, which knows what must not be sent twice.
+    'grpc.enable_retries': 0,
+    'grpc.service_config_disable_resolution': 1,
+    'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+    'grpc.enable_channelz': 0,
+    'grpc.use_local_subchannel_pool': 1,
+    // While it waits to connect again every request fails at once: longer pauses only make an outage longer.
+    'grpc.initial_reconnect_backoff_ms': 500,
+    'grpc.max_reconnect_backoff_ms': 5000,
+    // Only while a request is under way: many servers close connections that ping idly.
+    'grpc.keepalive_time_ms': 30_000,
+    'grpc.keepalive_timeout_ms': 10_000,
+    'grpc.keepalive_permit_without_calls': 0,
+    // A proxy of the environment is for the outside.
+    ...(LOOPBACK.test(endpoint.host) ? { 'grpc.enable_http_proxy': 0 } : {}),
+    ...(compression === 'gzip' ? { 'grpc.default_compression_algorithm': grpc.compressionAlgorithms.gzip } : {}),
+    ...(name === null ? {} : { 'grpc.ssl_target_name_override': name, 'grpc.default_authority': name }),
+  }
+}
+
+const LOOPBACK = /^(localhost|127\.[\d.]+|::1)$/
+
+const verifyOptions = ({ tls }: SendingSettings) =>
+  tls.insecureSkipVerify ? { rejectUnauthorized: false, checkServerIdentity: () => undefined } : {}
+
+/** A success. Once the destination has it, nothing about its reply is a reason to send it again. */
+function answerOf(reply: Buffer | undefined): Answer {
+  const response = reply === undefined ? null : readResponse(reply)
+  return response === null ? unreadable('it is no Export response') : { kind: 'delivered', ...response }
+}
+
+const unreadable = (why: string): Answer => ({
+  kind: 'delivered',
+  rejectedItems: 0,
+  message: `the reply cannot be read (${why}); the request counts as delivered`,
+})
+
+/** The codes after which OTLP lets a client try again, beside RESOURCE_EXHAUSTED with RetryInfo. */
+const RETRYABLE = new Set<number>([
+  GRPC.CANCELLED,
+  GRPC.DEADLINE_EXCEEDED,
+  GRPC.ABORTED,
+  GRPC.OUT_OF_RANGE,
+  GRPC.UNAVAILABLE,
+  GRPC.DATA_LOSS,
+])
+
+function classify({ code, details, metadata }: grpc.ServiceError): Answer {
+  const said = `${grpc.status[code] ?? code}: ${clip(details, MAX_DETAILS_CHARS)}`
+  const local = localAnswer(code, details, metadata, said)
+  if (local !== null) return local
+  const retryAfterMs = retryDelayOf(metadata)
+  if (RETRYABLE.has(code) || (code === GRPC.RESOURCE_EXHAUSTED && retryAfterMs !== null)) {
+    const row = code === GRPC.UNAVAILABLE ? 'OTLIER_UNREACHABLE' : 'OTLIER_DESTINATION_BUSY'
+    const cause = new Failure(code === GRPC.DEADLINE_EXCEEDED ? 'OTLIER_NO_ANSWER' : row, said)
+    return { kind: 'busy', retryAfterMs, cause }
+  }
+  if (code === GRPC.RESOURCE_EXHAUSTED) {
+    return { kind: 'too_large', cause: new Failure('OTLIER_DESTINATION_TOO_LARGE', said) }
+  }
+  if (code === GRPC.UNIMPLEMENTED) {
+    return { kind: 'unsupported', cause: new Failure('OTLIER_DESTINATION_UNSUPPORTED', said) }
+  }
+  return { kind: 'refused', cause: new Failure('OTLIER_DESTINATION_REFUSED', said) }
+}
+
+/**
+ * What grpc-js says on its own about a reply, in codes that would mean something else coming from a server. A server's
+ * status has headers beside it, one of grpc-js has none.
+ */
+function localAnswer(code: number, details: string, metadata: grpc.Metadata, said: string): Answer | null {
+  if (code === GRPC.UNIMPLEMENTED && /^(No message|Too many responses) received$/.test(details)) return unreadable(details)
+  if (Object.keys(metadata.getMap()).length > 0) return null
+  if (code === GRPC.RESOURCE_EXHAUSTED) {
+    if (/^Received message (larger than max|that decompresses)/.test(details)) return unreadable(details)
+    // The stream was reset because of too much at once, which is not about this request.
+    if (details.startsWith('Bandwidth exhausted')) return noAnswer(said)
+  }
+  if (code === GRPC.INTERNAL) {
+    if (/^(Failed to decompress|Received compressed message)/.test(details)) return unreadable(details)
+    if (details.startsWith('Received RST_STREAM')) return noAnswer(said)
+  }
+  return null
+}
+
+const noAnswer = (said: string): Answer => ({
+  kind: 'busy',
+  retryAfterMs: null,
+  cause: new Failure('OTLIER_UNREACHABLE', said),
+})
+
+function retryDelayOf(metadata: grpc.Metadata): number | null {
+  const [details] = metadata.get('grpc-status-details-bin')
+  return Buffer.isBuffer(details) ? readStatus(details).retryDelayMs : null
+}

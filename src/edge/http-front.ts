@@ -1,0 +1,52 @@
+//! The first bytes of an HTTP connection: which protocol they speak, and an answer to those that speak none.
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import { GRPC } from '../base/errors.ts'
+import { statusJson } from './status.ts'
+
+const PREFACE = Buffer.from('PRI * HTTP/2.0')
+
+/** Looks at the first bytes of a connection and gives it, as if untouched, to the one who speaks its protocol. */
+export function sniff(socket: Socket, timeoutMs: number, hand: (isHttp2: boolean) => void): void {
+  let seen: Buffer = Buffer.alloc(0)
+  const end = () => socket.destroy()
+  const read = (chunk: Buffer) => {
+    seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk])
+    const length = Math.min(seen.length, PREFACE.length)
+    const isAlike = PREFACE.compare(seen, 0, length, 0, length) === 0
+    if (isAlike && length < PREFACE.length) return
+    socket.pause()
+    socket.off('data', read)
+    socket.off('timeout', end)
+    socket.setTimeout(0)
+    socket.unshift(seen)
+    hand(isAlike)
+    // An HTTP/2 session takes over what has been read by itself.
+    if (!isAlike) socket.resume()
+  }
+  socket.on('error', end)
+  socket.on('timeout', end)
+  socket.setTimeout(timeoutMs)
+  socket.on('data', read)
+}
+
+/** What is not HTTP gets an answer in HTTP, and the connection ends. */
+export function answerNonsense(error: NodeJS.ErrnoException, duplex: NodeJS.WritableStream): void {
+  const socket = duplex as Socket
+  if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) {
+    socket.destroy()
+    return
+  }
+  const [status, grpc] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? [431, GRPC.INVALID_ARGUMENT]
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? [408, GRPC.DEADLINE_EXCEEDED]
+        : [400, GRPC.INVALID_ARGUMENT]
+  const message = STATUS_CODES[status] ?? ''
+  const body = statusJson({ grpc, http: status, message, retryAfterMs: null, isBadRequest: false })
+  socket.write(
+    `HTTP/1.1 ${status} ${message}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+  )
+  socket.destroySoon()
+}

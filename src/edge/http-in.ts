@@ -1,0 +1,319 @@
+//! The OTLP/HTTP receiver: protobuf and JSON on one port, over HTTP/1.1, HTTP/2 without TLS by prior knowledge, and both over TLS.
+import * as http from 'node:http'
+import * as http2 from 'node:http2'
+import * as https from 'node:https'
+import type { Socket } from 'node:net'
+import { Failure, type FailureCode } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { Cancel, World } from '../base/world.ts'
+import type { Batch, Headers, Outcome, Signal, Sink } from '../flow/sink.ts'
+import { Body } from './body.ts'
+import { type Cors, corsHeaders, preflightHeaders } from './cors.ts'
+import { ENCODINGS, type Encoding, encodingOf } from './decompress.ts'
+import { answerNonsense, sniff } from './http-front.ts'
+import { http2Options, resetAnswered, SESSION_WINDOW_BYTES } from './http2.ts'
+import { listen } from './listen.ts'
+import {
+  type Connection,
+  Intake,
+  Lease,
+  noRoom,
+  type Receiver,
+  type ReceiverOptions,
+  tooLarge,
+} from './receiver.ts'
+import { responseJson, responseProto } from './responses.ts'
+import { type NotTaken, refusalOf, retryAfter, statusJson, statusProto } from './status.ts'
+import { loadTls } from './tls.ts'
+
+export interface HttpReceiverOptions extends ReceiverOptions {
+  /** Which pages of a browser may send. Nobody's, where it is missing. */
+  readonly cors?: Cors
+}
+
+const PATHS: Readonly<Record<string, Signal | undefined>> = {
+  '/v1/traces': 'traces',
+  '/v1/metrics': 'metrics',
+  '/v1/logs': 'logs',
+}
+
+/** How long a client may go on sending what has been refused already, so that it sees the answer before the connection ends. */
+const LINGER_MS = 1000
+/** An idle connection is kept this long: SDKs export every few seconds. */
+const KEEP_ALIVE_MS = 65_000
+
+/** A failed listen rejects with its own error (EADDRINUSE, EACCES), a bad certificate with a sentence that names the file. */
+export async function startHttpReceiver(
+  options: HttpReceiverOptions,
+  sink: Sink<Batch>,
+  world: World,
+  log: Log,
+): Promise<Receiver> {
+  const intake = new Intake(options, sink, world, log)
+  const { maxStreams, receiveTimeoutMs } = intake.options
+  const connections = new WeakMap<object, Connection>()
+  const sessions = new Set<http2.ServerHttp2Session>()
+  /** Requests under way of each HTTP/1 connection. */
+  const busy = new Map<Socket, number>()
+
+  const handle = (request: http.IncomingMessage, response: http.ServerResponse) => {
+    const session = (response as unknown as http2.Http2ServerResponse).stream?.session
+    const key: object = session ?? request.socket
+    let connection = connections.get(key)
+    if (connection === undefined) connections.set(key, (connection = intake.connection()))
+    if (session === undefined) {
+      const { socket } = request
+      busy.set(socket, (busy.get(socket) ?? 0) + 1)
+      response.on('close', () => {
+        const requests = busy.get(socket)
+        if (requests !== undefined) busy.set(socket, requests - 1)
+      })
+    }
+    new Exchange(intake, connection, options.cors, request, response).begin()
+  }
+
+  const limits: http.ServerOptions = {
+    headersTimeout: receiveTimeoutMs,
+    // The exchange has its own deadline and answers it; this one is for what never becomes an exchange.
+    requestTimeout: 2 * receiveTimeoutMs,
+    connectionsCheckingInterval: Math.ceil(receiveTimeoutMs / 4),
+    keepAliveTimeout: KEEP_ALIVE_MS,
+  }
+  const h1 =
+    options.tls === undefined
+      ? http.createServer(limits)
+      : https.createServer({
+          ...limits,
+          ...(await loadTls(options.tls, world)),
+          ALPNProtocols: ['h2', 'http/1.1'],
+        })
+  h1.on('request', handle)
+  // By these a client asks before it sends the body.
+  h1.on('checkContinue', handle)
+  h1.on('checkExpectation', handle)
+  h1.on('clientError', answerNonsense)
+
+  const h2 = http2.createServer(http2Options(maxStreams))
+  h2.on('request', handle as unknown as Parameters<typeof h2.on<'request'>>[1])
+  h2.on('session', session => {
+    sessions.add(session)
+    session.setLocalWindowSize(SESSION_WINDOW_BYTES)
+    session.on('close', () => sessions.delete(session))
+    session.on('error', error => log.debug({ err: error }, 'an HTTP/2 connection failed'))
+  })
+
+  const opened = options.tls === undefined ? 'connection' : 'secureConnection'
+  const [serveHttp1] = h1.listeners(opened) as ((socket: Socket) => void)[]
+  h1.removeAllListeners(opened)
+  h1.on(opened, (socket: Socket) => {
+    busy.set(socket, 0)
+    socket.on('close', () => busy.delete(socket))
+    sniff(socket, receiveTimeoutMs, isHttp2 => {
+      if (isHttp2) {
+        busy.delete(socket)
+        h2.emit('connection', socket)
+      } else serveHttp1.call(h1, socket)
+    })
+  })
+  return await listen(h1, intake, () => {
+    for (const session of sessions) session.close()
+    for (const [socket, requests] of busy) if (requests === 0) socket.destroy()
+  })
+}
+
+/** One request and its answer. */
+class Exchange {
+  readonly #intake: Intake
+  readonly #lease: Lease
+  readonly #cors: Cors | undefined
+  readonly #request: http.IncomingMessage
+  readonly #response: http.ServerResponse
+  #signal: Signal | null = null
+  #type: 'application/json' | 'application/x-protobuf' | null = null
+  #encoding: Encoding = 'identity'
+  #headers: Headers = {}
+  #answerAtMs = 0
+  #cancelDeadline: Cancel = () => {}
+  #isTaken = false
+  #body: Body | null = null
+
+  constructor(
+    intake: Intake,
+    connection: Connection,
+    cors: Cors | undefined,
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+  ) {
+    this.#intake = intake
+    this.#lease = new Lease(connection)
+    this.#cors = cors
+    this.#request = request
+    this.#response = response
+  }
+
+  begin(): void {
+    const request = this.#request
+    // A client that goes away in the middle is nobody's bug.
+    request.on('error', () => {})
+    this.#response.on('error', () => {})
+    if (!this.#accepts()) return
+    const { world, options } = this.#intake
+    this.#answerAtMs = world.monotonic() + 0.9 * options.receiveTimeoutMs
+    this.#cancelDeadline = world.after(options.receiveTimeoutMs, () => this.#fail('OTLIER_RECEIVE_TIMEOUT'))
+    request.on('data', (chunk: Uint8Array) => this.#take(chunk))
+    request.on('end', () => this.#end())
+    this.#response.on('close', () => this.#gone())
+    if (request.headers.expect !== undefined) this.#response.writeContinue()
+  }
+
+  /** Everything that can be refused before a byte of the body is read. */
+  #accepts(): boolean {
+    const { method, url = '', headers } = this.#request
+    const query = url.indexOf('?')
+    const signal = PATHS[query === -1 ? url : url.slice(0, query)]
+    this.#type = typeOf(headers['content-type'])
+    if (signal === undefined || !this.#intake.options.signals.includes(signal))
+      return this.#fail('OTLIER_NOT_FOUND')
+    this.#signal = signal
+    if (method === 'OPTIONS' && this.#cors !== undefined) return this.#preflight(this.#cors)
+    if (method !== 'POST') return this.#fail('OTLIER_METHOD', undefined, { allow: 'POST' })
+    if (this.#type === null) {
+      return this.#fail('OTLIER_CONTENT_TYPE', 'application/x-protobuf and application/json are.')
+    }
+    const encoding = encodingOf(headers['content-encoding'])
+    if (encoding === null) return this.#fail('OTLIER_ENCODING', `${ENCODINGS} are.`)
+    this.#encoding = encoding
+    if (this.#intake.isStopping) return this.#fail('OTLIER_STOPPING')
+    const forwarded = this.#intake.headers(headers)
+    if (forwarded instanceof Failure) return this.#refuse({ kind: 'refused', cause: forwarded })
+    this.#headers = forwarded
+    return this.#admit(headers['content-length'])
+  }
+
+  #admit(contentLength: string | undefined): boolean {
+    const { maxBytes } = this.#intake
+    const declared = contentLength === undefined ? -1 : Number(contentLength)
+    if (declared > maxBytes) return this.#refuse({ kind: 'refused', cause: tooLarge(maxBytes) })
+    if (declared > 0 && !this.#lease.hold(declared)) return this.#refuse(noRoom())
+    this.#body = new Body(declared)
+    return true
+  }
+
+  #take(chunk: Uint8Array): void {
+    const body = this.#body
+    if (this.#isTaken || body === null) return
+    const { maxBytes } = this.#intake
+    const length = body.length + chunk.length
+    if (length > maxBytes) this.#refuse({ kind: 'refused', cause: tooLarge(maxBytes) })
+    else if (!this.#lease.hold(length)) this.#refuse(noRoom())
+    else body.add(chunk)
+  }
+
+  #end(): void {
+    if (this.#isTaken || this.#body === null) return
+    this.#cancelDeadline()
+    // From here on the lease is the intake's to release.
+    this.#isTaken = true
+    const arrived = {
+      signal: this.#signal as Signal,
+      bytes: this.#body.take(),
+      encoding: this.#encoding,
+      json: this.#type === 'application/json',
+      headers: this.#headers,
+      lease: this.#lease,
+      answerAtMs: this.#answerAtMs,
+    }
+    void this.#intake.submit(arrived).then(outcome => this.#answer(outcome))
+  }
+
+  #answer(outcome: Outcome): void {
+    if (outcome.kind !== 'accepted') {
+      this.#explain(outcome, {})
+      return
+    }
+    const { rejectedItems, message } = outcome
+    const respond = this.#type === 'application/json' ? responseJson : responseProto
+    this.#reply(200, this.#type ?? '', respond(this.#signal as Signal, rejectedItems, message), {})
+  }
+
+  #fail(code: FailureCode, detail?: string, headers?: http.OutgoingHttpHeaders): false {
+    const cause = new Failure(code, detail)
+    const isBusy = cause.retry && code !== 'OTLIER_RECEIVE_TIMEOUT'
+    return this.#refuse(
+      isBusy ? { kind: 'busy', retryAfterMs: null, cause } : { kind: 'refused', cause },
+      headers,
+    )
+  }
+
+  /** Answers before the body has been taken. */
+  #refuse(outcome: NotTaken, headers: http.OutgoingHttpHeaders = {}): false {
+    if (this.#isTaken) return false
+    this.#gone()
+    this.#intake.options.onRefused?.(this.#signal, outcome.cause)
+    this.#explain(outcome, headers)
+    this.#linger()
+    return false
+  }
+
+  #preflight(cors: Cors): false {
+    this.#gone()
+    this.#response.writeHead(204, preflightHeaders(cors, this.#request.headers))
+    this.#response.end()
+    return false
+  }
+
+  /** google.rpc.Status in the request's own form; JSON, which a person can read, for what has neither form. */
+  #explain(outcome: NotTaken, headers: http.OutgoingHttpHeaders): void {
+    const refusal = refusalOf(outcome)
+    const wait = refusal.retryAfterMs === null ? {} : { 'retry-after': retryAfter(refusal.retryAfterMs) }
+    const isProto = this.#type === 'application/x-protobuf'
+    const body = isProto ? statusProto(refusal) : statusJson(refusal)
+    this.#reply(refusal.http, this.#type ?? 'application/json', body, { ...headers, ...wait })
+  }
+
+  #reply(status: number, type: string, body: Uint8Array | string, headers: http.OutgoingHttpHeaders): void {
+    const response = this.#response
+    if (response.destroyed || response.headersSent) return
+    const isLast = this.#intake.isStopping && this.#request.httpVersionMajor === 1
+    response.writeHead(status, {
+      ...headers,
+      ...(this.#cors === undefined ? {} : corsHeaders(this.#cors, this.#request.headers)),
+      ...(isLast ? { connection: 'close' } : {}),
+      'content-type': type,
+      'content-length': Buffer.byteLength(body),
+    })
+    response.end(body)
+  }
+
+  /** A connection that ends while its client still sends takes the answer with it, so what comes is thrown away for a while. */
+  #linger(): void {
+    const request = this.#request
+    const stream = (this.#response as unknown as http2.Http2ServerResponse).stream
+    if (stream !== undefined) {
+      if (!request.complete) resetAnswered(stream, this.#intake.world)
+      return
+    }
+    request.resume()
+    const cancel = this.#intake.world.after(LINGER_MS, () => request.socket.destroy())
+    request.on('close', () => cancel())
+    request.on('end', () => cancel())
+  }
+
+  /** Nothing more is taken from this request. */
+  #gone(): void {
+    this.#cancelDeadline()
+    if (!this.#isTaken) this.#lease.release()
+    this.#isTaken = true
+  }
+}
+
+function typeOf(header: string | undefined) {
+  switch (header?.split(';', 1)[0].trim().toLowerCase()) {
+    case 'application/json':
+      return 'application/json'
+    case 'application/x-protobuf':
+      return 'application/x-protobuf'
+    default:
+      return null
+  }
+}

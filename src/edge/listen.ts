@@ -1,0 +1,43 @@
+//! Listening, and the ordered end of it, the same for every receiver.
+import type { AddressInfo, Server, Socket } from 'node:net'
+import type { Intake, Receiver } from './receiver.ts'
+
+/**
+ * @param drain asks the clients to go: called once, when nothing listens any more
+ * @returns when the port is bound; rejects with the error of the bind
+ */
+export async function listen(server: Server, intake: Intake, drain: () => void): Promise<Receiver> {
+  const { host, port } = intake.options
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    socket.on('error', error => intake.log.debug({ err: error }, 'a connection failed'))
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      // Later failures concern one accept: too many open files.
+      server.on('error', error => intake.log.error({ err: error }, 'a connection could not be accepted'))
+      resolve()
+    })
+  })
+  const bound = server.address() as AddressInfo
+  let closed: Promise<void> | null = null
+  return {
+    port: bound.port,
+    async stop(deadlineMs) {
+      const cancel = intake.world.after(deadlineMs, () => {
+        for (const socket of sockets) socket.destroy()
+      })
+      closed ??= new Promise(resolve => {
+        intake.isStopping = true
+        server.close(() => resolve())
+        drain()
+      })
+      await closed
+      cancel()
+    },
+  }
+}

@@ -1,0 +1,130 @@
+//! Brings one load to its destination, whatever the answers: what is too large is divided, what is refused is taken apart, and every item ends in an account.
+import { Failure } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { World } from '../base/world.ts'
+import { halve, type Part, split } from '../wire/split.ts'
+import type { Account } from './accounts.ts'
+import type { Settled } from './retry.ts'
+import { seldom } from './seldom.ts'
+import type { ExportRequest, Headers, Signal } from './sink.ts'
+
+/** Requests that one consumer has taken from the queue: of one signal, with the same headers, in order. */
+export interface Load {
+  readonly signal: Signal
+  readonly headers: Headers
+  /** Each is one sender's request, or a piece of one. */
+  readonly parts: readonly Part[]
+}
+
+export interface DeliveryOptions {
+  /** A single request above this is divided before it is sent. */
+  readonly maxBatchBytes: number
+  /** Nothing larger is ever sent. */
+  readonly maxRequestBytes: number
+}
+
+export interface DeliveryHooks {
+  readonly id: string
+  attempt(request: ExportRequest): Promise<Settled>
+  account(signal: Signal): Account
+  /** The destination has spoken about this signal: it takes it, or it does not. */
+  heard(signal: Signal, supported: boolean): void
+  /** True once the accounts have been closed over what is still under way. */
+  over(): boolean
+}
+
+const TOO_LARGE: Settled = { kind: 'too_large', cause: new Failure('OTLIER_DESTINATION_TOO_LARGE') }
+
+export const itemsOf = (parts: readonly Part[]) => parts.reduce((sum, part) => sum + part.items, 0)
+const bytesOf = (parts: readonly Part[]) => parts.reduce((sum, part) => sum + part.bytes.length, 0)
+
+/** Resolves when every item of the load has been accounted for. */
+export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: DeliveryOptions) {
+  const now = seldom<'partial' | 'warned' | 'rejected' | 'too_large' | 'expired'>(world)
+  const fieldsOf = (load: Load, cause: Failure | null, suppressed: number) => ({
+    exporter: hooks.id,
+    signal: load.signal,
+    items: itemsOf(load.parts),
+    ...(cause === null ? {} : { cause: cause.message }),
+    suppressed,
+  })
+
+  return async function deliver(load: Load): Promise<void> {
+    const [first] = load.parts
+    if (load.parts.length > 1 || first.bytes.length <= options.maxBatchBytes) return send(load)
+    for (const part of split(load.signal, first.bytes, options.maxBatchBytes)) await send({ ...load, parts: [part] })
+  }
+
+  async function send(load: Load): Promise<void> {
+    if (hooks.over()) return
+    const { signal, headers, parts } = load
+    const items = itemsOf(parts)
+    const request = { signal, headers, items, parts: parts.map(part => part.bytes) }
+    const settled = bytesOf(parts) > options.maxRequestBytes ? TOO_LARGE : await hooks.attempt(request)
+    if (hooks.over()) return
+    const account = hooks.account(signal)
+    if (settled.kind === 'delivered' || settled.kind === 'refused' || settled.kind === 'too_large') {
+      hooks.heard(signal, true)
+    }
+    switch (settled.kind) {
+      case 'delivered': {
+        const rejected = Math.min(items, Math.max(0, settled.rejectedItems))
+        account.sent(items, rejected)
+        reportPartial(load, rejected, settled.message)
+        return
+      }
+      case 'refused':
+        // Of a merged request nobody knows whose part was refused: each is sent once alone, so that one sender's bytes
+        // never cost another's.
+        if (parts.length > 1) return sendEach(parts.map(part => ({ ...load, parts: [part] })))
+        account.sent(items, items)
+        now('rejected', n => log.error(fieldsOf(load, settled.cause, n), 'the destination rejected a request for good'))
+        return
+      case 'too_large': {
+        const smaller = divide(load)
+        if (smaller !== null) return sendEach(smaller)
+        account.droppedInFlight(items, 'too_large')
+        now('too_large', n => log.error(fieldsOf(load, settled.cause, n), 'an item too large for the destination was dropped'))
+        return
+      }
+      case 'unsupported':
+        account.droppedInFlight(items, 'unsupported')
+        hooks.heard(signal, false)
+        return
+      case 'expired':
+        account.droppedInFlight(items, 'expired')
+        now('expired', n => log.error(fieldsOf(load, settled.cause, n), 'a request was given up after retry_on_failure.max_elapsed_time'))
+        return
+      case 'stopped':
+        account.droppedInFlight(items, 'shutdown')
+    }
+  }
+
+  // One after the other: the order is kept, and a consumer never has more than one request under way.
+  async function sendEach(loads: readonly Load[]) {
+    for (const load of loads) await send(load)
+  }
+
+  function reportPartial(load: Load, rejected: number, message: string) {
+    if (rejected > 0) {
+      now('partial', n =>
+        log.warn({ ...fieldsOf(load, null, n), rejected, message }, 'the destination rejected some items of a request'),
+      )
+    } else if (message !== '') {
+      now('warned', n => log.warn({ ...fieldsOf(load, null, n), message }, 'the destination took a request with a warning'))
+    }
+  }
+}
+
+/** In two: between senders' requests where there are several, else inside the one. Null where it cannot be. */
+function divide({ signal, headers, parts }: Load): readonly Load[] | null {
+  if (parts.length === 1) {
+    const halves = halve(signal, parts[0].bytes)
+    return halves === null ? null : halves.map(half => ({ signal, headers, parts: [half] }))
+  }
+  const half = bytesOf(parts) / 2
+  let before = parts[0].bytes.length
+  let cut = 1
+  while (cut < parts.length - 1 && before + parts[cut].bytes.length <= half) before += parts[cut++].bytes.length
+  return [parts.slice(0, cut), parts.slice(cut)].map(some => ({ signal, headers, parts: some }))
+}

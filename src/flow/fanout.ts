@@ -1,0 +1,47 @@
+//! One batch to every destination of its signal: each has its own queue, and a refused batch is taken by none.
+import { Failure } from '../base/errors.ts'
+import type { Offer, Queue, Undelivered } from './queue.ts'
+import { ACCEPTED, type CheckedBatch, type Outcome, type Signal, SIGNALS, type Sink } from './sink.ts'
+
+/** The destinations of each signal. A destination that takes several stands in several lists. */
+export type Routes = Readonly<Record<Signal, readonly Pick<Queue, 'probe' | 'offer'>[]>>
+
+/**
+ * Accepts a batch when every destination has taken it or passed it over. `close` only ends the taking: the queues are
+ * closed by `closeAll`, which has a deadline and a result.
+ */
+export function fanout(routes: Routes): Sink<CheckedBatch> {
+  const anywhere = SIGNALS.some(signal => routes[signal].length > 0)
+  const full: Outcome = { kind: 'busy', retryAfterMs: null, cause: new Failure('OTLIER_QUEUE_FULL') }
+  const stopping: Outcome = { kind: 'busy', retryAfterMs: null, cause: new Failure('OTLIER_STOPPING') }
+  const unsupported: Outcome = { kind: 'refused', cause: new Failure('OTLIER_SIGNAL_UNSUPPORTED') }
+  let closed = false
+
+  return {
+    async send(batch) {
+      if (closed) return stopping
+      // With no destination at all, telemetry is learned from and let go.
+      if (!anywhere) return ACCEPTED
+      const queues = routes[batch.signal]
+      // First everybody is asked, then everybody is given it: nothing can come in between.
+      const answers: Offer[] = queues.map(queue => queue.probe(batch))
+      if (answers.includes('full')) {
+        // Only those that turn it away are told, so that they can say in the log that they are full.
+        for (const [at, queue] of queues.entries()) if (answers[at] === 'full') queue.offer(batch)
+        return full
+      }
+      if (answers.every(answer => answer === 'unsupported')) return unsupported
+      for (const queue of queues) queue.offer(batch)
+      return ACCEPTED
+    },
+    async close() {
+      closed = true
+    },
+  }
+}
+
+/** Closes all queues at once, until the monotonic time `deadlineMs`. Returns what stopping lost, per destination and signal. */
+export async function closeAll(queues: readonly Queue[], deadlineMs: number): Promise<readonly Undelivered[]> {
+  const lost = await Promise.all(queues.map(queue => queue.close(deadlineMs)))
+  return lost.flat()
+}

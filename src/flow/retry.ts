@@ -1,0 +1,89 @@
+//! Asks a destination again while it is busy: exponential backoff with full jitter, and never before the time it asked for.
+import type { Failure } from '../base/errors.ts'
+import type { World } from '../base/world.ts'
+import type { Answer, Exporter, ExportRequest } from './sink.ts'
+
+/** `retry_on_failure` of the configuration. */
+export interface RetryOptions {
+  readonly enabled: boolean
+  readonly initialIntervalMs: number
+  readonly multiplier: number
+  readonly maxIntervalMs: number
+  /** From the first attempt on. 0: never give up. */
+  readonly maxElapsedTimeMs: number
+}
+
+export const RETRY_DEFAULTS: RetryOptions = {
+  enabled: true,
+  initialIntervalMs: 1000,
+  multiplier: 1.5,
+  maxIntervalMs: 30_000,
+  maxElapsedTimeMs: 300_000,
+}
+
+/** The longest wait that a destination is granted: one hostile header must not silence it for good. */
+const ASKED_MAX_MS = 3_600_000
+
+/** Shut while the destination has asked to wait. All its consumers go through the same gate. */
+export interface Gate {
+  /** Monotonic time before which nothing is sent. */
+  readonly opensMs: number
+  shut(forMs: number): void
+}
+
+export function gate(world: World): Gate {
+  let opensMs = Number.NEGATIVE_INFINITY
+  return {
+    get opensMs() {
+      return opensMs
+    },
+    // A later, shorter wish does not take back an earlier one.
+    shut: forMs => void (opensMs = Math.max(opensMs, world.monotonic() + Math.min(forMs, ASKED_MAX_MS))),
+  }
+}
+
+/** How the end of the service reaches those who wait. */
+export interface Ending {
+  /** Aborted when stopping begins: waits end, and what is still refused after one more attempt is given up. */
+  readonly stop: AbortSignal
+  /** Aborted when time is up: every wait ends. */
+  readonly kill: AbortSignal
+  /** Monotonic time at which `kill` comes; infinite until stopping begins. */
+  deadlineMs(): number
+}
+
+/** What became of a request in the end. */
+export type Settled =
+  | Exclude<Answer, { kind: 'busy' }>
+  /** Given up, because it took too long or because the service stops. */
+  | { readonly kind: 'expired' | 'stopped'; readonly cause: Failure | null }
+
+/** Sends until the answer is another than busy. Never rejects, unless `exporter` has a bug. */
+export function retry(exporter: Exporter, world: World, options: RetryOptions, at: Gate, ending: Ending) {
+  return async (request: ExportRequest): Promise<Settled> => {
+    const giveUpMs = options.maxElapsedTimeMs === 0 ? Number.POSITIVE_INFINITY : world.monotonic() + options.maxElapsedTimeMs
+    let intervalMs = Math.min(options.initialIntervalMs, options.maxIntervalMs)
+    let cause: Failure | null = null
+    while (true) {
+      // Others may have been asked to wait while this one slept.
+      while (world.monotonic() < at.opensMs) {
+        if (at.opensMs > giveUpMs) return { kind: 'expired', cause }
+        if (at.opensMs > ending.deadlineMs() || ending.kill.aborted) return { kind: 'stopped', cause }
+        await world.sleep(at.opensMs - world.monotonic(), ending.stop.aborted ? ending.kill : ending.stop)
+      }
+      if (ending.kill.aborted) return { kind: 'stopped', cause }
+      const last = ending.stop.aborted
+      const answer = await exporter.export(request)
+      if (answer.kind !== 'busy') return answer
+      cause = answer.cause
+      const askedMs = Math.min(answer.retryAfterMs ?? 0, ASKED_MAX_MS)
+      if (askedMs > 0) at.shut(askedMs)
+      if (last) return { kind: 'stopped', cause }
+      // Full jitter: senders that failed together must not come back together.
+      const waitMs = Math.max(world.random() * intervalMs, askedMs)
+      if (!options.enabled || world.monotonic() + waitMs > giveUpMs) return { kind: 'expired', cause }
+      await world.sleep(waitMs, ending.stop)
+      intervalMs = Math.min(intervalMs * options.multiplier, options.maxIntervalMs)
+    }
+  }
+}

@@ -1,0 +1,124 @@
+//! The first minutes of a newcomer: `npm start` and `npm test` on clean clones, under every condition that has broken them.
+import { rmSync } from 'node:fs'
+import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { cleanClone } from './clone.ts'
+import { cleanUp, listening, npmStart, type Started, spawnGroup, watch } from './npm-start.ts'
+
+const OFFSET = 30_000
+const READY_MS = 60_000
+const TEST_MS = 180_000
+const SECOND_START_S = 3
+
+interface Trial {
+  readonly name: string
+  readonly npm?: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+  /** What happens before `npm start`. */
+  before?(folder: string): Promise<void>
+  /** `npm test` begins this long after `npm start` instead of after it. */
+  readonly testAfterMs?: number
+}
+
+const NPM_10 = ['npx', '--yes', 'npm@10.9.4']
+
+const TRIALS: readonly Trial[] = [
+  { name: "the system's npm" },
+  { name: 'npm 10', npm: NPM_10 },
+  { name: 'NODE_ENV=production', env: { NODE_ENV: 'production' } },
+  { name: 'two commands, 4 s apart', testAfterMs: 4_000 },
+  { name: 'npm 10, two commands, 4 s apart', npm: NPM_10, testAfterMs: 4_000 },
+  { name: 'Ctrl-C after 4 s', before: folder => interrupted(folder, 4_000) },
+  { name: 'Ctrl-C after 9 s', before: folder => interrupted(folder, 9_000) },
+  { name: 'npm 10, Ctrl-C after 9 s', npm: NPM_10, before: folder => interrupted(folder, 9_000, NPM_10) },
+]
+
+/** A set-up stopped in the middle, as by a terminal, and nobody waits for what is left of it. */
+async function interrupted(folder: string, afterMs: number, npm?: readonly string[]) {
+  const first = npmStart({ folder, portOffset: OFFSET, ...(npm && { npm }) })
+  await sleep(afterMs)
+  first.signalGroup('SIGINT')
+  await first.exit
+}
+
+async function run(trial: Trial, withTests: boolean) {
+  const folder = cleanClone()
+  const running: Started[] = []
+  const start = () => {
+    const { npm, env } = trial
+    const started = npmStart({ folder, portOffset: OFFSET, ...(npm && { npm }), ...(env && { env }) })
+    running.push(started)
+    return started
+  }
+  const test = async (): Promise<number> => {
+    const began = performance.now()
+    const [command, ...args] = trial.npm ?? ['npm']
+    const env = { CI: 'true', ...trial.env }
+    const child = watch(spawnGroup(command, [...args, 'test'], { folder, env }), OFFSET)
+    running.push(child)
+    const timer = setTimeout(() => void cleanUp(child), 2 * TEST_MS)
+    const code = await child.exit
+    clearTimeout(timer)
+    if (code !== 0) throw new Error(`npm test ended with ${code}:\n${child.output().slice(-6_000)}`)
+    return (performance.now() - began) / 1000
+  }
+  try {
+    await trial.before?.(folder)
+    const first = start()
+    const early = withTests && trial.testAfterMs ? sleep(trial.testAfterMs).then(test) : null
+    early?.catch(() => {})
+    const firstS = await first.ready(READY_MS)
+    const stopped = await stop(first, trial)
+    const testS = early ? await early : withTests ? await test() : null
+    const second = start()
+    const secondS = await second.ready(READY_MS)
+    const slow = [
+      ...(stopped ? [stopped] : []),
+      ...(testS !== null && testS * 1000 > TEST_MS ? [`npm test took over ${TEST_MS} ms`] : []),
+      ...(secondS > SECOND_START_S ? [`the second start took over ${SECOND_START_S} s`] : []),
+    ]
+    const stoppedAgain = await stop(second, trial)
+    return { firstS, testS, secondS, wrong: [...slow, ...(stoppedAgain ? [stoppedAgain] : [])] }
+  } finally {
+    for (const one of running) await cleanUp(one)
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** By SIGTERM to npm. npx does not pass that on to the npm that it runs, so there it is Ctrl-C in a terminal. */
+async function stop(started: Started, { npm }: Trial): Promise<string | null> {
+  if (npm) started.signalGroup('SIGINT')
+  else started.signal('SIGTERM')
+  const end = await Promise.race([started.exit, sleep(30_000, 'no end within 30 s')])
+  for (let left = 100; npm && left > 0 && (await listening(OFFSET)).length > 0; left--) await sleep(100)
+  const open = await listening(OFFSET)
+  if (open.length > 0) return `still listening: ${open.join(', ')}`
+  return end === 0 || (npm && end === 'SIGINT') ? null : `stopping ended it with ${end}`
+}
+
+const seconds = (value: number | null) => (value === null ? '-' : `${value.toFixed(1)} s`)
+
+async function main() {
+  const short = process.argv.includes('--short')
+  const only = process.argv.find(arg => arg.startsWith('--only='))?.slice(7)
+  const chosen = TRIALS.filter(({ name }) => only === undefined || name.includes(only))
+  let passed = 0
+  console.log('| clean clone | npm start ready | npm test | second npm start | |\n|---|---|---|---|---|')
+  for (const trial of chosen) {
+    try {
+      const { firstS, testS, secondS, wrong } = await run(trial, !short)
+      const verdict = wrong.length > 0 ? wrong.join('; ') : 'ok'
+      if (wrong.length === 0) passed++
+      console.log(
+        `| ${trial.name} | ${seconds(firstS)} | ${seconds(testS)} | ${seconds(secondS)} | ${verdict} |`,
+      )
+    } catch (error) {
+      console.log(`| ${trial.name} | | | | ${String(error).replaceAll('\n', ' ').slice(0, 300)} |`)
+      console.error(error)
+    }
+  }
+  console.log(`${passed} passed, ${chosen.length - passed} failed`)
+  process.exitCode = passed === chosen.length ? 0 : 1
+}
+
+await main()
