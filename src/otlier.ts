@@ -89,6 +89,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   // Destinations: a client, and a queue before it.
   const notes: Record<string, string> = {}
   const queues: Queue[] = []
+  const announced = new Map<string, string>()
   const routes = destinations()
   const toQueues = fanout(routes)
 
@@ -106,7 +107,10 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   if (directory !== null) learner.restore(await restoreSnapshot(directory, world, log))
   const ownTelemetry = generated(toQueues, registry)
   const events = sendEvents(bus, routes.logs.length > 0 ? ownTelemetry : null, world, log, version)
-  const stopTicking = every(TICK_MS, () => inspector.passTime())
+  const stopTicking = every(TICK_MS, () => {
+    inspector.passTime()
+    announce()
+  })
   const stopSaving = every(SNAPSHOT_MS, save)
 
   // The outside: operators first, senders last.
@@ -180,6 +184,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
           ...settings.endpoint,
           maxRecvBytes: settings.maxRecvMsgSizeBytes,
           ...tlsOf(settings.tls),
+          ...('cors' in settings ? corsOf(settings.cors) : {}),
         },
         self?.receiver(name, sink) ?? sink,
         world,
@@ -191,6 +196,17 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     for (const name of ['metrics', 'health'] as const) {
       const { endpoint } = config.service[name]
       if (endpoint !== null) listening[`service.${name}.endpoint`] = { ...endpoint, port: admin.ports[name] }
+    }
+  }
+
+  /** What a destination turned out not to take belongs to the banner, which is printed before anybody has answered. */
+  function announce(): void {
+    for (const { id, unsupported } of queues) {
+      const signals = unsupported().join(' and ')
+      if (signals === (announced.get(id) ?? '')) continue
+      announced.set(id, signals)
+      if (signals !== '')
+        parts.say?.(`  ${id} does not take ${signals}: kept from it, and tried again every five minutes.`)
     }
   }
 
@@ -261,5 +277,20 @@ const tlsOf = (tls: { certFile: string | null; keyFile: string | null; clientCaF
           certFile: tls.certFile,
           keyFile: tls.keyFile,
           ...(tls.clientCaFile === null ? {} : { clientCaFile: tls.clientCaFile }),
+        },
+      }
+
+const corsOf = (cors: {
+  allowedOrigins: readonly string[]
+  allowedHeaders: readonly string[]
+  maxAgeMs: number
+}) =>
+  cors.allowedOrigins.length === 0
+    ? {}
+    : {
+        cors: {
+          allowedOrigins: cors.allowedOrigins,
+          allowedHeaders: cors.allowedHeaders,
+          maxAgeSeconds: Math.round(cors.maxAgeMs / 1000),
         },
       }

@@ -174,7 +174,10 @@ describe('the configurations of Otlier', () => {
   test.each(['otlier.yaml', 'otlier.compose.yaml'])(
     '%s is one that Otlier accepts without a word',
     async name => {
-      const { problems } = await loadConfig({ config: [join(deploy, name)], set: [], portOffset: null }, surroundings)
+      const { problems } = await loadConfig(
+        { config: [join(deploy, name)], set: [], portOffset: null },
+        surroundings,
+      )
       expect(problems).toEqual([])
     },
   )

@@ -90,7 +90,7 @@ async function acquire() {
     if (held === null) continue
     if (held !== '') emptySince = 0
     else emptySince ||= performance.now()
-    const dead = held === '' ? performance.now() - emptySince > 5_000 : !held.split(' ').some(alive)
+    const dead = held === '' ? performance.now() - emptySince > 2_000 : !held.split(' ').some(alive)
     if (dead) {
       breakLock(held)
       continue

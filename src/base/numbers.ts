@@ -23,7 +23,7 @@ export function parseDuration(text: string): number | null {
 }
 
 /** Milliseconds as `1h30m`. */
-export function formatDuration(ms: number): string {
+function formatDuration(ms: number): string {
   if (ms === 0) return '0s'
   let rest = ms
   let text = ''
@@ -55,8 +55,10 @@ export function duration(
       initial,
       empty: 0,
       schema: {
-        type: ['string', 'number'],
-        pattern: '^(0|([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$|\\$\\{',
+        anyOf: [
+          { type: 'string', pattern: '^(0|([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$|\\$\\{' },
+          { const: 0 },
+        ],
       },
       show: formatDuration,
       read(tree, complain) {

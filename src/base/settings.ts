@@ -106,7 +106,7 @@ export const kinds = <const F extends Sections>(help: string, fields: F, hints: 
 })
 
 /** `max_recv_msg_size_mib` in bytes is `maxRecvMsgSizeBytes`. */
-export function keyInCode(key: string, node: Node): string {
+function keyInCode(key: string, node: Node): string {
   const unit = node.kind === 'field' ? node.unit : ''
   const bare = unit === 'Bytes' ? key.replace(/_mib$/, '') : key
   return bare.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()) + unit

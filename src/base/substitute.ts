@@ -56,7 +56,7 @@ function lookUp(inner: string, variables: Variables): string | { problem: string
   if (value !== undefined) return value
   if (cut !== -1) {
     const fallback = reference.slice(cut + 2)
-    return fallback.includes('${') ? { problem: 'a default cannot hold another ${...}' } : fallback
+    return fallback.includes('${') ? { problem: 'a default cannot hold another reference' } : fallback
   }
   return {
     problem: `the environment variable ${name} is not set; set it, or give a default: \${env:${name}:-value}`,

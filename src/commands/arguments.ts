@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { nearest } from '../base/nearest.ts'
 
-export interface Option {
+interface Option {
   /** What the help shows for the value; absent for a switch. */
   readonly value?: string
   readonly short?: string

@@ -36,9 +36,9 @@ export function banner(config: Config, started: Started, version: string): strin
       .forEach((line, index) => void rows.push([index === 0 ? label : '', line]))
   add('OTLP in', [grpc && `gRPC  ${grpc}`, http && `HTTP  ${http}`])
   add('goes to', destinations(config, started.notes))
-  const kept =
-    started.directory ?? (config.directory === 'none' ? 'nowhere: directory is none' : 'memory only')
-  add('learned is kept in', [kept])
+  add('models in', [
+    started.directory ?? (config.directory === 'none' ? 'memory only (directory: none)' : 'memory only'),
+  ])
   add('metrics', [url(METRICS, '/metrics')])
   add('health', [url(HEALTH, '/ready')])
   const width = Math.max(...rows.map(([label]) => label.length))

@@ -29,7 +29,10 @@ export async function loadConfig(flags: ConfigFlags, surroundings: Surroundings)
   const problems: Problem[] = []
   const report: Report = (place, path, text, severity = 'error') => {
     // A variable is read for several layers, and complained of once.
-    const told = problems.some(problem => problem.text === text && problem.place?.source === place?.source && place?.kind === 'variable')
+    const told = problems.some(
+      problem =>
+        problem.text === text && problem.place?.source === place?.source && place?.kind === 'variable',
+    )
     if (!told) problems.push({ severity, place, path, text })
   }
   const { variables } = surroundings

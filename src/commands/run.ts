@@ -19,6 +19,8 @@ export interface Parts {
   readonly version: string
   /** Where models are kept: made, and writable. Null keeps them in memory. */
   readonly directory: string | null
+  /** Prints a line beside the banner. */
+  say?(line: string): void
 }
 
 /** A service that is up. */
@@ -61,7 +63,13 @@ async function serve(config: Config, { log }: OpenLog, command: string): Promise
   const { path: directory, warning } = await chooseDirectory(config, process.env, world.disk)
   if (warning !== null) log.warn(warning)
   const { startOtlier }: { startOtlier: Start } = await import('../otlier.ts')
-  const starting = startOtlier(config, { world, log, version: VERSION, directory })
+  const starting = startOtlier(config, {
+    world,
+    log,
+    version: VERSION,
+    directory,
+    say: line => console.log(line),
+  })
   // A signal during the start is heard, and obeyed as soon as there is something to stop.
   const stopping = stopper(world, {
     stop: async () => (await starting).stop(),
@@ -73,6 +81,8 @@ async function serve(config: Config, { log }: OpenLog, command: string): Promise
   try {
     running = await starting
   } catch (error) {
+    // A signal that came meanwhile has nothing to stop.
+    stopping.ended.catch(() => {})
     const explained = explainBind(error, config, command)
     if (explained === null && isBug(error)) throw error
     console.error(explained ?? `otlier: cannot start: ${(error as Error).message}`)
@@ -93,7 +103,7 @@ function listenToSignals(stopping: Stopper) {
 }
 
 /** A bug must be seen, and a process in an unknown state must not go on; whoever runs it starts it again. */
-function catchBugs({ log, flush }: OpenLog) {
+export function catchBugs({ log, flush }: OpenLog) {
   const end = (error: unknown, origin: string) => {
     log.fatal({ err: error }, `a bug in Otlier (${origin}): ending with ${EXIT_BUG}`)
     flush()

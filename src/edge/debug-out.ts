@@ -21,7 +21,10 @@ export function debugExporter({ id, verbosity = 'basic' }: DebugSettings, log: L
       if (verbosity === 'basic') log.info(fields, 'batch')
       else {
         const json = Buffer.from(protoToJson(signal, merge(parts))).toString()
-        log.info({ ...fields, json: json.length > MAX_JSON_CHARS ? `${json.slice(0, MAX_JSON_CHARS)}...` : json }, 'batch')
+        log.info(
+          { ...fields, json: json.length > MAX_JSON_CHARS ? `${json.slice(0, MAX_JSON_CHARS)}...` : json },
+          'batch',
+        )
       }
       return { kind: 'delivered', rejectedItems: 0, message: '' }
     },

@@ -1,11 +1,20 @@
 //! The OTLP/gRPC exporter: raw bytes through the client of grpc-js, answers classed by the table of the specification.
+import { isIP } from 'node:net'
+import { checkServerIdentity } from 'node:tls'
 import * as grpc from '@grpc/grpc-js'
 import { Failure, GRPC } from '../base/errors.ts'
 import { clip } from '../base/words.ts'
 import type { Answer, Exporter, ExportRequest, Signal } from '../flow/sink.ts'
 import { merge } from '../wire/merge.ts'
 import { MAX_REPLY_BYTES, readResponse, readStatus } from './reply.ts'
-import { lazily, requestHeaders, type SendingSettings, type Surroundings, secureContext, userAgent } from './sending.ts'
+import {
+  lazily,
+  requestHeaders,
+  type SendingSettings,
+  type Surroundings,
+  secureContext,
+  userAgent,
+} from './sending.ts'
 
 const METHODS: Record<Signal, string> = {
   traces: '/opentelemetry.proto.collector.trace.v1.TraceService/Export',
@@ -15,7 +24,10 @@ const METHODS: Record<Signal, string> = {
 
 const MAX_DETAILS_CHARS = 500
 
-export function grpcExporter(settings: SendingSettings, { instanceId, version, world, log }: Surroundings): Exporter {
+export function grpcExporter(
+  settings: SendingSettings,
+  { instanceId, version, world, log }: Surroundings,
+): Exporter {
   const calls = new Set<grpc.ClientUnaryCall>()
   const make = (credentials: grpc.ChannelCredentials) =>
     new grpc.Client(target(settings), credentials, channelOptions(settings, version))
@@ -89,8 +101,14 @@ function target({ endpoint }: SendingSettings): string {
   return `dns:${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-function channelOptions({ endpoint, compression, tls }: SendingSettings, version: string): grpc.ChannelOptions {
+function channelOptions(
+  { endpoint, compression, tls }: SendingSettings,
+  version: string,
+): grpc.ChannelOptions {
   const name = tls.serverNameOverride
+  // grpc-js gives the host to TLS as server name, and Node from 26 on refuses an address there.
+  const shown =
+    name ?? (isIP(endpoint.host) === 0 ? null : `${endpoint.host.replaceAll(/[.:%]+/g, '-')}.address.invalid`)
   return {
     'grpc.primary_user_agent': userAgent(version),
     'grpc.max_receive_message_length': MAX_REPLY_BYTES,
@@ -109,15 +127,21 @@ function channelOptions({ endpoint, compression, tls }: SendingSettings, version
     'grpc.keepalive_permit_without_calls': 0,
     // A proxy of the environment is for the outside.
     ...(LOOPBACK.test(endpoint.host) ? { 'grpc.enable_http_proxy': 0 } : {}),
-    ...(compression === 'gzip' ? { 'grpc.default_compression_algorithm': grpc.compressionAlgorithms.gzip } : {}),
-    ...(name === null ? {} : { 'grpc.ssl_target_name_override': name, 'grpc.default_authority': name }),
+    ...(compression === 'gzip'
+      ? { 'grpc.default_compression_algorithm': grpc.compressionAlgorithms.gzip }
+      : {}),
+    ...(shown === null ? {} : { 'grpc.ssl_target_name_override': shown }),
+    ...(name === null ? {} : { 'grpc.default_authority': name }),
   }
 }
 
 const LOOPBACK = /^(localhost|127\.[\d.]+|::1)$/
 
-const verifyOptions = ({ tls }: SendingSettings) =>
-  tls.insecureSkipVerify ? { rejectUnauthorized: false, checkServerIdentity: () => undefined } : {}
+function verifyOptions({ endpoint, tls }: SendingSettings): grpc.VerifyOptions {
+  if (tls.insecureSkipVerify) return { rejectUnauthorized: false, checkServerIdentity: () => undefined }
+  if (tls.serverNameOverride !== null || isIP(endpoint.host) === 0) return {}
+  return { checkServerIdentity: (_, certificate) => checkServerIdentity(endpoint.host, certificate) }
+}
 
 /** A success. Once the destination has it, nothing about its reply is a reason to send it again. */
 function answerOf(reply: Buffer | undefined): Answer {
@@ -165,7 +189,8 @@ function classify({ code, details, metadata }: grpc.ServiceError): Answer {
  * status has headers beside it, one of grpc-js has none.
  */
 function localAnswer(code: number, details: string, metadata: grpc.Metadata, said: string): Answer | null {
-  if (code === GRPC.UNIMPLEMENTED && /^(No message|Too many responses) received$/.test(details)) return unreadable(details)
+  if (code === GRPC.UNIMPLEMENTED && /^(No message|Too many responses) received$/.test(details))
+    return unreadable(details)
   if (Object.keys(metadata.getMap()).length > 0) return null
   if (code === GRPC.RESOURCE_EXHAUSTED) {
     if (/^Received message (larger than max|that decompresses)/.test(details)) return unreadable(details)

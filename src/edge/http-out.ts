@@ -8,7 +8,14 @@ import type { Answer, Exporter, ExportRequest, Signal } from '../flow/sink.ts'
 import { protoToJson } from '../wire/json-out.ts'
 import { merge } from '../wire/merge.ts'
 import { MAX_REPLY_BYTES, readJsonResponse, readResponse, readRetryAfter, readStatusBody } from './reply.ts'
-import { lazily, requestHeaders, type SendingSettings, type Surroundings, secureContext, userAgent } from './sending.ts'
+import {
+  lazily,
+  requestHeaders,
+  type SendingSettings,
+  type Surroundings,
+  secureContext,
+  userAgent,
+} from './sending.ts'
 
 export interface HttpSettings extends SendingSettings {
   readonly encoding: 'proto' | 'json'
@@ -18,14 +25,18 @@ export interface HttpSettings extends SendingSettings {
 
 const TYPES = { proto: 'application/x-protobuf', json: 'application/json' } as const
 
-export function httpExporter(settings: HttpSettings, { instanceId, version, world, log }: Surroundings): Exporter {
+export function httpExporter(
+  settings: HttpSettings,
+  { instanceId, version, world, log }: Surroundings,
+): Exporter {
   const requests = new Set<http.ClientRequest>()
   let agent: http.Agent | null = settings.plain ? new http.Agent({ keepAlive: true }) : null
   const later = lazily(async () => (agent ??= await secureAgent(settings, world)), settings, log)
   let closed = false
 
   async function body(request: ExportRequest): Promise<readonly Uint8Array[]> {
-    const parts = settings.encoding === 'json' ? [protoToJson(request.signal, merge(request.parts))] : request.parts
+    const parts =
+      settings.encoding === 'json' ? [protoToJson(request.signal, merge(request.parts))] : request.parts
     return settings.compression === 'gzip' ? [await squeeze(merge(parts), GZIP)] : parts
   }
 
@@ -105,7 +116,11 @@ export function signalUrl({ endpoint, exact }: HttpSettings, signal: Signal): UR
 
 const RETRYABLE = new Set([429, 502, 503, 504])
 
-async function readAnswer(incoming: http.IncomingMessage, settings: HttpSettings, nowMs: number): Promise<Answer> {
+async function readAnswer(
+  incoming: http.IncomingMessage,
+  settings: HttpSettings,
+  nowMs: number,
+): Promise<Answer> {
   const { statusCode: status = 0, headers } = incoming
   const type = headers['content-type'] ?? TYPES[settings.encoding]
   const isJson = type.trim().toLowerCase().startsWith(TYPES.json)
@@ -123,7 +138,8 @@ async function readAnswer(incoming: http.IncomingMessage, settings: HttpSettings
     return { kind: 'busy', retryAfterMs: readRetryAfter(headers['retry-after'], nowMs), cause }
   }
   if (status === 413) return { kind: 'too_large', cause: new Failure('OTLIER_DESTINATION_TOO_LARGE', detail) }
-  if (status === 404) return { kind: 'unsupported', cause: new Failure('OTLIER_DESTINATION_UNSUPPORTED', detail) }
+  if (status === 404)
+    return { kind: 'unsupported', cause: new Failure('OTLIER_DESTINATION_UNSUPPORTED', detail) }
   const where = headers.location === undefined ? '' : ' It points elsewhere; redirects are not followed.'
   return { kind: 'refused', cause: new Failure('OTLIER_DESTINATION_REFUSED', `${detail}${where}`) }
 }
@@ -138,7 +154,11 @@ function noAnswer(error: NodeJS.ErrnoException): Answer {
   const timeout = error.message === 'timeout'
   const cause = timeout
     ? new Failure('OTLIER_NO_ANSWER')
-    : new Failure('OTLIER_UNREACHABLE', error.code === undefined ? `${error.message}.` : `${error.code}: ${error.message}.`, error)
+    : new Failure(
+        'OTLIER_UNREACHABLE',
+        error.code === undefined ? `${error.message}.` : `${error.code}: ${error.message}.`,
+        error,
+      )
   return { kind: 'busy', retryAfterMs: null, cause }
 }
 

@@ -36,7 +36,10 @@ export function readJsonResponse(bytes: Uint8Array): PartialSuccess | null {
   if (reply === null) return null
   const partial = reply['partialSuccess'] ?? {}
   if (typeof partial !== 'object') return null
-  const { rejectedSpans, rejectedDataPoints, rejectedLogRecords, errorMessage } = partial as Record<string, unknown>
+  const { rejectedSpans, rejectedDataPoints, rejectedLogRecords, errorMessage } = partial as Record<
+    string,
+    unknown
+  >
   const rejected = Number(rejectedSpans ?? rejectedDataPoints ?? rejectedLogRecords ?? 0)
   return {
     rejectedItems: Number.isSafeInteger(rejected) ? Math.max(0, rejected) : 0,
@@ -64,7 +67,8 @@ export function readStatus(bytes: Uint8Array): RpcStatus {
   const whole = eachField(bytes, 0, bytes.length, (number, wire, from, to) => {
     if (wire !== WIRE.LEN) return true
     if (number === 2) message = text(bytes, from, to)
-    if (number === 3 && ++details <= MAX_DETAILS) retryDelayMs = readRetryInfo(bytes, from, to) ?? retryDelayMs
+    if (number === 3 && ++details <= MAX_DETAILS)
+      retryDelayMs = readRetryInfo(bytes, from, to) ?? retryDelayMs
     return true
   })
   return whole ? { message, retryDelayMs } : { message: '', retryDelayMs: null }
@@ -110,7 +114,8 @@ export function readRetryAfter(header: string | undefined, nowMs: number): numbe
   const trimmed = header.trim()
   if (/^\d{1,12}$/.test(trimmed)) return Number(trimmed) * 1000
   // The three forms of RFC 9110 begin with a weekday; anything else Date.parse would guess at.
-  const atMs = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/.test(trimmed) && trimmed.length < 64 ? Date.parse(trimmed) : Number.NaN
+  const atMs =
+    /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/.test(trimmed) && trimmed.length < 64 ? Date.parse(trimmed) : Number.NaN
   return Number.isNaN(atMs) ? null : Math.max(0, atMs - nowMs)
 }
 
@@ -137,12 +142,17 @@ function eachField(
 }
 
 const text = (bytes: Uint8Array, from: number, to: number) =>
-  clip(Buffer.from(bytes.buffer, bytes.byteOffset + from, Math.min(to - from, 4 * MAX_TEXT_CHARS)).toString(), MAX_TEXT_CHARS)
+  clip(
+    Buffer.from(bytes.buffer, bytes.byteOffset + from, Math.min(to - from, 4 * MAX_TEXT_CHARS)).toString(),
+    MAX_TEXT_CHARS,
+  )
 
 function parseObject(bytes: Uint8Array): Record<string, unknown> | null {
   try {
     const parsed: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString())
-    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? (parsed as Record<string, unknown>) : null
+    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)
+      ? (parsed as Record<string, unknown>)
+      : null
   } catch {
     return null
   }

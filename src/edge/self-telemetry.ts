@@ -81,14 +81,19 @@ export async function startSelfTelemetry(
     done({ code: cause === null ? 0 : 1 })
   }
 
-  const reader = new PeriodicExportingMetricReader({
+  /** Families are registered as long as the process lives: those that are new join before anything is read. */
+  class RegistryReader extends PeriodicExportingMetricReader {
+    override collect(...options: Parameters<PeriodicExportingMetricReader['collect']>) {
+      adopt()
+      return super.collect(...options)
+    }
+  }
+  const reader = new RegistryReader({
     exportIntervalMillis: intervalMs,
     exportTimeoutMillis: intervalMs,
     maxExportBatchSize: MAX_POINTS_A_REQUEST,
     exporter: {
       export(collected, done) {
-        // What was registered meanwhile is part of the next collection.
-        adopt()
         let points = 0
         for (const { metrics } of collected.scopeMetrics)
           for (const metric of metrics) points += metric.dataPoints.length
@@ -139,7 +144,6 @@ export async function startSelfTelemetry(
       instrument.addCallback(result => observeFamily(result, family))
     }
   }
-  adopt()
 
   const spans = spanMaker(api.trace.getTracer(SCOPE_NAME, identity.version), world)
   return {

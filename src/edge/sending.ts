@@ -56,13 +56,18 @@ const NAME = /^[0-9a-z_.!#$%&'*+^`|~-]+$/
 const VALUE = /^[\t -~]*$/
 
 /** The headers of one request: the configured ones, those that travel with the batch, and the mark that makes loops visible. */
-export function requestHeaders(settings: SendingSettings, forwarded: Headers, instanceId: string): [string, string][] {
+export function requestHeaders(
+  settings: SendingSettings,
+  forwarded: Headers,
+  instanceId: string,
+): [string, string][] {
   const headers = new Map<string, string>()
   for (const source of [forwarded, settings.headers]) {
     for (const [key, value] of Object.entries(source)) {
       const name = key.toLowerCase()
       // What could not be sent must not fail the request, let alone the process.
-      if (!OWN.has(name) && !name.startsWith('grpc-') && NAME.test(name) && VALUE.test(value)) headers.set(name, value)
+      if (!OWN.has(name) && !name.startsWith('grpc-') && NAME.test(name) && VALUE.test(value))
+        headers.set(name, value)
     }
   }
   const via = forwarded[VIA]
@@ -109,6 +114,8 @@ export function lazily<C>(open: () => Promise<C>, settings: SendingSettings, log
     return opening
   }
   // At the start, so that a wrong path is told before the first request.
-  client().catch((error: Error) => log.error({ exporter: settings.id, cause: error.message }, 'the exporter cannot start yet'))
+  client().catch((error: Error) =>
+    log.error({ exporter: settings.id, cause: error.message }, 'the exporter cannot start yet'),
+  )
   return client
 }

@@ -3,7 +3,14 @@ import type { Cell, Registry } from '../base/counters.ts'
 import { ITEM_NAMES, type Signal } from './sink.ts'
 
 /** Why something left the queue undelivered. `returned` and `damaged` come with other kinds of queues. */
-export type Dropped = 'queue_full' | 'unsupported' | 'expired' | 'too_large' | 'returned' | 'damaged' | 'shutdown'
+export type Dropped =
+  | 'queue_full'
+  | 'unsupported'
+  | 'expired'
+  | 'too_large'
+  | 'returned'
+  | 'damaged'
+  | 'shutdown'
 /** Why something never entered it, although it was accepted. */
 export type Passed = 'queue_full' | 'unsupported'
 

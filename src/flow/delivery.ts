@@ -52,7 +52,8 @@ export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: 
   return async function deliver(load: Load): Promise<void> {
     const [first] = load.parts
     if (load.parts.length > 1 || first.bytes.length <= options.maxBatchBytes) return send(load)
-    for (const part of split(load.signal, first.bytes, options.maxBatchBytes)) await send({ ...load, parts: [part] })
+    for (const part of split(load.signal, first.bytes, options.maxBatchBytes))
+      await send({ ...load, parts: [part] })
   }
 
   async function send(load: Load): Promise<void> {
@@ -78,13 +79,17 @@ export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: 
         // never cost another's.
         if (parts.length > 1) return sendEach(parts.map(part => ({ ...load, parts: [part] })))
         account.sent(items, items)
-        now('rejected', n => log.error(fieldsOf(load, settled.cause, n), 'the destination rejected a request for good'))
+        now('rejected', n =>
+          log.error(fieldsOf(load, settled.cause, n), 'the destination rejected a request for good'),
+        )
         return
       case 'too_large': {
         const smaller = divide(load)
         if (smaller !== null) return sendEach(smaller)
         account.droppedInFlight(items, 'too_large')
-        now('too_large', n => log.error(fieldsOf(load, settled.cause, n), 'an item too large for the destination was dropped'))
+        now('too_large', n =>
+          log.error(fieldsOf(load, settled.cause, n), 'an item too large for the destination was dropped'),
+        )
         return
       }
       case 'unsupported':
@@ -93,7 +98,12 @@ export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: 
         return
       case 'expired':
         account.droppedInFlight(items, 'expired')
-        now('expired', n => log.error(fieldsOf(load, settled.cause, n), 'a request was given up after retry_on_failure.max_elapsed_time'))
+        now('expired', n =>
+          log.error(
+            fieldsOf(load, settled.cause, n),
+            'a request was given up after retry_on_failure.max_elapsed_time',
+          ),
+        )
         return
       case 'stopped':
         account.droppedInFlight(items, 'shutdown')
@@ -108,10 +118,15 @@ export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: 
   function reportPartial(load: Load, rejected: number, message: string) {
     if (rejected > 0) {
       now('partial', n =>
-        log.warn({ ...fieldsOf(load, null, n), rejected, message }, 'the destination rejected some items of a request'),
+        log.warn(
+          { ...fieldsOf(load, null, n), rejected, message },
+          'the destination rejected some items of a request',
+        ),
       )
     } else if (message !== '') {
-      now('warned', n => log.warn({ ...fieldsOf(load, null, n), message }, 'the destination took a request with a warning'))
+      now('warned', n =>
+        log.warn({ ...fieldsOf(load, null, n), message }, 'the destination took a request with a warning'),
+      )
     }
   }
 }
@@ -125,6 +140,7 @@ function divide({ signal, headers, parts }: Load): readonly Load[] | null {
   const half = bytesOf(parts) / 2
   let before = parts[0].bytes.length
   let cut = 1
-  while (cut < parts.length - 1 && before + parts[cut].bytes.length <= half) before += parts[cut++].bytes.length
+  while (cut < parts.length - 1 && before + parts[cut].bytes.length <= half)
+    before += parts[cut++].bytes.length
   return [parts.slice(0, cut), parts.slice(cut)].map(some => ({ signal, headers, parts: some }))
 }

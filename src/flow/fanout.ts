@@ -1,7 +1,7 @@
 //! One batch to every destination of its signal: each has its own queue, and a refused batch is taken by none.
 import { Failure } from '../base/errors.ts'
 import type { Offer, Queue, Undelivered } from './queue.ts'
-import { ACCEPTED, type CheckedBatch, type Outcome, type Signal, SIGNALS, type Sink } from './sink.ts'
+import { ACCEPTED, type CheckedBatch, type Outcome, SIGNALS, type Signal, type Sink } from './sink.ts'
 
 /** The destinations of each signal. A destination that takes several stands in several lists. */
 export type Routes = Readonly<Record<Signal, readonly Pick<Queue, 'probe' | 'offer'>[]>>
@@ -41,7 +41,10 @@ export function fanout(routes: Routes): Sink<CheckedBatch> {
 }
 
 /** Closes all queues at once, until the monotonic time `deadlineMs`. Returns what stopping lost, per destination and signal. */
-export async function closeAll(queues: readonly Queue[], deadlineMs: number): Promise<readonly Undelivered[]> {
+export async function closeAll(
+  queues: readonly Queue[],
+  deadlineMs: number,
+): Promise<readonly Undelivered[]> {
   const lost = await Promise.all(queues.map(queue => queue.close(deadlineMs)))
   return lost.flat()
 }

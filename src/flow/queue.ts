@@ -8,7 +8,7 @@ import { openAccount } from './accounts.ts'
 import { type DeliveryOptions, delivery } from './delivery.ts'
 import { type Entry, headerKey, Lane } from './lane.ts'
 import { gate, type RetryOptions, retry } from './retry.ts'
-import { type CheckedBatch, type Exporter, ITEM_NAMES, type Signal, SIGNALS } from './sink.ts'
+import { type CheckedBatch, type Exporter, ITEM_NAMES, SIGNALS, type Signal } from './sink.ts'
 
 export type WhenFull = 'refuse' | 'drop_newest' | 'drop_oldest'
 
@@ -60,13 +60,31 @@ const ENTRY_BYTES = 256
 /** The queue counts as full until it is below this share, or the log would tell of every request. */
 const RELIEVED = 0.75
 
-export function queue(exporter: Exporter, world: World, log: Log, registry: Registry, options: QueueOptions): Queue {
+export function queue(
+  exporter: Exporter,
+  world: World,
+  log: Log,
+  registry: Registry,
+  options: QueueOptions,
+): Queue {
   const { id } = exporter
   const lanes = SIGNALS.map(signal => new Lane(signal, openAccount(registry, id, signal)))
   const laneOf = (signal: Signal) => lanes[SIGNALS.indexOf(signal)]
-  const held = registry.gauge('otlier_exporter_queue_size', 'By', 'Bytes that the queue holds, waiting and under way.', { exporter: id })
-  const capacity = registry.gauge('otlier_exporter_queue_capacity', 'By', 'Bytes that the queue may hold.', { exporter: id })
-  const busy = registry.gauge('otlier_exporter_in_flight_requests', '{request}', 'Consumers with a request under way.', { exporter: id })
+  const held = registry.gauge(
+    'otlier_exporter_queue_size',
+    'By',
+    'Bytes that the queue holds, waiting and under way.',
+    { exporter: id },
+  )
+  const capacity = registry.gauge('otlier_exporter_queue_capacity', 'By', 'Bytes that the queue may hold.', {
+    exporter: id,
+  })
+  const busy = registry.gauge(
+    'otlier_exporter_in_flight_requests',
+    '{request}',
+    'Consumers with a request under way.',
+    { exporter: id },
+  )
   capacity.value = options.sizeBytes
 
   let order = 0
@@ -113,7 +131,9 @@ export function queue(exporter: Exporter, world: World, log: Log, registry: Regi
     const cost = batch.bytes.length + ENTRY_BYTES
     if (fits(cost)) return 'taken'
     if (options.whenFull === 'refuse') return 'full'
-    return options.whenFull === 'drop_oldest' && held.value - waitingBytes() + cost <= options.sizeBytes ? 'taken' : 'dropped'
+    return options.whenFull === 'drop_oldest' && held.value - waitingBytes() + cost <= options.sizeBytes
+      ? 'taken'
+      : 'dropped'
   }
 
   // A batch larger than the whole queue is taken when nothing waits, or it could never pass.
@@ -145,7 +165,8 @@ export function queue(exporter: Exporter, world: World, log: Log, registry: Regi
 
   function noteFull(items: number) {
     if (fullItems === null) {
-      const consequence = options.whenFull === 'refuse' ? 'senders are asked to come again' : 'telemetry is being lost'
+      const consequence =
+        options.whenFull === 'refuse' ? 'senders are asked to come again' : 'telemetry is being lost'
       log.warn({ exporter: id, when_full: options.whenFull }, `the sending queue is full; ${consequence}`)
     }
     fullItems = (fullItems ?? 0) + items
@@ -233,7 +254,10 @@ export function queue(exporter: Exporter, world: World, log: Log, registry: Regi
     }
     const state = lane.refused(world.monotonic())
     if (state === 'doubted') {
-      log.warn({ exporter: id, signal }, `the destination answered as if it did not take ${signal}, which it did before`)
+      log.warn(
+        { exporter: id, signal },
+        `the destination answered as if it did not take ${signal}, which it did before`,
+      )
       return
     }
     let items = 0
@@ -297,7 +321,8 @@ export function queue(exporter: Exporter, world: World, log: Log, registry: Regi
 function oldestOf(lanes: readonly Lane[]): Lane | null {
   let first: Lane | null = null
   for (const lane of lanes) {
-    if (lane.oldest !== null && (first?.oldest == null || lane.oldest.order < first.oldest.order)) first = lane
+    if (lane.oldest !== null && (first?.oldest == null || lane.oldest.order < first.oldest.order))
+      first = lane
   }
   return first
 }

@@ -61,7 +61,8 @@ export type Settled =
 /** Sends until the answer is another than busy. Never rejects, unless `exporter` has a bug. */
 export function retry(exporter: Exporter, world: World, options: RetryOptions, at: Gate, ending: Ending) {
   return async (request: ExportRequest): Promise<Settled> => {
-    const giveUpMs = options.maxElapsedTimeMs === 0 ? Number.POSITIVE_INFINITY : world.monotonic() + options.maxElapsedTimeMs
+    const giveUpMs =
+      options.maxElapsedTimeMs === 0 ? Number.POSITIVE_INFINITY : world.monotonic() + options.maxElapsedTimeMs
     let intervalMs = Math.min(options.initialIntervalMs, options.maxIntervalMs)
     let cause: Failure | null = null
     while (true) {

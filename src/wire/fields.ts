@@ -193,14 +193,26 @@ export interface MessageType {
 }
 
 const WIRE_OF: Record<string, number> = {
-  bool: 0, enum: 0, int32: 0, int64: 0, uint32: 0, uint64: 0, sint32: 0,
-  fixed64: 1, sfixed64: 1, double: 1,
-  string: 2, bytes: 2,
+  bool: 0,
+  enum: 0,
+  int32: 0,
+  int64: 0,
+  uint32: 0,
+  uint64: 0,
+  sint32: 0,
+  fixed64: 1,
+  sfixed64: 1,
+  double: 1,
+  string: 2,
+  bytes: 2,
   fixed32: 5,
 }
 
 function build(): Record<MessageName, MessageType> {
-  const all = {} as Record<string, { name: string; fields: Field[]; byNumber: Field[]; byJson: Map<string, Field> }>
+  const all = {} as Record<
+    string,
+    { name: string; fields: Field[]; byNumber: Field[]; byJson: Map<string, Field> }
+  >
   for (const name of Object.keys(TABLE)) all[name] = { name, fields: [], byNumber: [], byJson: new Map() }
   for (const [name, rows] of Object.entries(TABLE)) {
     const message = all[name]

@@ -31,7 +31,7 @@ const POWERS = Float64Array.from({ length: 23 }, (_, exponent) => Number(`1e${ex
 /** What `doubleAt` read. */
 export let double = 0
 
-export const isDigit = (byte: number) => byte >= 0x30 && byte <= 0x39
+const isDigit = (byte: number) => byte >= 0x30 && byte <= 0x39
 
 /** Where the number at `from` ends, by the grammar of RFC 8259. */
 export function numberEnd(text: Uint8Array, from: number, to: number): number {

@@ -2,7 +2,7 @@
 import { Failure } from '../base/errors.ts'
 import { BROKEN, MAX_DEPTH, readLength, readTag, skipUnknown, skipVarint, value } from './cursor.ts'
 import { writeDecimal, writeInteger } from './decimal.ts'
-import { type MessageType, REQUESTS, WIRE } from './fields.ts'
+import { REQUESTS, WIRE } from './fields.ts'
 import { writeBase64, writeHex } from './json-bytes.ts'
 import { writeDouble, writeString } from './json-text.ts'
 import { OP, type Plan, type PlanField, planOf } from './plan.ts'
@@ -42,17 +42,12 @@ let low = 0
 
 /** One export request in OTLP/JSON. Throws `Failure('OTLIER_MALFORMED')` where the framing is broken. */
 export function protoToJson(signal: keyof typeof REQUESTS, bytes: Uint8Array): Uint8Array {
-  return messageToJson(REQUESTS[signal], bytes)
-}
-
-/** As `protoToJson`, for any message of the table. */
-export function messageToJson(type: MessageType, bytes: Uint8Array): Uint8Array {
   out.length = 0
   // A Buffer would make every access to the bytes polymorphic.
   input = new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length)
   view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   try {
-    object(planOf(type), 0, bytes.length, 0)
+    object(planOf(REQUESTS[signal]), 0, bytes.length, 0)
     return out.take()
   } finally {
     // Or a large request would live until the next one.

@@ -1,7 +1,7 @@
 //! OTLP/JSON to protobuf in one pass over the bytes, led by the table of fields: no tree, no objects per item.
 import { MAX_DEPTH } from './cursor.ts'
 import { HALVES } from './decimal.ts'
-import { type MessageType, REQUESTS } from './fields.ts'
+import { REQUESTS } from './fields.ts'
 import { readBase64, readHex } from './json-bytes.ts'
 import { Scanner } from './json-scan.ts'
 import { skip } from './json-skip.ts'
@@ -42,20 +42,11 @@ export function jsonToProto(
   bytes: Uint8Array,
   maxBytes = Number.POSITIVE_INFINITY,
 ): Uint8Array {
-  return jsonToMessage(REQUESTS[signal], bytes, maxBytes)
-}
-
-/** As `jsonToProto`, for any message of the table. */
-export function jsonToMessage(
-  type: MessageType,
-  bytes: Uint8Array,
-  maxBytes = Number.POSITIVE_INFINITY,
-): Uint8Array {
   out.length = 0
   out.maxBytes = maxBytes
   const json = new Scanner(bytes, where)
   try {
-    message(json, planOf(type), 0)
+    message(json, planOf(REQUESTS[signal]), 0)
     path[0] = null
     if (json.next() !== -1) json.fail(`expected the end after the request, found ${json.found()}.`)
     return out.take()

@@ -43,7 +43,13 @@ function numberOf(message: MessageType, name: string): number {
 const KINDS = ['gauge', 'sum', 'histogram', 'exponential_histogram', 'summary']
 const LEVELS: Record<Signal, Level> = {
   traces: level(REQUESTS.traces, [['resource_spans'], ['scope_spans'], ['spans']]),
-  metrics: level(REQUESTS.metrics, [['resource_metrics'], ['scope_metrics'], ['metrics'], KINDS, ['data_points']]),
+  metrics: level(REQUESTS.metrics, [
+    ['resource_metrics'],
+    ['scope_metrics'],
+    ['metrics'],
+    KINDS,
+    ['data_points'],
+  ]),
   logs: level(REQUESTS.logs, [['resource_logs'], ['scope_logs'], ['log_records']]),
 }
 
@@ -119,7 +125,10 @@ export function halve(signal: Signal, bytes: Uint8Array): readonly [Part, Part] 
   return [part(signal, first), part(signal, second)]
 }
 
-const part = (signal: Signal, bytes: Uint8Array): Part => ({ bytes, items: Math.max(0, check(signal, bytes)) })
+const part = (signal: Signal, bytes: Uint8Array): Part => ({
+  bytes,
+  items: Math.max(0, check(signal, bytes)),
+})
 
 const WHOLE = null
 
@@ -142,7 +151,16 @@ function take(
   const fields = new Fields(bytes, depth < from.length ? from[depth] : start, end)
   let taken = false
   if (depth + 1 < from.length && fields.next()) {
-    const cut = take(bytes, here.next as Level, fields.from, fields.to, from, depth + 1, free - HEADER_BYTES, most)
+    const cut = take(
+      bytes,
+      here.next as Level,
+      fields.from,
+      fields.to,
+      from,
+      depth + 1,
+      free - HEADER_BYTES,
+      most,
+    )
     if (cut !== WHOLE) return [fields.start, ...cut]
     // What is left of it is less than the whole, by an amount that is not worth counting.
     left -= fields.to - fields.start
@@ -190,7 +208,8 @@ function middle(bytes: Uint8Array, here: Level, start: number, end: number): Pat
     }
     const size = again.to - again.start
     // Cut before this child, if with it the first share would be farther from the half than without it.
-    if (seen > 0 && (before + size - total / 2 > total / 2 - before || seen === count - 1)) return [again.start]
+    if (seen > 0 && (before + size - total / 2 > total / 2 - before || seen === count - 1))
+      return [again.start]
     before += size
     seen++
   }

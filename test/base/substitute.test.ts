@@ -41,7 +41,7 @@ describe('references to variables', () => {
     [`\${env:${'A'.repeat(201)}}`, /cannot be the name/],
     ['${file:/etc/passwd}', /file:\.\.\.\} is not supported/],
     ['${env:HOST', /not closed/],
-    ['${env:NONE:-${env:HOST}}', /cannot hold another/],
+    ['${env:NONE:-${env:HOST}}', /cannot hold another reference/],
     ['${env:toString}', /toString is not set/],
     ['${env:__proto__}', /not set/],
   ])('%.30s is told, not guessed', (text, expected) => {

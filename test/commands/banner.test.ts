@@ -12,7 +12,10 @@ async function print(written: Written, started: Partial<Started> = {}) {
 
 describe('the banner', () => {
   test('says where everything is', async () => {
-    const text = await print({ files: 'exporters: {otlp/jaeger: {endpoint: http://jaeger:4317}, otlphttp: {endpoint: https://me:hunter2@x}}\nservice: {pipelines: {traces: , logs: {exporters: [otlphttp]}}}' })
+    const text = await print({
+      files:
+        'exporters: {otlp/jaeger: {endpoint: http://jaeger:4317}, otlphttp: {endpoint: https://me:hunter2@x}}\nservice: {pipelines: {traces: , logs: {exporters: [otlphttp]}}}',
+    })
     for (const part of [
       'Otlier 1.2.3',
       'gRPC  http://127.0.0.1:4317',
@@ -37,19 +40,33 @@ describe('the banner', () => {
   })
 
   test('a signal that goes nowhere while others go somewhere is named', async () => {
-    expect(await print({ variables: { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://x:4317' } })).toContain('nowhere  (metrics, logs: taken and let go)')
+    expect(await print({ variables: { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://x:4317' } })).toContain(
+      'nowhere  (metrics, logs: taken and let go)',
+    )
   })
 
   test('what is to be said of a destination stands under it', async () => {
-    const text = await print({ files: 'exporters: {otlp: {endpoint: localhost:4317}}' }, { notes: { otlp: 'not used: it leads back here' } })
+    const text = await print(
+      { files: 'exporters: {otlp: {endpoint: localhost:4317}}' },
+      { notes: { otlp: 'not used: it leads back here' } },
+    )
     expect(text).toMatch(/otlp {2}localhost:4317.*\n.*not used: it leads back here/)
   })
 
   test('names the real port, all interfaces, TLS, and gRPC where there is no HTTP', async () => {
-    const files = 'receivers: {otlp: {protocols: {grpc: {endpoint: 0.0.0.0:0, tls: {cert_file: c, key_file: k}}}}}'
-    const text = await print({ files }, { listening: { 'receivers.otlp.protocols.grpc.endpoint': { host: '0.0.0.0', port: 5555 } }, directory: null })
+    const files =
+      'receivers: {otlp: {protocols: {grpc: {endpoint: 0.0.0.0:0, tls: {cert_file: c, key_file: k}}}}}'
+    const text = await print(
+      { files },
+      {
+        listening: { 'receivers.otlp.protocols.grpc.endpoint': { host: '0.0.0.0', port: 5555 } },
+        directory: null,
+      },
+    )
     expect(text).toContain('gRPC  https://0.0.0.0:5555  (all interfaces)')
-    expect(text).toContain('OTEL_EXPORTER_OTLP_ENDPOINT=https://localhost:5555 OTEL_EXPORTER_OTLP_PROTOCOL=grpc')
+    expect(text).toContain(
+      'OTEL_EXPORTER_OTLP_ENDPOINT=https://localhost:5555 OTEL_EXPORTER_OTLP_PROTOCOL=grpc',
+    )
     expect(text).toContain('memory only')
     expect(text).not.toContain('HTTP  ')
     expect(text).not.toContain('/metrics')
@@ -57,23 +74,39 @@ describe('the banner', () => {
 })
 
 describe('a port that cannot be had', () => {
-  const failure = (code: string, port: number, address: string, syscall = 'listen') => Object.assign(new Error(code), { code, port, address, syscall })
+  const failure = (code: string, port: number, address: string, syscall = 'listen') =>
+    Object.assign(new Error(code), { code, port, address, syscall })
 
-  test.each(['receivers.otlp.protocols.grpc.endpoint', 'receivers.otlp.protocols.http.endpoint', 'service.metrics.endpoint', 'service.health.endpoint'])(
-    '%s is named with who usually holds it and the way out',
-    async path => {
-      const { config } = await valid()
-      const { address } = listeners(config).find(listener => listener.path === path)!
-      const text = explainBind(failure('EADDRINUSE', address.port, address.host), config, 'otlier --port-offset 10000 --set directory=none')
-      for (const part of [`127.0.0.1:${address.port} (${path})`, 'a Collector'.slice(2), 'Jaeger', 'another Otlier', '  otlier --port-offset 10000 --set directory=none\n', `--set ${path}=127.0.0.1:PORT`]) {
-        expect(text).toContain(part)
-      }
-    },
-  )
+  test.each([
+    'receivers.otlp.protocols.grpc.endpoint',
+    'receivers.otlp.protocols.http.endpoint',
+    'service.metrics.endpoint',
+    'service.health.endpoint',
+  ])('%s is named with who usually holds it and the way out', async path => {
+    const { config } = await valid()
+    const { address } = listeners(config).find(listener => listener.path === path)!
+    const text = explainBind(
+      failure('EADDRINUSE', address.port, address.host),
+      config,
+      'otlier --port-offset 10000 --set directory=none',
+    )
+    for (const part of [
+      `127.0.0.1:${address.port} (${path})`,
+      'a Collector'.slice(2),
+      'Jaeger',
+      'another Otlier',
+      '  otlier --port-offset 10000 --set directory=none\n',
+      `--set ${path}=127.0.0.1:PORT`,
+    ]) {
+      expect(text).toContain(part)
+    }
+  })
 
   test('other reasons are told in words, and other errors are not ours', async () => {
     const { config } = await valid({ set: ['service.health.endpoint=10.9.9.9:80'] })
-    expect(explainBind(failure('EACCES', 80, '10.9.9.9'), config, '')).toMatch(/10\.9\.9\.9:80 \(service\.health\.endpoint\): .*privileges/)
+    expect(explainBind(failure('EACCES', 80, '10.9.9.9'), config, '')).toMatch(
+      /10\.9\.9\.9:80 \(service\.health\.endpoint\): .*privileges/,
+    )
     expect(explainBind(failure('EADDRNOTAVAIL', 80, '10.9.9.9'), config, '')).toMatch(/no such address/)
     expect(explainBind(failure('ECONNRESET', 80, '10.9.9.9', 'read'), config, '')).toBe(null)
     expect(explainBind(new TypeError('a bug'), config, '')).toBe(null)
@@ -83,8 +116,14 @@ describe('a port that cannot be had', () => {
     [[], 'otlier --port-offset 10000 --set directory=none'],
     [['--config', 'my file.yaml'], "otlier --config 'my file.yaml' --port-offset 10000 --set directory=none"],
     [['--port-offset', '10000', '--set', 'directory=/x'], 'otlier --port-offset 20000 --set directory=none'],
-    [['--port-offset=5', '--set=directory=/x', '--set', 'service.logs.level=debug'], 'otlier --set service.logs.level=debug --port-offset 10005 --set directory=none'],
-    [['--set', 'exporters.otlp.headers.key=hunter2'], 'otlier --set exporters.otlp.headers.key=... --port-offset 10000 --set directory=none'],
+    [
+      ['--port-offset=5', '--set=directory=/x', '--set', 'service.logs.level=debug'],
+      'otlier --set service.logs.level=debug --port-offset 10005 --set directory=none',
+    ],
+    [
+      ['--set', 'exporters.otlp.headers.key=hunter2'],
+      'otlier --set exporters.otlp.headers.key=... --port-offset 10000 --set directory=none',
+    ],
     [["--config=it's"], "otlier '--config=it'\\''s' --port-offset 10000 --set directory=none"],
   ])('beside %j the command is %s', (args, command) => {
     expect(commandBeside(args, false)).toBe(command)

@@ -20,7 +20,9 @@ describe('the JSON schema', () => {
   test('takes the starter file, an empty one, and what is printed', async () => {
     expect(fits(starterFile())).toBe(true)
     expect(fits('')).toBe(true)
-    const { shown } = await valid({ files: 'exporters: {otlp/a: {endpoint: a:1, headers: {x: y}}, otlphttp: {endpoint: http://b}, debug: }' })
+    const { shown } = await valid({
+      files: 'exporters: {otlp/a: {endpoint: a:1, headers: {x: y}}, otlphttp: {endpoint: http://b}, debug: }',
+    })
     expect(fits(stringify(shown))).toBe(true)
   })
 
@@ -65,7 +67,11 @@ describe('the starter file', () => {
   })
 
   test('shows how to name a destination, and the example works', async () => {
-    const example = starterFile().split('\n').filter(line => /^# ( |exporters:)/.test(line)).map(line => line.slice(2)).join('\n')
+    const example = starterFile()
+      .split('\n')
+      .filter(line => /^# ( |exporters:)/.test(line))
+      .map(line => line.slice(2))
+      .join('\n')
     const { config } = await valid({ files: example, variables: { VENDOR_TOKEN: 't' } })
     expect(config.exporters.map(({ id }) => id)).toEqual(['otlp/jaeger', 'otlphttp/vendor'])
   })
@@ -94,7 +100,9 @@ describe('the README', () => {
 
   test('is written between its marks and nowhere else', () => {
     const text = 'before <!-- settings -->old<!-- /settings --> after'
-    expect(withSettings(text)).toBe(`before <!-- settings -->\n\n${settingsTable()}\n\n<!-- /settings --> after`)
+    expect(withSettings(text)).toBe(
+      `before <!-- settings -->\n\n${settingsTable()}\n\n<!-- /settings --> after`,
+    )
     expect(withSettings(withSettings(text))).toBe(withSettings(text))
     expect(() => withSettings('nothing')).toThrow('<!-- settings -->')
   })

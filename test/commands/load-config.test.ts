@@ -1,7 +1,10 @@
 //! The laws of reading a configuration: where errors are, what is laid over what, and what variables become.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: references are part of the configuration's syntax
 import { describe, expect, test } from 'vitest'
+import { starterFile } from '../../src/commands/describe-settings.ts'
+import { chooseDirectory, directoryCandidates } from '../../src/commands/load-config.ts'
 import { SETTINGS } from '../../src/config.ts'
+import { int, seeded } from '../kit/random.ts'
 import { complaints, GIB, load, shownAt, valid } from '../kit/settings.ts'
 
 describe('what is wrong', () => {
@@ -243,4 +246,94 @@ describe('what is laid over what', () => {
       expect.stringMatching(/^otlier\.yaml:2:19: memory_limit_mib: 0123 could be meant in octal/),
     ])
   })
+})
+
+describe('the directory', () => {
+  const choose = async (
+    directory: string,
+    usable: readonly string[],
+    variables: Record<string, string> = {},
+  ) => {
+    const { config } = await valid({ set: [`directory=${directory}`] })
+    const asked: string[] = []
+    const chosen = await chooseDirectory(config, variables, {
+      usable: async path => {
+        asked.push(path)
+        return usable.includes(path)
+      },
+    })
+    return { ...chosen, asked }
+  }
+
+  test('is the first that can be written to, and nothing else is touched', async () => {
+    const state = { XDG_STATE_HOME: '/state' }
+    expect(await choose('auto', ['/var/lib/otlier', '/state/otlier'], state)).toEqual({
+      path: '/var/lib/otlier',
+      warning: null,
+      asked: ['/var/lib/otlier'],
+    })
+    expect(await choose('auto', ['/state/otlier'], state)).toMatchObject({
+      path: '/state/otlier',
+      warning: null,
+    })
+    expect(directoryCandidates({ XDG_STATE_HOME: 'relative' })[1]).toMatch(/^\/.*\/\.local\/state\/otlier$/)
+  })
+
+  test('that was named is the only one asked; where none will do, one warning says what that costs', async () => {
+    expect(await choose('/srv/x', ['/srv/x', '/var/lib/otlier'])).toEqual({
+      path: '/srv/x',
+      warning: null,
+      asked: ['/srv/x'],
+    })
+    const none = await choose('/srv/x', ['/var/lib/otlier'])
+    expect(none).toMatchObject({ path: null, asked: ['/srv/x'] })
+    expect(none.warning).toMatch(/\/srv\/x cannot be written to: .*memory only/)
+  })
+
+  test('none is none, without a word', async () => {
+    expect(await choose('none', ['/var/lib/otlier'])).toEqual({ path: null, warning: null, asked: [] })
+  })
+})
+
+test('whatever is written, loading ends with a configuration or with complaints', async () => {
+  const random = seeded(7)
+  const pieces = [
+    '${',
+    '}',
+    ':',
+    ' ',
+    '\n',
+    '\t',
+    '-',
+    '[',
+    ']',
+    '{',
+    '*a',
+    '&a ',
+    '"',
+    "'",
+    '!!map ',
+    '<<',
+    '0',
+    '~',
+    '|',
+    '#',
+    '\u0000',
+    '\ud800',
+    '? ',
+    '%',
+    '---\n',
+    'exporters',
+  ]
+  const whole = `${starterFile()}exporters:\n  otlp/a: {endpoint: a:1, headers: {x: y}}\n`
+  for (let round = 0; round < 300; round++) {
+    let files = whole
+    for (let cut = 0; cut <= int(random, 3); cut++) {
+      const at = int(random, files.length)
+      files = files.slice(0, at) + pieces[int(random, pieces.length)] + files.slice(at + int(random, 20))
+    }
+    const { config, problems } = await load({ files })
+    expect(config.service.logs.level, `round ${round}`).toBeTypeOf('string')
+    expect(Array.isArray(problems)).toBe(true)
+  }
 })

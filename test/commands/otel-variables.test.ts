@@ -147,7 +147,13 @@ describe('a signal of its own', () => {
 })
 
 test('of two variables the one of the signal counts', async () => {
-  const common = { ENDPOINT: 'http://x:4318', PROTOCOL: 'grpc', COMPRESSION: 'gzip', TIMEOUT: '1', HEADERS: 'a=1' }
+  const common = {
+    ENDPOINT: 'http://x:4318',
+    PROTOCOL: 'grpc',
+    COMPRESSION: 'gzip',
+    TIMEOUT: '1',
+    HEADERS: 'a=1',
+  }
   const own = {
     LOGS_PROTOCOL: 'http/json',
     LOGS_COMPRESSION: 'none',

@@ -8,9 +8,12 @@ function start(stop: () => Promise<number>, limitMs = 25_000) {
   const said: string[] = []
   let code: number | null = null
   const stopping = stopper(world, { stop, limitMs, say: line => said.push(line) })
-  void stopping.ended.then(ended => {
-    code = ended
-  })
+  stopping.ended.then(
+    ended => {
+      code = ended
+    },
+    () => {},
+  )
   return { world, stopping, said, code: () => code }
 }
 const never = () => new Promise<number>(() => {})
@@ -24,7 +27,10 @@ test('a signal stops once, and nothing lost is exit code 0', async () => {
   expect(said.at(-1)).toContain('nothing was lost')
 })
 
-test.each([[1, '1 accepted item was'], [1234, '1234 accepted items were']])('%i lost by stopping are counted, and the exit code is not 0', async (lost, words) => {
+test.each([
+  [1, '1 accepted item was'],
+  [1234, '1234 accepted items were'],
+])('%i lost by stopping are counted, and the exit code is not 0', async (lost, words) => {
   const { world, stopping, code, said } = start(async () => lost)
   stopping.hear('SIGINT')
   await world.settle()

@@ -23,7 +23,14 @@ function scene(destinations: Record<string, Partial<QueueOptions> & { answer: Sc
   const exporters: Record<string, ScriptedExporter> = {}
   const queues = Object.entries(destinations).map(([id, { answer, ...options }]) => {
     exporters[id] = scriptedExporter(world, answer, id)
-    const all = { ...QUEUE_LIMITS, sizeBytes: 600, whenFull: 'refuse', numConsumers: 1, retry: RETRY_DEFAULTS, ...options } as const
+    const all = {
+      ...QUEUE_LIMITS,
+      sizeBytes: 600,
+      whenFull: 'refuse',
+      numConsumers: 1,
+      retry: RETRY_DEFAULTS,
+      ...options,
+    } as const
     return queue(exporters[id], world, silentLog, registry, all)
   })
   const read = (exporter: string, what: string, reason?: string) =>
@@ -46,7 +53,10 @@ test('a batch that one destination refuses is taken by none', async () => {
 })
 
 test('a destination that drops loses alone, and the rest gets everything', async () => {
-  const { sink, read, world } = scene({ well: { answer: () => DELIVERED }, hung: { answer: hang, whenFull: 'drop_newest' } })
+  const { sink, read, world } = scene({
+    well: { answer: () => DELIVERED },
+    hung: { answer: hang, whenFull: 'drop_newest' },
+  })
   for (let n = 0; n < 5; n++) {
     expect((await sink.send(batch())).kind).toBe('accepted')
     await world.advance(10)
@@ -75,17 +85,26 @@ test('for each exporter, accepted is enqueued and enqueue_failed together', asyn
 })
 
 test('a signal that no destination takes is refused, and stands in no account', async () => {
-  const { sink, read, world } = scene({ one: { answer: () => UNSUPPORTED }, two: { answer: () => UNSUPPORTED } })
+  const { sink, read, world } = scene({
+    one: { answer: () => UNSUPPORTED },
+    two: { answer: () => UNSUPPORTED },
+  })
   expect((await sink.send(batch())).kind).toBe('accepted')
   await world.advance(10)
   const outcome = await sink.send(batch())
-  expect(outcome).toMatchObject({ kind: 'refused', cause: { code: 'OTLIER_SIGNAL_UNSUPPORTED', grpc: 12, http: 404 } })
+  expect(outcome).toMatchObject({
+    kind: 'refused',
+    cause: { code: 'OTLIER_SIGNAL_UNSUPPORTED', grpc: 12, http: 404 },
+  })
   expect(read('one', 'enqueue_failed', 'unsupported')).toBe(0)
   expect((await sink.send(batch('logs'))).kind).toBe('accepted')
 })
 
 test('a signal that one destination takes is accepted, and counted as passed over by the other', async () => {
-  const { sink, read, world } = scene({ one: { answer: () => UNSUPPORTED }, two: { answer: () => DELIVERED } })
+  const { sink, read, world } = scene({
+    one: { answer: () => UNSUPPORTED },
+    two: { answer: () => DELIVERED },
+  })
   await sink.send(batch())
   await world.advance(10)
   expect((await sink.send(batch())).kind).toBe('accepted')
@@ -109,7 +128,11 @@ test('once closed, senders are told to come again', async () => {
 })
 
 test('all queues close together, and tell what each of them lost', async () => {
-  const { sink, queues, world } = scene({ well: { answer: () => DELIVERED }, hung: { answer: hang }, down: { answer: () => BUSY } })
+  const { sink, queues, world } = scene({
+    well: { answer: () => DELIVERED },
+    hung: { answer: hang },
+    down: { answer: () => BUSY },
+  })
   await sink.send(batch())
   await sink.send(batch('logs'))
   const lost = closeAll(queues, world.monotonic() + 1000)

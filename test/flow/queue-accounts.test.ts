@@ -4,8 +4,18 @@ import { Registry } from '../../src/base/counters.ts'
 import { silentLog } from '../../src/base/log.ts'
 import { type Queue, type QueueOptions, queue } from '../../src/flow/queue.ts'
 import { RETRY_DEFAULTS } from '../../src/flow/retry.ts'
-import { type Answer, ITEM_NAMES, type Signal, SIGNALS } from '../../src/flow/sink.ts'
-import { BUSY, busyFor, DELIVERED, partial, REFUSED, type Seen, scriptedExporter, TOO_LARGE, UNSUPPORTED } from '../kit/exporter.ts'
+import { type Answer, ITEM_NAMES, SIGNALS, type Signal } from '../../src/flow/sink.ts'
+import {
+  BUSY,
+  busyFor,
+  DELIVERED,
+  partial,
+  REFUSED,
+  type Seen,
+  scriptedExporter,
+  TOO_LARGE,
+  UNSUPPORTED,
+} from '../kit/exporter.ts'
 import { between, chance, forSeedsAsync, int, pick, type Random } from '../kit/random.ts'
 import { simulatedWorld } from '../kit/world.ts'
 import { concat, delimited } from '../oracle/bytes.ts'
@@ -25,12 +35,15 @@ test('enqueued = sent + rejected + dropped + queued + in flight, at every instan
     const world = simulatedWorld(seed)
     const registry = new Registry()
     const mood = { weights: moods(random) }
-    const tallies = Object.fromEntries(SIGNALS.map(signal => [signal, { taken: 0, passed: 0, delivered: 0 }])) as Record<Signal, Tally>
+    const tallies = Object.fromEntries(
+      SIGNALS.map(signal => [signal, { taken: 0, passed: 0, delivered: 0 }]),
+    ) as Record<Signal, Tally>
     const exporter = scriptedExporter(world, async request => {
       await world.sleep(int(random, 3) * int(random, 4000))
       const answer = answerOf(random, mood.weights, request)
       if (answer.kind === 'delivered') {
-        tallies[request.signal].delivered += request.items - Math.min(request.items, Math.max(0, answer.rejectedItems))
+        tallies[request.signal].delivered +=
+          request.items - Math.min(request.items, Math.max(0, answer.rejectedItems))
       }
       balance()
       return answer
@@ -42,7 +55,11 @@ test('enqueued = sent + rejected + dropped + queued + in flight, at every instan
       maxBatchBytes: pick(random, [100, 400, 5000]),
       maxRequestBytes: pick(random, [300, 5000]),
       lingerMs: int(random, 10),
-      retry: { ...RETRY_DEFAULTS, enabled: chance(random, 0.8), maxElapsedTimeMs: pick(random, [20_000, 300_000]) },
+      retry: {
+        ...RETRY_DEFAULTS,
+        enabled: chance(random, 0.8),
+        maxElapsedTimeMs: pick(random, [20_000, 300_000]),
+      },
     }
     const sending = queue(exporter, world, silentLog, registry, options)
 
@@ -68,7 +85,17 @@ test('enqueued = sent + rejected + dropped + queued + in flight, at every instan
     expect(world.timers(), 'timers left behind').toBe(exporter.open)
   })
   // The histories have been everywhere, or the balance says little.
-  expect([...seen].sort()).toEqual(['expired', 'in_flight', 'queue_full', 'queued', 'rejected', 'sent', 'shutdown', 'too_large', 'unsupported'])
+  expect([...seen].sort()).toEqual([
+    'expired',
+    'in_flight',
+    'queue_full',
+    'queued',
+    'rejected',
+    'sent',
+    'shutdown',
+    'too_large',
+    'unsupported',
+  ])
 })
 
 function reader(registry: Registry, signal: Signal) {
@@ -83,17 +110,24 @@ function checkBalance(registry: Registry, signal: Signal, tally: Tally, seen: Se
   const read = reader(registry, signal)
   const dropped = REASONS.map(reason => read('dropped', reason))
   const sum = dropped.reduce((total, items) => total + items, 0)
-  const [sent, rejected, queued, inFlight] = ['sent', 'rejected', 'queued', 'in_flight'].map(what => read(what))
+  const [sent, rejected, queued, inFlight] = ['sent', 'rejected', 'queued', 'in_flight'].map(what =>
+    read(what),
+  )
   const broken =
     (read('enqueued') !== tally.taken && 'enqueued is not what was taken') ||
-    (read('enqueue_failed', 'queue_full') + read('enqueue_failed', 'unsupported') !== tally.passed && 'enqueue_failed') ||
+    (read('enqueue_failed', 'queue_full') + read('enqueue_failed', 'unsupported') !== tally.passed &&
+      'enqueue_failed') ||
     (sent + rejected + sum + queued + inFlight !== tally.taken && 'the accounts do not balance') ||
     (read('send_failed') !== rejected + sum && 'send_failed is not what failed') ||
     // An answer is counted a moment after it was given, or not at all once the queue is closed.
     (sent > tally.delivered && 'more is sent than was delivered') ||
     (Math.min(sent, rejected, queued, inFlight, ...dropped) < 0 && 'an account is below zero')
-  if (broken) expect.fail(`${signal}: ${broken}: ${JSON.stringify({ sent, rejected, queued, inFlight, dropped, tally })}`)
-  for (const [what, items] of Object.entries({ sent, rejected, queued, in_flight: inFlight })) if (items > 0) seen.add(what)
+  if (broken)
+    expect.fail(
+      `${signal}: ${broken}: ${JSON.stringify({ sent, rejected, queued, inFlight, dropped, tally })}`,
+    )
+  for (const [what, items] of Object.entries({ sent, rejected, queued, in_flight: inFlight }))
+    if (items > 0) seen.add(what)
   for (const [at, items] of dropped.entries()) if (items > 0) seen.add(REASONS[at])
 }
 
@@ -118,7 +152,8 @@ function offerOne(random: Random, sending: Queue, tallies: Record<Signal, Tally>
 
 type Weights = readonly number[]
 /** How likely each answer is for a while: mostly well, or mostly something else. */
-const moods = (random: Random): Weights => Array.from({ length: 7 }, (_, at) => (at === 0 ? 2 : chance(random, 0.3) ? random() * 4 : 0.05))
+const moods = (random: Random): Weights =>
+  Array.from({ length: 7 }, (_, at) => (at === 0 ? 2 : chance(random, 0.3) ? random() * 4 : 0.05))
 
 function answerOf(random: Random, weights: Weights, { items, bytes }: Seen): Answer {
   const answers: readonly Answer[] = [

@@ -35,13 +35,20 @@ function scene(answer: ScriptedExporter['answer'] | Answer, options: Partial<Que
   const registry = new Registry()
   const sending = queue(exporter, world, log, registry, { ...OPTIONS, ...options })
   const read = (what: string, reason?: string, name = 'spans') =>
-    registry.read(`otlier_exporter_${what}_${name}`, { exporter: exporter.id, ...(reason === undefined ? {} : { reason }) })
+    registry.read(`otlier_exporter_${what}_${name}`, {
+      exporter: exporter.id,
+      ...(reason === undefined ? {} : { reason }),
+    })
   const size = () => registry.read('otlier_exporter_queue_size', { exporter: exporter.id })
   return { world, exporter, lines, registry, sending, read, size }
 }
 
 /** Spans that tell themselves apart by their names. */
-function batch(names: readonly string[], signal: Signal = 'traces', headers: Headers = NO_HEADERS): CheckedBatch {
+function batch(
+  names: readonly string[],
+  signal: Signal = 'traces',
+  headers: Headers = NO_HEADERS,
+): CheckedBatch {
   // Spans and log records have the same shape as far as names go: field 5 of either is length-delimited.
   const items = names.map(name => delimited(2, delimited(5, signal === 'traces' ? name : delimited(1, name))))
   const bytes = names.length === 0 ? new Uint8Array(0) : delimited(1, delimited(2, concat(items)))
@@ -195,7 +202,10 @@ describe('an answer', () => {
   })
 
   test('with a rejected count that makes no sense leaves the accounts in balance', async () => {
-    for (const [said, rejected] of [[-5, 0], [1e18, 3]]) {
+    for (const [said, rejected] of [
+      [-5, 0],
+      [1e18, 3],
+    ]) {
       const { world, sending, read } = scene(partial(said))
       sending.offer(batch(['a1', 'a2', 'a3']))
       await world.advance(5)
@@ -204,7 +214,9 @@ describe('an answer', () => {
   })
 
   test('refused takes a merged request apart, and sends each original once alone', async () => {
-    const { world, sending, exporter, read } = scene(seen => (text(seen).includes('bad') ? REFUSED : DELIVERED))
+    const { world, sending, exporter, read } = scene(seen =>
+      text(seen).includes('bad') ? REFUSED : DELIVERED,
+    )
     for (const name of ['a1', 'bad2', 'a3']) sending.offer(batch([name, `${name}0`]))
     await world.advance(5)
     expect(exporter.seen.map(seen => names(seen).length)).toEqual([6, 2, 2, 2])
@@ -222,9 +234,15 @@ describe('an answer', () => {
   })
 
   test('too large is halved between originals first, then inside them, down to the one item, which alone is dropped', async () => {
-    const { world, sending, exporter, read, lines } = scene(({ bytes }) => (bytes.length > 150 ? TOO_LARGE : DELIVERED))
+    const { world, sending, exporter, read, lines } = scene(({ bytes }) =>
+      bytes.length > 150 ? TOO_LARGE : DELIVERED,
+    )
     sending.offer(batch(['a1', 'a2']))
-    sending.offer(batch(Array.from({ length: 20 }, (_, n) => (n === 7 ? `b7${'.'.repeat(400)}` : `b${n}${'.'.repeat(20)}`))))
+    sending.offer(
+      batch(
+        Array.from({ length: 20 }, (_, n) => (n === 7 ? `b7${'.'.repeat(400)}` : `b${n}${'.'.repeat(20)}`)),
+      ),
+    )
     sending.offer(batch(['c1', 'c2']))
     await world.advance(5)
     const delivered = exporter.seen.filter(({ bytes }) => bytes.length <= 150).flatMap(names)
@@ -269,16 +287,24 @@ describe('a destination that asked to wait', () => {
     await world.advance(10_000)
     for (const { atMs } of exporter.seen.slice(1)) expect(atMs).toBeGreaterThanOrEqual(10_005)
     // What came meanwhile waited in the queue, and went as one.
-    expect(exporter.seen.slice(1).map(seen => names(seen).length).sort()).toEqual([1, 38])
+    expect(
+      exporter.seen
+        .slice(1)
+        .map(seen => names(seen).length)
+        .sort(),
+    ).toEqual([1, 38])
   })
 })
 
 describe('a signal that the destination does not take', () => {
   test('is said once, emptied from the queue, and offered again every five minutes, one batch', async () => {
-    const { world, sending, exporter, read, lines } = scene(seen => (seen.signal === 'logs' ? UNSUPPORTED : DELIVERED), {
-      numConsumers: 1,
-      maxBatchBytes: 1,
-    })
+    const { world, sending, exporter, read, lines } = scene(
+      seen => (seen.signal === 'logs' ? UNSUPPORTED : DELIVERED),
+      {
+        numConsumers: 1,
+        maxBatchBytes: 1,
+      },
+    )
     sending.offer(batch(['l1'], 'logs'))
     sending.offer(batch(['l2'], 'logs'))
     sending.offer(batch(['a1']))
@@ -343,7 +369,8 @@ describe('a signal that the destination does not take', () => {
 })
 
 describe('stopping', () => {
-  const stopped = (lost: readonly { signal: Signal; items: number }[]) => lost.map(({ signal, items }) => `${signal} ${items}`)
+  const stopped = (lost: readonly { signal: Signal; items: number }[]) =>
+    lost.map(({ signal, items }) => `${signal} ${items}`)
 
   test('delivers what waits, and ends at once', async () => {
     const { world, sending, exporter } = scene(DELIVERED)
@@ -370,7 +397,9 @@ describe('stopping', () => {
 
   test('ends at the deadline where the destination hangs, and a late answer changes nothing', async () => {
     let answerLate: (answer: Answer) => void = () => {}
-    const { world, sending, read } = scene(() => new Promise(resolve => void (answerLate = resolve)), { numConsumers: 1 })
+    const { world, sending, read } = scene(() => new Promise(resolve => void (answerLate = resolve)), {
+      numConsumers: 1,
+    })
     sending.offer(batch(['a1', 'a2']))
     await world.advance(10)
     sending.offer(batch(['a3']))
@@ -381,7 +410,9 @@ describe('stopping', () => {
     expect(stopped(await lost)).toEqual(['traces 3'])
     answerLate(DELIVERED)
     await world.settle()
-    expect([read('sent'), read('in_flight'), read('queued'), read('dropped', 'shutdown')]).toEqual([0, 0, 0, 3])
+    expect([read('sent'), read('in_flight'), read('queued'), read('dropped', 'shutdown')]).toEqual([
+      0, 0, 0, 3,
+    ])
     expect(world.timers()).toBe(0)
   })
 

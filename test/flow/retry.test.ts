@@ -2,7 +2,15 @@
 import { expect, test } from 'vitest'
 import { gate, RETRY_DEFAULTS, retry } from '../../src/flow/retry.ts'
 import type { Answer } from '../../src/flow/sink.ts'
-import { BUSY, busyFor, DELIVERED, REFUSED, scriptedExporter, TOO_LARGE, UNSUPPORTED } from '../kit/exporter.ts'
+import {
+  BUSY,
+  busyFor,
+  DELIVERED,
+  REFUSED,
+  scriptedExporter,
+  TOO_LARGE,
+  UNSUPPORTED,
+} from '../kit/exporter.ts'
 import { simulatedWorld } from '../kit/world.ts'
 
 const REQUEST = { signal: 'traces', parts: [Uint8Array.of(10, 0)], headers: {}, items: 1 } as const

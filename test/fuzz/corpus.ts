@@ -11,7 +11,7 @@ export type Entry = { bytes: Uint8Array; json: Uint8Array }
 
 const PER_SIGNAL = 200
 
-const entries = new Map(SIGNALS.map((signal) => [signal, grow(signal)]))
+const entries = new Map(SIGNALS.map(signal => [signal, grow(signal)]))
 
 /** An entry of the signal: a request, and one that JSON can carry as JSON text. */
 export function entry(random: Random, signal: Signal): Entry {

@@ -44,13 +44,13 @@ test('mutated JSON is read by the book', { timeout: timeoutMs(INPUTS) }, async (
   await fuzz({
     name: 'json',
     inputs: INPUTS,
-    one: (random) => {
+    one: random => {
       const signal = pick(random, SIGNALS)
       const [one, other] = [entry(random, signal), entry(random, signal)]
       const text = chance(random, 0.05) ? one.json : mutateJson(random, one.json, other.json)
       const found = complaint(signal, text)
       if (found === '') return
-      const least = shrink(text, (cut) => complaint(signal, cut) === found)
+      const least = shrink(text, cut => complaint(signal, cut) === found)
       throw new Error(`jsonToProto ${found}: ${signal} ${Buffer.from(least)}`)
     },
   })
@@ -64,7 +64,7 @@ test('a mutated request that is still whole means the same as JSON', {
   await fuzz({
     name: 'json out',
     inputs: WRITTEN,
-    one: (random) => {
+    one: random => {
       const signal = pick(random, SIGNALS)
       const bytes = mutateProto(random, signal, entry(random, signal).bytes, entry(random, signal).bytes)
       if (!framing(signal, bytes).ok) return

@@ -45,7 +45,7 @@ export async function fuzz({ name, inputs, one }: Fuzz): Promise<void> {
     await watch.stop()
   }
   const [early, late] = [rssBytes[0], rssBytes.at(-1)]
-  console.log(`${name}: resident ${rssBytes.map((rss) => Math.round(rss / 2 ** 20)).join(' ')} MiB`)
+  console.log(`${name}: resident ${rssBytes.map(rss => Math.round(rss / 2 ** 20)).join(' ')} MiB`)
   // Of a shortened run the first tenth would measure how the process warms up.
   if (count < inputs || early === undefined || late === undefined) return
   const growth = late / early - 1
@@ -98,7 +98,7 @@ function watchdog(name: string, first: number): { at(n: number): void; stop(): P
   const current = new Int32Array(shared)
   const worker = new Worker(WATCH, { eval: true, workerData: { shared, name, first, hangMs: HANG_MS } })
   return {
-    at: (n) => void Atomics.store(current, 0, n),
+    at: n => void Atomics.store(current, 0, n),
     stop: () => worker.terminate(),
   }
 }

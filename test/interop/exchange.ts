@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import type { Signal } from '../../src/flow/sink.ts'
 import { attributesOf, decodeRequest } from '../kit/messages.ts'
 import type { Sent } from '../kit/sdk-client.ts'
-import { type Service, startService, until } from './service.ts'
+import { type Service, startService, sumOf, until } from './service.ts'
 
 export interface Backend {
   /** The exporters section of Otlier's configuration that leads here. */
@@ -48,7 +48,7 @@ export async function exchange(
     await until('the normal items have arrived', isWhole)
     await until(
       'the operation is learned',
-      async () => (await service.metric('otlier_models{state="ready"')) > 0,
+      async () => sumOf(await service.scrape(), 'otlier_models{state="ready"') > 0,
     )
 
     const slow = await client(service, 'slow')
@@ -72,6 +72,7 @@ export async function exchange(
       const event = { name: 'otlier.span.outlier', traceId, spanId, body: expect.stringContaining('2 s') }
       expect(seen.events).toEqual([{ ...event, service: expect.stringMatching(/^shop/) }])
     }
+    checkAccounts(await service.scrape(), signals)
     return service
   } catch (error) {
     await service.stop()
@@ -108,6 +109,19 @@ function checkMark(seen: Seen, spanId: string): void {
   expect(reason).toContain(`${samples} spans`)
 }
 
+/** Every item is in exactly one place, and those of the exchange have been sent. */
+function checkAccounts(scrape: string, signals: 'all' | 'traces'): void {
+  for (const [items, sent] of Object.entries({ spans: 301, metric_points: 5, log_records: 6 })) {
+    const total = (what: string) => sumOf(scrape, `otlier_${what}_${items}_total{`)
+    const gauge = (what: string) => sumOf(scrape, `otlier_exporter_${what}_${items}{`)
+    const enqueued = total('exporter_enqueued')
+    const ended = total('exporter_sent') + total('exporter_rejected') + total('exporter_dropped')
+    expect(enqueued + total('exporter_recovered')).toBe(ended + gauge('queued') + gauge('in_flight'))
+    expect(total('receiver_accepted') + total('generated')).toBe(enqueued + total('exporter_enqueue_failed'))
+    expect(total('exporter_sent')).toBe(signals === 'all' || items === 'spans' ? sent : 0)
+  }
+}
+
 /** Everything in a backend's requests, each item as often as it arrived. */
 export function collect(backend: Backend): Seen {
   const spans: { traceId: string; spanId: string }[] = []
@@ -118,16 +132,16 @@ export function collect(backend: Backend): Seen {
   for (const { signal, bytes } of backend.requests()) {
     const request = decodeRequest(signal, bytes)
     for (const group of request.resource_spans ?? [])
-      for (const scope of group.scope_spans)
+      for (const scope of group.scope_spans ?? [])
         for (const span of scope.spans) {
           spans.push({ traceId: span.trace_id, spanId: span.span_id })
           attributes.set(span.span_id, attributesOf(span.attributes))
         }
     for (const group of request.resource_metrics ?? [])
-      for (const scope of group.scope_metrics)
+      for (const scope of group.scope_metrics ?? [])
         for (const metric of scope.metrics) points.push(...pointsOf(metric))
     for (const group of request.resource_logs ?? [])
-      for (const scope of group.scope_logs)
+      for (const scope of group.scope_logs ?? [])
         for (const record of scope.log_records) {
           const body = record.body.string_value as string
           if (scope.scope?.name !== 'otlier') logs.push(body)

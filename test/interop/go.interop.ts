@@ -21,7 +21,6 @@ const goClient =
       OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${protocol === 'grpc' ? service.grpcPort : service.httpPort}`,
       OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
       OTEL_EXPORTER_OTLP_COMPRESSION: compression,
-      OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '70',
     })
 
 for (const protocol of ['grpc', 'http/protobuf'] as const)

@@ -18,8 +18,6 @@ const nodeClient =
       OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${protocol === 'grpc' ? service.grpcPort : service.httpPort}`,
       OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
       OTEL_EXPORTER_OTLP_COMPRESSION: compression,
-      // Several requests a signal, not one.
-      OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '70',
     }
     const { status, stdout, stderr } = await run(process.execPath, [PROGRAM, phase], { env })
     if (status !== 0) throw new Error(`the Node client ended with ${status}: ${stderr}`)

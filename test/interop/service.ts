@@ -10,16 +10,22 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 export interface Service {
   readonly grpcPort: number
   readonly httpPort: number
-  /** The value of one sample of /metrics, the sum where several match: `otlier_models{state="ready"`. */
-  metric(beginning: string): Promise<number>
+  /** /metrics as plain text. */
+  scrape(): Promise<string>
   /** What it has said so far on both streams. */
   said(): string
   /** Sends SIGTERM, and gives back the end. */
   stop(): Promise<Ended>
 }
 
-/** `exporters` is that section of the configuration file, as YAML indented by two. */
-export async function startService(exporters: string): Promise<Service> {
+/** The sum of the samples that begin so: `otlier_models{state="ready"`. */
+export function sumOf(scrape: string, beginning: string): number {
+  const found = scrape.split('\n').filter(line => line.startsWith(beginning))
+  return found.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
+}
+
+/** `exporters` is that section of the configuration file, as YAML indented by two; `settings` are for `--set`. */
+export async function startService(exporters: string, settings: readonly string[] = []): Promise<Service> {
   const folder = await mkdtemp(join(tmpdir(), 'otlier-interop-'))
   const file = join(folder, 'otlier.yaml')
   await writeFile(file, `exporters:\n${exporters}`)
@@ -28,8 +34,9 @@ export async function startService(exporters: string): Promise<Service> {
     'receivers.otlp.protocols.http.endpoint',
     'service.metrics.endpoint',
     'service.health.endpoint',
-  ].flatMap(setting => ['--set', `${setting}=127.0.0.1:0`])
-  const args = [MAIN, '--config', file, '--set', 'directory=none', ...free]
+  ].map(setting => `${setting}=127.0.0.1:0`)
+  const sets = ['directory=none', ...free, ...settings].flatMap(setting => ['--set', setting])
+  const args = [MAIN, '--config', file, ...sets]
   const program = begin(process.execPath, args)
   // A test that fails before it stops the service must not leave it behind.
   const orphaned = () => void program.child.kill('SIGKILL')
@@ -41,11 +48,7 @@ export async function startService(exporters: string): Promise<Service> {
   return {
     grpcPort: await port(/gRPC +http:/),
     httpPort: await port(/HTTP +http:/),
-    async metric(beginning) {
-      const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text()
-      const found = text.split('\n').filter(line => line.startsWith(beginning))
-      return found.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
-    },
+    scrape: async () => (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text(),
     said: () => program.stdout() + program.stderr(),
     async stop() {
       program.child.kill('SIGTERM')

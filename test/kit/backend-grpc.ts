@@ -22,7 +22,10 @@ export function startGrpc(handle: Handle, options: BackendOptions) {
 /** google.rpc.Status with RetryInfo, as it stands in `grpc-status-details-bin`. */
 export function retryInfo(code: number, delayMs: number): Uint8Array {
   const delay = concat([varintField(1, Math.floor(delayMs / 1000)), varintField(2, (delayMs % 1000) * 1e6)])
-  const any = concat([delimited(1, 'type.googleapis.com/google.rpc.RetryInfo'), delimited(2, delimited(1, delay))])
+  const any = concat([
+    delimited(1, 'type.googleapis.com/google.rpc.RetryInfo'),
+    delimited(2, delimited(1, delay)),
+  ])
   return concat([varintField(1, code), delimited(2, 'come again'), delimited(3, any)])
 }
 
@@ -30,7 +33,10 @@ const detailsOf = (reply: Reply & { kind: 'status' }) =>
   reply.details ?? (reply.retryDelayMs === undefined ? undefined : retryInfo(reply.code, reply.retryDelayMs))
 
 async function startGrpcJs(handle: Handle, { tls, maxBytes, grpcPort = 0 }: BackendOptions) {
-  const server = new grpc.Server({ 'grpc.max_receive_message_length': maxBytes ?? -1, 'grpc.enable_channelz': 0 })
+  const server = new grpc.Server({
+    'grpc.max_receive_message_length': maxBytes ?? -1,
+    'grpc.enable_channelz': 0,
+  })
   const asIs = (bytes: Buffer) => bytes
   for (const name of SERVICES) {
     const path = `/opentelemetry.proto.collector.${name}/Export`
@@ -44,8 +50,18 @@ async function startGrpcJs(handle: Handle, { tls, maxBytes, grpcPort = 0 }: Back
       responseDeserialize: asIs,
     }
     const serve: grpc.handleUnaryCall<Buffer, Buffer> = async (call, answer) => {
-      const headers = Object.fromEntries(Object.entries(call.metadata.getMap()).map(([key, value]) => [key, String(value)]))
-      const reply = await handle({ protocol: 'grpc', path, headers, bytes: call.request, connection: call.getPeer() })
+      const headers = Object.fromEntries(
+        Object.entries(call.metadata.getMap()).map(([key, value]) => [key, String(value)]),
+      )
+      const bytes = call.request
+      const reply = await handle({
+        protocol: 'grpc',
+        path,
+        headers,
+        bytes,
+        wireBytes: bytes.length,
+        connection: call.getPeer(),
+      })
       if (reply.kind === 'hang') return
       if (reply.kind === 'reset' || reply.kind === 'bomb' || reply.kind === 'http') {
         throw new Error(`a reply of kind ${reply.kind} over gRPC takes a raw backend`)
@@ -67,7 +83,9 @@ async function startGrpcJs(handle: Handle, { tls, maxBytes, grpcPort = 0 }: Back
           tls.clientCa !== undefined,
         )
   const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(`${HOST}:${grpcPort}`, credentials, (error, bound) => (error === null ? resolve(bound) : reject(error))),
+    server.bindAsync(`${HOST}:${grpcPort}`, credentials, (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    ),
   )
   return { port, stop: async () => server.forceShutdown() }
 }
@@ -88,7 +106,12 @@ async function startRaw(handle: Handle, { tls, maxBytes, grpcPort = 0 }: Backend
   return { port: (server.address() as AddressInfo).port, stop }
 }
 
-async function answerRaw(handle: Handle, stream: ServerHttp2Stream, received: IncomingHttpHeaders, maxBytes: number) {
+async function answerRaw(
+  handle: Handle,
+  stream: ServerHttp2Stream,
+  received: IncomingHttpHeaders,
+  maxBytes: number,
+) {
   const chunks: Buffer[] = []
   try {
     for await (const chunk of stream) chunks.push(chunk)
@@ -100,9 +123,18 @@ async function answerRaw(handle: Handle, stream: ServerHttp2Stream, received: In
   const bytes = body[0] === 1 ? gunzipSync(body.subarray(5)) : body.subarray(5)
   const headers = Object.fromEntries(Object.entries(received).map(([name, value]) => [name, String(value)]))
   const connection = String(stream.session?.socket.remotePort)
-  const reply = await handle({ protocol: 'grpc', path: headers[':path'], headers, bytes, connection })
+  const wireBytes = body.length - 5
+  const reply = await handle({
+    protocol: 'grpc',
+    path: headers[':path'],
+    headers,
+    bytes,
+    wireBytes,
+    connection,
+  })
   if (stream.destroyed) return
-  if (bytes.length > maxBytes) return sendStatus(stream, { kind: 'status', code: 8, message: 'message larger than max' })
+  if (bytes.length > maxBytes)
+    return sendStatus(stream, { kind: 'status', code: 8, message: 'message larger than max' })
   if (reply.kind === 'hang') return
   if (reply.kind === 'reset') return void stream.session?.destroy()
   if (reply.kind === 'status') return sendStatus(stream, reply)
@@ -131,7 +163,9 @@ function sendStatus(stream: ServerHttp2Stream, reply: Reply & { kind: 'status' }
       'content-type': 'application/grpc',
       'grpc-status': String(reply.code),
       'grpc-message': encodeURIComponent(reply.message ?? 'scripted'),
-      ...(details !== undefined && { 'grpc-status-details-bin': Buffer.from(details).toString('base64').replace(/=+$/, '') }),
+      ...(details !== undefined && {
+        'grpc-status-details-bin': Buffer.from(details).toString('base64').replace(/=+$/, ''),
+      }),
     },
     { endStream: true },
   )

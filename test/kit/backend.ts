@@ -16,6 +16,8 @@ export interface Recorded {
   readonly headers: Readonly<Record<string, string>>
   /** The message, decompressed. */
   readonly bytes: Uint8Array
+  /** Its size as it came; behind grpc-js, which does not tell, that of `bytes`. */
+  readonly wireBytes: number
   /** The same value for all requests of one connection. */
   readonly connection: string
   /** On a monotonic clock, in milliseconds. */
@@ -163,7 +165,11 @@ async function startHttp(handle: Handle, { tls, maxBytes, httpPort = 0 }: Backen
     response.on('error', () => {})
     void answerHttp(handle, request, response, maxBytes ?? Number.POSITIVE_INFINITY)
   }
-  const secure = tls && { cert: tls.cert, key: tls.key, ...(tls.clientCa && { ca: tls.clientCa, requestCert: true }) }
+  const secure = tls && {
+    cert: tls.cert,
+    key: tls.key,
+    ...(tls.clientCa && { ca: tls.clientCa, requestCert: true }),
+  }
   const server = secure === undefined ? createHttpServer(answer) : createHttpsServer(secure, answer)
   const stop = closer(server)
   server.on('tlsClientError', () => {})
@@ -171,7 +177,12 @@ async function startHttp(handle: Handle, { tls, maxBytes, httpPort = 0 }: Backen
   return { port: (server.address() as AddressInfo).port, stop }
 }
 
-async function answerHttp(handle: Handle, request: IncomingMessage, response: ServerResponse, maxBytes: number) {
+async function answerHttp(
+  handle: Handle,
+  request: IncomingMessage,
+  response: ServerResponse,
+  maxBytes: number,
+) {
   const chunks: Buffer[] = []
   try {
     for await (const chunk of request) chunks.push(chunk)
@@ -180,9 +191,18 @@ async function answerHttp(handle: Handle, request: IncomingMessage, response: Se
   }
   const body = Buffer.concat(chunks)
   const bytes = request.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body
-  const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]))
+  const headers = Object.fromEntries(
+    Object.entries(request.headers).map(([name, value]) => [name, String(value)]),
+  )
   const { remotePort = 0 } = request.socket
-  const reply = await handle({ protocol: 'http', path: request.url ?? '', headers, bytes, connection: String(remotePort) })
+  const reply = await handle({
+    protocol: 'http',
+    path: request.url ?? '',
+    headers,
+    bytes,
+    wireBytes: body.length,
+    connection: String(remotePort),
+  })
   const type = headers['content-type'] ?? 'application/x-protobuf'
   if (bytes.length > maxBytes) return response.writeHead(413, { 'content-type': type }).end()
   switch (reply.kind) {
@@ -198,7 +218,10 @@ async function answerHttp(handle: Handle, request: IncomingMessage, response: Se
       response.writeHead(200, { 'content-type': type, 'content-encoding': 'gzip' })
       return response.end(gzipSync(messageOf(reply)))
     case 'garbage':
-      response.writeHead(200, { 'content-type': type, ...(reply.compressed && { 'content-encoding': 'gzip' }) })
+      response.writeHead(200, {
+        'content-type': type,
+        ...(reply.compressed && { 'content-encoding': 'gzip' }),
+      })
       return response.end(messageOf(reply))
     default:
       response.writeHead(200, { 'content-type': type })

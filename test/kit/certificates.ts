@@ -20,7 +20,7 @@ export function certificateAuthority(name = 'Test authority'): Authority {
   const signer = { name, key: keys.privateKey }
   const own = certificate(signer, name, keys.publicKey, validity, [
     extension('2.5.29.19', der(0x30, der(0x01, Buffer.of(0xff))), true),
-    extension('2.5.29.15', der(0x03, Buffer.of(2, 0b0000_0110)), true),
+    extension('2.5.29.15', der(0x03, Buffer.of(1, 0b0000_0110)), true),
   ])
   return {
     cert: own,
@@ -28,9 +28,13 @@ export function certificateAuthority(name = 'Test authority'): Authority {
     issue(subject, times = validity) {
       const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' })
       const address = /^\d+\.\d+\.\d+\.\d+$/.test(subject)
-      const alternative = address ? der(0x87, Buffer.from(subject.split('.').map(Number))) : der(0x82, Buffer.from(subject))
+      const alternative = address
+        ? der(0x87, Buffer.from(subject.split('.').map(Number)))
+        : der(0x82, Buffer.from(subject))
       return {
-        cert: certificate(signer, subject, pair.publicKey, times, [extension('2.5.29.17', der(0x30, alternative))]),
+        cert: certificate(signer, subject, pair.publicKey, times, [
+          extension('2.5.29.17', der(0x30, alternative)),
+        ]),
         key: pemKey(pair.privateKey),
       }
     },
@@ -51,7 +55,7 @@ function certificate(
   const body = der(
     0x30,
     der(0xa0, der(0x02, Buffer.of(2))),
-    der(0x02, Buffer.from(`00${serial.toString(16).padStart(16, '0')}`, 'hex')),
+    der(0x02, Buffer.from(serial.toString(16).padStart(12, '0'), 'hex')),
     ECDSA_SHA256,
     commonName(signer.name),
     der(0x30, time(validity.fromMs), time(validity.toMs)),
@@ -59,14 +63,20 @@ function certificate(
     publicKey.export({ type: 'spki', format: 'der' }),
     der(0xa3, der(0x30, ...extensions)),
   )
-  const signature = sign('sha256', body, createPrivateKey(signer.key.export({ type: 'pkcs8', format: 'pem' })))
+  const signature = sign(
+    'sha256',
+    body,
+    createPrivateKey(signer.key.export({ type: 'pkcs8', format: 'pem' })),
+  )
   const whole = der(0x30, body, ECDSA_SHA256, der(0x03, Buffer.of(0), signature))
-  return `-----BEGIN CERTIFICATE-----\n${whole.toString('base64').replace(/(.{64})/g, '$1\n')}\n-----END CERTIFICATE-----\n`
+  const lines = whole.toString('base64').match(/.{1,64}/g) ?? []
+  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`
 }
 
 const pemKey = (key: KeyObject) => key.export({ type: 'pkcs8', format: 'pem' }) as string
 
-const commonName = (name: string) => der(0x30, der(0x31, der(0x30, oid('2.5.4.3'), der(0x0c, Buffer.from(name)))))
+const commonName = (name: string) =>
+  der(0x30, der(0x31, der(0x30, oid('2.5.4.3'), der(0x0c, Buffer.from(name)))))
 
 const extension = (id: string, value: Buffer, critical = false) =>
   der(0x30, oid(id), ...(critical ? [der(0x01, Buffer.of(0xff))] : []), der(0x04, value))

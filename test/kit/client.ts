@@ -200,3 +200,24 @@ export function rawCall(port: number, parts: readonly (string | Uint8Array)[]): 
     for (const part of parts) socket.write(part)
   })
 }
+
+/** google.rpc.Status of an answer, in whichever form it came. */
+export function statusOf({ headers, body }: HttpReply): Status {
+  if (headers['content-type'] === 'application/x-protobuf') return decodeStatus(body)
+  if (headers['content-type'] !== 'application/json')
+    throw new Error(`no Status in ${headers['content-type']}`)
+  const { code, message, details } = JSON.parse(body.toString())
+  if (typeof code !== 'number' || typeof message !== 'string') throw new Error(`no Status: ${body}`)
+  const detail = (name: string) =>
+    details.find((one: { '@type': string }) => one['@type'] === `type.googleapis.com/google.rpc.${name}`)
+  const violations = detail('BadRequest')?.fieldViolations.map(
+    (one: { description: string }) => one.description,
+  )
+  const retry = detail('RetryInfo')?.retryDelay
+  return {
+    code,
+    message,
+    retryMs: retry === undefined ? null : 1000 * Number.parseFloat(retry),
+    violations: violations ?? null,
+  }
+}

@@ -1,15 +1,23 @@
 //! An exporter without sockets whose answers a test writes, for what stands before it.
-import type { World } from '../../src/base/world.ts'
+
 import { Failure } from '../../src/base/errors.ts'
+import type { World } from '../../src/base/world.ts'
 import type { Answer, Exporter, ExportRequest } from '../../src/flow/sink.ts'
 
 export const DELIVERED: Answer = { kind: 'delivered', rejectedItems: 0, message: '' }
 export const BUSY: Answer = { kind: 'busy', retryAfterMs: null, cause: new Failure('OTLIER_UNREACHABLE') }
 export const REFUSED: Answer = { kind: 'refused', cause: new Failure('OTLIER_DESTINATION_REFUSED') }
 export const TOO_LARGE: Answer = { kind: 'too_large', cause: new Failure('OTLIER_DESTINATION_TOO_LARGE') }
-export const UNSUPPORTED: Answer = { kind: 'unsupported', cause: new Failure('OTLIER_DESTINATION_UNSUPPORTED') }
+export const UNSUPPORTED: Answer = {
+  kind: 'unsupported',
+  cause: new Failure('OTLIER_DESTINATION_UNSUPPORTED'),
+}
 
-export const partial = (rejectedItems: number, message = ''): Answer => ({ kind: 'delivered', rejectedItems, message })
+export const partial = (rejectedItems: number, message = ''): Answer => ({
+  kind: 'delivered',
+  rejectedItems,
+  message,
+})
 export const busyFor = (retryAfterMs: number): Answer => ({
   kind: 'busy',
   retryAfterMs,
@@ -33,7 +41,11 @@ export interface ScriptedExporter extends Exporter {
   answer: (request: Seen) => Answer | Promise<Answer>
 }
 
-export function scriptedExporter(world: World, answer: ScriptedExporter['answer'], id = 'otlp/test'): ScriptedExporter {
+export function scriptedExporter(
+  world: World,
+  answer: ScriptedExporter['answer'],
+  id = 'otlp/test',
+): ScriptedExporter {
   const seen: Seen[] = []
   let open = 0
   let mostOpen = 0

@@ -35,10 +35,17 @@ export function mutateProto(
   for (let left = between(random, 1, 2); left > 0; left--) {
     const nodes = nodesOf(tree)
     if (nodes.length === 0) return mutateBytes(random, input, other)
-    const target = pick(random, nodes)
+    const target = pickNode(random, nodes)
     pick(random, TREE_EDITS)(random, target, pick(random, donors.length > 0 ? donors : nodes))
   }
   return writeTree(tree)
+}
+
+/** By field first, so that what is rare among the nodes is not rare among the mutations. */
+function pickNode(random: Random, nodes: readonly Node[]): Node {
+  const name = pick(random, [...new Set(nodes.map(node => node.name))])
+  const named = nodes.filter(node => node.name === name)
+  return pick(random, chance(random, 0.5) ? named : nodes)
 }
 
 /** A mutated JSON text: raw bytes, or whole tokens exchanged for others that stand where they should not. */
@@ -155,6 +162,15 @@ const TREE_EDITS: readonly TreeEdit[] = [
     if (target.children === null)
       target.content = concat([target.content, bytes(random, between(random, 1, 9))])
   },
+  // Packed runs that end inside a number: fixed ones too short, varints whose last byte says that more follows.
+  (random, target) => {
+    if (target.children === null) target.content = target.content.slice(0, -between(random, 1, 8))
+  },
+  (_random, target) => {
+    const last = target.content.at(-1)
+    if (target.children === null && last !== undefined)
+      target.content[target.content.length - 1] = last | 0x80
+  },
   (_random, target, donor) => {
     Object.assign(target, structuredClone(donor))
   },
@@ -256,14 +272,14 @@ const STRANGE_TOKENS = [
 const JSON_EDITS: readonly Edit[] = [
   (random, input) => overToken(random, input, () => pick(random, STRANGE_TOKENS)),
   (random, input) => overToken(random, input, () => pick(random, STRANGE_TOKENS)),
-  (random, input) => overToken(random, input, (token) => `${token}${token}`),
+  (random, input) => overToken(random, input, token => `${token}${token}`),
   (random, input) => overToken(random, input, () => ''),
-  (random, input) => overToken(random, input, (token) => `[${token}]`),
+  (random, input) => overToken(random, input, token => `[${token}]`),
   (random, input) =>
-    overToken(random, input, (token) => (token.startsWith('"') ? token.slice(1, -1) : `"${token}"`)),
+    overToken(random, input, token => (token.startsWith('"') ? token.slice(1, -1) : `"${token}"`)),
   (random, input) =>
-    overToken(random, input, (token) => `${pick(random, [' ', '\n', '\t', '\u00a0', '\0'])}${token}`),
-  (random, input) => overToken(random, input, (token) => `${nest(random)}${token}`),
+    overToken(random, input, token => `${pick(random, [' ', '\n', '\t', '\u00a0', '\0'])}${token}`),
+  (random, input) => overToken(random, input, token => `${nest(random)}${token}`),
   (random, input, other) => overToken(random, input, () => pick(random, tokensOf(other))[0]),
 ]
 
@@ -283,7 +299,7 @@ function overToken(random: Random, input: Uint8Array, by: (token: string) => str
 // Read as latin1, so that every byte, UTF-8 or not, keeps its place. Without any token, the end counts as one.
 function tokensOf(input: Uint8Array): { 0: string; index: number }[] {
   const source = Buffer.from(input).toString('latin1')
-  const tokens = [...source.matchAll(TOKENS)].map((match) => ({ 0: match[0], index: match.index }))
+  const tokens = [...source.matchAll(TOKENS)].map(match => ({ 0: match[0], index: match.index }))
   return tokens.length > 0 ? tokens : [{ 0: '', index: source.length }]
 }
 
@@ -301,7 +317,7 @@ const GZIP_EDITS: readonly Edit[] = [
   (_random, input) => unpack(input),
   // Gzip within gzip, and a small bomb.
   (random, input) => repack(random, input),
-  (random) => gzipSync(new Uint8Array(pick(random, [1e5, 1e6]))),
+  random => gzipSync(new Uint8Array(pick(random, [1e5, 1e6]))),
 ]
 
 function flipWithin(random: Random, input: Uint8Array, from: number, to: number): Uint8Array {

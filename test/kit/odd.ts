@@ -85,7 +85,7 @@ function content(odd: Odd, message: Message, depth: number): Uint8Array {
 
 /** Mostly one of the fields, sometimes none, sometimes two, sometimes one twice. */
 function oneof(odd: Odd, fields: readonly Field[], depth: number): Uint8Array[] {
-  const fitting = fields.filter((field) => fits(odd, field, depth))
+  const fitting = fields.filter(field => fits(odd, field, depth))
   const count = wild(odd) ? pick(odd.random, [0, 2, 3]) : 1
   return Array.from({ length: count }, () => once(odd, pick(odd.random, fitting), depth))
 }
@@ -155,8 +155,8 @@ function deepValue(odd: Odd, depth: number): Uint8Array {
   for (let left = levels; left >= 2; ) {
     const isList = left >= 3 && chance(random, 0.4)
     left -= isList ? 3 : 2
-    if (isList) wraps.push((inner) => delimited(list, delimited(1, delimited(2, inner)), stretch(odd)))
-    else wraps.push((inner) => delimited(array, delimited(1, inner), stretch(odd)))
+    if (isList) wraps.push(inner => delimited(list, delimited(1, delimited(2, inner)), stretch(odd)))
+    else wraps.push(inner => delimited(array, delimited(1, inner), stretch(odd)))
   }
   let inner: Uint8Array = concat([tag(2, 0), varint(1)])
   for (const wrap of wraps) inner = wrap(inner)

@@ -47,7 +47,8 @@ export function simulatedWorld(seed: number, startMs = Date.UTC(2026, 0, 5, 12))
   function earliest(): Timer | null {
     let first: Timer | null = null
     for (const timer of timers) {
-      if (first === null || timer.at < first.at || (timer.at === first.at && timer.order < first.order)) first = timer
+      if (first === null || timer.at < first.at || (timer.at === first.at && timer.order < first.order))
+        first = timer
     }
     return first
   }
@@ -90,7 +91,8 @@ export function simulatedWorld(seed: number, startMs = Date.UTC(2026, 0, 5, 12))
       const limit = clock + HOUR_MS
       await settle()
       while (!done()) {
-        if (!(await step(limit))) throw new Error(`nothing is left to wait for within an hour, at ${clock} ms`)
+        if (!(await step(limit)))
+          throw new Error(`nothing is left to wait for within an hour, at ${clock} ms`)
       }
     },
     settle,

@@ -230,7 +230,7 @@ test('strings need not be UTF-8, and a singular message may come twice', () => {
 test('items are counted wherever they stand', () => {
   const spans = concat([delimited(2, none), delimited(2, none)])
   expect(framing('traces', delimited(1, delimited(2, concat([spans, spans]))))).toEqual(ok(4))
-  expect(framing('logs', concat([spans, spans].map((two) => delimited(1, delimited(2, two)))))).toEqual(ok(4))
+  expect(framing('logs', concat([spans, spans].map(two => delimited(1, delimited(2, two)))))).toEqual(ok(4))
   // The five kinds of data, one point each; then two kinds in one metric, and one kind twice.
   for (const tag of ['2a', '3a', '4a', '52', '5a']) expect(metric(`${tag}02 0a00`)).toEqual(ok(1))
   expect(metric('2a02 0a00 3a04 0a00 0a00')).toEqual(ok(3))
@@ -271,7 +271,7 @@ test('groups count as levels by themselves', () => {
 })
 
 test('protobufjs reads every odd request that the law allows, and counts the same items', () => {
-  forSeeds(200, (random) => {
+  forSeeds(200, random => {
     const signal = pick(random, SIGNALS)
     const size = int(random, 12)
     // It refuses invalid UTF-8 and lengths of more than five bytes, which the law allows.
@@ -292,10 +292,10 @@ const STRICTER = ['The encoded data was not valid for encoding utf-8', 'invalid 
 const LOOSER = ['wrong wire type', 'a varint is too long', 'too deep', 'a packed run ends inside a number']
 
 test('law and protobufjs disagree over mutated requests only where they are known to', () => {
-  forSeeds(600, (random) => {
+  forSeeds(600, random => {
     const signal = pick(random, SIGNALS)
     const options = { invalidText: false, lengthBytes: 5, huge: false }
-    const [one, other] = [2, 2].map((size) => oddRequest(random, signal, size, options))
+    const [one, other] = [2, 2].map(size => oddRequest(random, signal, size, options))
     const bytes = mutateProto(random, signal, one ?? none, other ?? none)
     const found = framing(signal, bytes)
     const refusal = refusalOf(signal, bytes)
@@ -330,7 +330,7 @@ const STEPS: Record<Signal, string[][]> = {
 function count(signal: Signal, bytes: Uint8Array): number {
   let level = [root.lookupType(requestOf(signal).name).decode(bytes) as unknown as Tree]
   for (const names of STEPS[signal]) {
-    level = level.flatMap((message) => names.flatMap((name) => message[name] ?? []))
+    level = level.flatMap(message => names.flatMap(name => message[name] ?? []))
   }
   return level.length
 }

@@ -117,9 +117,9 @@ test('what the book leaves open is either', () => {
 })
 
 test('the reader of JSON text agrees with JSON.parse over mutated texts', () => {
-  forSeeds(400, (random) => {
+  forSeeds(400, random => {
     const signal = pick(random, SIGNALS)
-    const texts = [1, 2].map((size) =>
+    const texts = [1, 2].map(size =>
       Buffer.from(toJson(signal, oddRequest(random, signal, size, { huge: false }))),
     )
     const text = new TextDecoder().decode(
@@ -142,7 +142,7 @@ function isJson(text: string): boolean {
 const OPEN = ['an id of another length', 'deeper than 100 levels']
 
 test('a request written as JSON and read again means the same', () => {
-  forSeeds(300, (random) => {
+  forSeeds(300, random => {
     const signal = pick(random, SIGNALS)
     const bytes = oddRequest(random, signal, int(random, 5), { invalidText: false, huge: false })
     const verdict = judgeJson(signal, Buffer.from(toJson(signal, bytes)))
@@ -166,7 +166,7 @@ test('two requests that mean the same compare equal, however they are written', 
 })
 
 test('protobufjs reads the same meaning', () => {
-  forSeeds(200, (random) => {
+  forSeeds(200, random => {
     const signal = pick(random, SIGNALS)
     const bytes = oddRequest(random, signal, int(random, 5), {
       invalidText: false,

@@ -22,7 +22,7 @@ export function toJson(signal: Signal, bytes: Uint8Array): string {
 export function judgeJson(signal: Signal, bytes: Uint8Array): Verdict {
   const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)
   const json = parseJson(text)
-  if (json === 'deep') return { kind: 'either', why: 'deep JSON' }
+  if (json === 'deep') return { kind: isJson(text) ? 'either' : 'refuse', why: 'deep JSON' }
   if (json === null) return { kind: text.startsWith('\ufeff') ? 'either' : 'refuse', why: 'no JSON' }
   const open: string[] = isUtf8(bytes) ? [] : ['invalid UTF-8']
   try {
@@ -35,17 +35,26 @@ export function judgeJson(signal: Signal, bytes: Uint8Array): Verdict {
   }
 }
 
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
 function isUtf8(bytes: Uint8Array): boolean {
   return Buffer.from(new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)).equals(bytes)
 }
 
 function messageText(message: Message, meaning: MessageMeaning): string {
-  const entries = [...message.fields.values()].flatMap((field) => {
+  const entries = [...message.fields.values()].flatMap(field => {
     const name = camelCase(field.name)
     const value = meaning[name]
     if (value === undefined) return []
     const text = Array.isArray(value)
-      ? `[${value.map((one) => valueText(field, one)).join()}]`
+      ? `[${value.map(one => valueText(field, one)).join()}]`
       : valueText(field, value)
     return [`"${name}":${text}`]
   })
@@ -66,7 +75,7 @@ function valueText(field: Field, value: Meaning): string {
 function readMessage(message: Message, json: Json, open: string[], depth: number): MessageMeaning {
   if (json.kind !== 'object') throw new TypeError(`${message.name} is no object`)
   if (depth > 100) open.push('deeper than 100 levels')
-  const fields = new Map([...message.fields.values()].map((field) => [camelCase(field.name), field]))
+  const fields = new Map([...message.fields.values()].map(field => [camelCase(field.name), field]))
   const meaning: MessageMeaning = {}
   const seen = new Set<string>()
   for (const [key, value] of json.entries) {
@@ -93,7 +102,7 @@ function levelsOf(json: Json): number {
 
 function readArray(field: Field, json: Json, open: string[], depth: number): Meaning[] {
   if (json.kind !== 'array') throw new TypeError(`${field.name} is no array`)
-  return json.items.map((item) => {
+  return json.items.map(item => {
     if (item.kind === 'null') open.push('null in an array')
     return item.kind === 'null' ? '' : readOne(field, item, open, depth)
   })

@@ -51,19 +51,19 @@ function chooseSpans(random: Random, request: Uint8Array): Set<number> {
   const sent = spansWithDetected(request)
   const share = pick(random, [0, 0.2, 1])
   const all = spansOf(request).map((_, index) => index)
-  return new Set(all.filter((index) => !sent.has(index) && chance(random, share)))
+  return new Set(all.filter(index => !sent.has(index) && chance(random, share)))
 }
 
 test('what is marked and unmarked again differs from what was sent in length prefixes above the marks alone', () => {
   let marked = 0
-  forSeeds(1_000, (random) => {
+  forSeeds(1_000, random => {
     const request = oddRequest(random, 'traces', int(random, 12))
     const chosen = chooseSpans(random, request)
     const run = concat([DETECTED, ...FURTHER.filter(() => chance(random, 0.6))])
     const withMarks = mark(request, chosen, run)
     expect(framing('traces', withMarks)).toEqual(framing('traces', request))
     const removed = removeMarks(withMarks, { leaveAlone: spansWithDetected(request) })
-    expect(removed.marks.map((one) => one.index)).toEqual([...chosen])
+    expect(removed.marks.map(one => one.index)).toEqual([...chosen])
     expect(sameBytes(removed.bytes, minimalPrefixes(request, chosen))).toBe(true)
     if (chosen.size === 0) expect(sameBytes(removed.bytes, request)).toBe(true)
     marked += chosen.size
@@ -72,7 +72,7 @@ test('what is marked and unmarked again differs from what was sent in length pre
 })
 
 test('minimal prefixes change nothing else: each span keeps its bytes, and doing it twice is doing it once', () => {
-  forSeeds(200, (random) => {
+  forSeeds(200, random => {
     const request = oddRequest(random, 'traces', int(random, 12), { wildness: 0.4 })
     const chosen = chooseSpans(random, request)
     const minimal = minimalPrefixes(request, chosen)
@@ -131,7 +131,7 @@ test('the test chooses which spans lose their run: by ids, by index', () => {
   const one = mark(PLAIN, new Set([0]), DETECTED)
   const byId = removeMarks(request, { onlyWhere: (_trace, span) => span === 'cc'.repeat(8) })
   expect(byId.bytes).toEqual(one)
-  expect(byId.marks.map((found) => found.index)).toEqual([1])
+  expect(byId.marks.map(found => found.index)).toEqual([1])
   expect(removeMarks(request, { leaveAlone: new Set([0]) }).bytes).toEqual(one)
   expect(removeMarks(request, { onlyWhere: (_trace, _span, index) => index === 1 }).bytes).toEqual(one)
   expect(spansWithDetected(one)).toEqual(new Set([0]))

@@ -67,7 +67,7 @@ export function spansWithDetected(bytes: Uint8Array): Set<number> {
 /** Every span of a traces request, in order, with its ids and its bytes. */
 export function spansOf(bytes: Uint8Array): { traceId: string; spanId: string; bytes: Uint8Array }[] {
   const spans: { traceId: string; spanId: string; bytes: Uint8Array }[] = []
-  editSpans(bytes, (span) => {
+  editSpans(bytes, span => {
     spans.push({ ...idsOf(span), bytes: span })
     return null
   })
@@ -90,7 +90,7 @@ function editChildren(
   edit: (child: Uint8Array) => Uint8Array | null,
 ): Uint8Array | null {
   let changed = false
-  const parts = places(parent).map((place) => {
+  const parts = places(parent).map(place => {
     const whole = parent.subarray(place.start, place.end)
     if (place.number !== number || place.wire !== 2) return whole
     const child = edit(parent.subarray(place.from, place.to))
@@ -121,8 +121,8 @@ function markOf(span: Uint8Array): Run | null {
 }
 
 function attributesOf(span: Uint8Array): [string, unknown][] {
-  const attributes = places(span).filter((place) => place.number === 9)
-  return attributes.map((place) => keyValue(span.subarray(place.from, place.to)))
+  const attributes = places(span).filter(place => place.number === 9)
+  return attributes.map(place => keyValue(span.subarray(place.from, place.to)))
 }
 
 function idsOf(span: Uint8Array): { traceId: string; spanId: string } {
@@ -132,7 +132,7 @@ function idsOf(span: Uint8Array): { traceId: string; spanId: string } {
 
 // Given twice, the last one counts.
 function lastOf(bytes: Uint8Array, fields: readonly Place[], number: number): Uint8Array {
-  const last = fields.findLast((place) => place.number === number)
+  const last = fields.findLast(place => place.number === number)
   return last === undefined ? new Uint8Array(0) : bytes.subarray(last.from, last.to)
 }
 
@@ -141,15 +141,13 @@ const text = new TextDecoder()
 function keyValue(bytes: Uint8Array): [string, unknown] {
   const fields = places(bytes)
   // A message given twice is merged: as the bytes of both, one after the other.
-  const values = fields
-    .filter((place) => place.number === 2)
-    .map((place) => bytes.subarray(place.from, place.to))
+  const values = fields.filter(place => place.number === 2).map(place => bytes.subarray(place.from, place.to))
   return [text.decode(lastOf(bytes, fields, 1)), anyValue(concat(values))]
 }
 
 /** Text, boolean, number (bigint beyond 2^53), bytes, array or object; null for the empty value. */
 function anyValue(bytes: Uint8Array): unknown {
-  const place = places(bytes).findLast((one) => one.number >= 1 && one.number <= 8)
+  const place = places(bytes).findLast(one => one.number >= 1 && one.number <= 8)
   if (place === undefined) return null
   const content = bytes.subarray(place.from, place.to)
   if (place.number === 1) return text.decode(content)
@@ -163,6 +161,6 @@ function anyValue(bytes: Uint8Array): unknown {
 }
 
 function childrenOf(list: Uint8Array): Uint8Array[] {
-  const values = places(list).filter((place) => place.number === 1)
-  return values.map((place) => list.subarray(place.from, place.to))
+  const values = places(list).filter(place => place.number === 1)
+  return values.map(place => list.subarray(place.from, place.to))
 }

@@ -48,14 +48,14 @@ function messageMeaning(message: Message, bytes: Uint8Array): MessageMeaning {
 }
 
 function fieldMeaning(field: Field, bytes: Uint8Array, all: readonly Place[]): Meaning {
-  const contents = all.map((place) => bytes.subarray(place.from, place.to))
+  const contents = all.map(place => bytes.subarray(place.from, place.to))
   if (field.shape === 'message') {
     const message = messageNamed(field.type)
-    if (field.repeated) return contents.map((content) => messageMeaning(message, content))
+    if (field.repeated) return contents.map(content => messageMeaning(message, content))
     // A message given twice is merged, which is what its contents mean one after the other.
     return messageMeaning(message, concat(contents))
   }
-  const values = all.flatMap((place) => scalars(field, place.wire, bytes.subarray(place.from, place.to)))
+  const values = all.flatMap(place => scalars(field, place.wire, bytes.subarray(place.from, place.to)))
   return field.repeated ? values : (values.at(-1) ?? '')
 }
 

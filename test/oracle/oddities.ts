@@ -33,7 +33,7 @@ const TEXTS = [
   '\\',
 ]
 
-const BROKEN_TEXTS = ['ff', 'c0af', 'eda080', 'e282', '61ff62', 'f4908080', '80'].map((hex) =>
+const BROKEN_TEXTS = ['ff', 'c0af', 'eda080', 'e282', '61ff62', 'f4908080', '80'].map(hex =>
   Buffer.from(hex, 'hex'),
 )
 
@@ -184,6 +184,6 @@ function unknownNumber(random: Random, message: Message | null): number {
   const numbers = [...reserved, 17, 100, 1000, 19_000, 2 ** 29 - 1]
   return pick(
     random,
-    numbers.filter((number) => message === null || !message.fields.has(number)),
+    numbers.filter(number => message === null || !message.fields.has(number)),
   )
 }

@@ -63,8 +63,8 @@ export function tracesRequest(groups: readonly (Origin & { spans: readonly Plain
 /** A logs request: one ResourceLogs with one ScopeLogs for each group. */
 export function logsRequest(groups: readonly (Origin & { records: readonly PlainRecord[] })[]): Uint8Array {
   return concat(
-    groups.map((group) => {
-      const records = group.records.map((record) => delimited(2, recordBytes(record)))
+    groups.map(group => {
+      const records = group.records.map(record => delimited(2, recordBytes(record)))
       return delimited(1, concat([resourceOf(group), delimited(2, concat([scopeOf(group), ...records]))]))
     }),
   )
@@ -91,7 +91,7 @@ export function plainRequest(random: Random, options: PlainRequest): Uint8Array 
   const services = options.services ?? ['front', 'cart', 'pay']
   const operations = options.operations ?? ['GET /', 'GET /items', 'POST /pay']
   const startNs = options.startNs ?? 1_790_000_000_000_000_000n
-  const groups = new Map<string, PlainSpan[]>(services.map((service) => [service, []]))
+  const groups = new Map<string, PlainSpan[]>(services.map(service => [service, []]))
   let traceId = ''
   let parentSpanId = ''
   let traceStartNs = startNs
@@ -150,13 +150,13 @@ function spanBytes(span: PlainSpan, origin: Origin, place: string): Uint8Array {
     fixed64Field(7, span.startNs),
     fixed64Field(8, span.startNs + BigInt(Math.round(span.durationNs))),
     attributesOf(9, span.attributes),
-    ...(span.events ?? []).map((event) =>
+    ...(span.events ?? []).map(event =>
       delimited(
         11,
         concat([fixed64Field(1, event.timeNs), text(2, event.name), attributesOf(3, event.attributes)]),
       ),
     ),
-    ...(span.links ?? []).map((link) =>
+    ...(span.links ?? []).map(link =>
       delimited(13, concat([id(1, link.traceId), id(2, link.spanId), attributesOf(4, link.attributes)])),
     ),
     status.length === 0 ? none : delimited(15, status),

@@ -48,8 +48,8 @@ export function metricsRequest(
   groups: readonly (Origin & { metrics: readonly PlainMetric[] })[],
 ): Uint8Array {
   return concat(
-    groups.map((group) => {
-      const metrics = group.metrics.map((metric) => delimited(2, metricBytes(metric)))
+    groups.map(group => {
+      const metrics = group.metrics.map(metric => delimited(2, metricBytes(metric)))
       return delimited(1, concat([resourceOf(group), delimited(2, concat([scopeOf(group), ...metrics]))]))
     }),
   )
@@ -57,7 +57,7 @@ export function metricsRequest(
 
 function metricBytes(metric: PlainMetric): Uint8Array {
   const field = { gauge: 5, sum: 7, histogram: 9, exponential: 10, summary: 11 }[metric.kind]
-  const points = metric.points.map((point) => delimited(1, POINTS[metric.kind](point)))
+  const points = metric.points.map(point => delimited(1, POINTS[metric.kind](point)))
   const isFlow = metric.kind !== 'gauge' && metric.kind !== 'summary'
   const temporality = isFlow ? varintField(2, metric.temporality === 'delta' ? 1 : 2) : none
   const monotonic = metric.kind === 'sum' && metric.monotonic === true ? varintField(3, 1) : none
@@ -87,8 +87,8 @@ function numberPoint(point: PlainPoint): Uint8Array {
 }
 
 function histogramPoint(point: PlainPoint): Uint8Array {
-  const counts = (point.counts ?? []).map((count) => fixed64Field(6, BigInt(count)).subarray(1))
-  const bounds = (point.bounds ?? []).map((bound) => doubleField(7, bound).subarray(1))
+  const counts = (point.counts ?? []).map(count => fixed64Field(6, BigInt(count)).subarray(1))
+  const bounds = (point.bounds ?? []).map(bound => doubleField(7, bound).subarray(1))
   return concat([
     times(point),
     fixed64Field(4, BigInt(point.count ?? 0)),
@@ -134,13 +134,13 @@ function summaryPoint(point: PlainPoint): Uint8Array {
 function buckets(number: number, given: PlainPoint['positive']): Uint8Array {
   if (given === undefined) return none
   // A packed run of varints: each value without a tag of its own.
-  const counts = given.counts.map((count) => varintField(2, count).subarray(1))
+  const counts = given.counts.map(count => varintField(2, count).subarray(1))
   return delimited(number, concat([varintField(1, zigzag(given.offset)), delimited(2, concat(counts))]))
 }
 
 function exemplarsOf(number: number, point: PlainPoint): Uint8Array {
   return concat(
-    (point.exemplars ?? []).map((exemplar) =>
+    (point.exemplars ?? []).map(exemplar =>
       delimited(
         number,
         concat([

@@ -46,7 +46,7 @@ const REQUESTS: Record<Signal, string> = {
 }
 
 const FILES = ['trace/v1/trace', 'metrics/v1/metrics', 'logs/v1/logs'].map(
-  (name) => `opentelemetry/proto/collector/${name}_service.proto`,
+  name => `opentelemetry/proto/collector/${name}_service.proto`,
 )
 
 /** protobufjs's own view of `proto/`: for the cross-checks only. */
@@ -88,7 +88,7 @@ function load(): protobuf.Root {
 function collect(space: protobuf.NamespaceBase): void {
   for (const thing of space.nestedArray) {
     if (thing instanceof protobuf.Type) {
-      const fields = new Map(thing.fieldsArray.map((field) => [field.id, fieldOf(field)]))
+      const fields = new Map(thing.fieldsArray.map(field => [field.id, fieldOf(field)]))
       const name = bare(thing.fullName)
       messages.set(name, { name, fields, reserved: reservedOf(thing) })
     }

@@ -5,6 +5,8 @@ import { type Message, messageNamed, requestOf } from './schema.ts'
 
 /** One field. `children` are those of a known message, else null and `content` counts. The rest bends the framing. */
 export type Node = {
+  /** The field's name in the schema it was read by, '' for an unknown one. */
+  name: string
   number: number
   wire: number
   content: Uint8Array
@@ -51,7 +53,7 @@ const none = new Uint8Array(0)
 const DEEPEST = 150
 
 function grow(message: Message, bytes: Uint8Array, depth: number): Node[] {
-  return places(bytes).map((place) => {
+  return places(bytes).map(place => {
     const field = message.fields.get(place.number)
     const inner = bytes.subarray(place.from, place.wire === 3 ? place.end : place.to)
     const isMessage = field?.shape === 'message' && place.wire === 2 && depth < DEEPEST
@@ -59,7 +61,7 @@ function grow(message: Message, bytes: Uint8Array, depth: number): Node[] {
     // A copy of its own: a view would drag the whole request along when the node is cloned.
     const content = children === null ? new Uint8Array(inner) : none
     const plain = { tagLength: 0, lengthLength: 0, lengthError: 0, copies: 1, after: none }
-    return { number: place.number, wire: place.wire, content, children, ...plain }
+    return { name: field?.name ?? '', number: place.number, wire: place.wire, content, children, ...plain }
   })
 }
 

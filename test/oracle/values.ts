@@ -47,7 +47,7 @@ export function anyValue(value: Value): Uint8Array {
     return Number.isSafeInteger(value) ? varintField(3, value) : doubleField(4, value)
   if (value instanceof Double) return doubleField(4, value.double)
   if (value instanceof Uint8Array) return delimited(7, value)
-  if (isList(value)) return delimited(5, concat(value.map((one) => delimited(1, anyValue(one)))))
+  if (isList(value)) return delimited(5, concat(value.map(one => delimited(1, anyValue(one)))))
   return delimited(6, attributesOf(1, value))
 }
 

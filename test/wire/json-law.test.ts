@@ -56,7 +56,8 @@ function scalar(random: Random, field: protobuf.Field): unknown {
   if (!field.type.endsWith('64'))
     return /^(u|fixed)/.test(field.type) ? int(random, 2 ** 32) : int(random, 2 ** 32) - 2 ** 31
   const text = pick(random, WHOLE)
-  return protobuf.util.Long.fromString(/^(uint|fixed)/.test(field.type) ? text.replace('-', '') : text)
+  // protobufjs reads 64-bit numbers from digits.
+  return /^(uint|fixed)/.test(field.type) ? text.replace('-', '') : text
 }
 
 /** A message with most of its fields set, and what it set added to `reached`. */
@@ -108,13 +109,16 @@ describe('there and back', () => {
   })
 
   test('odd requests keep their meaning: merged, reordered, packed or not, with unknown fields and broken text', () => {
-    forSeeds(120, random => {
+    forSeeds(50, random => {
       for (const signal of SIGNALS) {
         const bytes = oddRequest(random, signal, int(random, 12))
         const json = protoToJson(signal, bytes)
         const text = Buffer.from(json).toString()
         expect(Buffer.compare(Buffer.from(text), json), 'the JSON is UTF-8').toBe(0)
-        expect(text).not.toMatch(/[\u0000-\u001f]/)
+        expect(
+          json.findIndex(byte => byte < 0x20),
+          'it is one line',
+        ).toBe(-1)
         JSON.parse(text)
         const back = jsonToProto(signal, json)
         expectSame(signal, bytes, back)
@@ -132,7 +136,7 @@ describe('there and back', () => {
   })
 
   test('what the writer by the book writes is read with the same meaning', () => {
-    forSeeds(60, random => {
+    forSeeds(30, random => {
       for (const signal of SIGNALS) {
         const bytes = oddRequest(random, signal, int(random, 12), { invalidText: false })
         expectSame(signal, jsonToProto(signal, Buffer.from(toJson(signal, bytes))), bytes)

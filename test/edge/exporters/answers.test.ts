@@ -21,7 +21,14 @@ beforeAll(async () => {
   json = exporterTo('otlphttp', backend.http, { encoding: 'json' }).exporter
 })
 afterAll(async () => {
-  await Promise.all([grpc.plain?.close(), grpc.raw?.close(), http.close(), json.close(), backend.stop(), raw.stop()])
+  await Promise.all([
+    grpc.plain?.close(),
+    grpc.raw?.close(),
+    http.close(),
+    json.close(),
+    backend.stop(),
+    raw.stop(),
+  ])
 })
 
 async function overGrpc(reply: Reply, server: 'plain' | 'raw' = 'plain') {
@@ -38,7 +45,14 @@ async function overHttp(reply: Reply, exporter = http) {
   return ask(exporter)
 }
 
-const RETRYABLE = { CANCELLED: 1, DEADLINE_EXCEEDED: 4, ABORTED: 10, OUT_OF_RANGE: 11, UNAVAILABLE: 14, DATA_LOSS: 15 }
+const RETRYABLE = {
+  CANCELLED: 1,
+  DEADLINE_EXCEEDED: 4,
+  ABORTED: 10,
+  OUT_OF_RANGE: 11,
+  UNAVAILABLE: 14,
+  DATA_LOSS: 15,
+}
 const FINAL = {
   UNKNOWN: 2,
   INVALID_ARGUMENT: 3,
@@ -52,7 +66,10 @@ const FINAL = {
 
 describe.each(['plain', 'raw'] as const)('C6 gRPC status codes, from a %s server', server => {
   test.each(Object.entries(RETRYABLE))('C6 %s is asked again', async (_, code) => {
-    expect(await overGrpc({ kind: 'status', code }, server)).toMatchObject({ kind: 'busy', retryAfterMs: null })
+    expect(await overGrpc({ kind: 'status', code }, server)).toMatchObject({
+      kind: 'busy',
+      retryAfterMs: null,
+    })
   })
 
   test.each(Object.entries(FINAL))('C6 %s is final', async (_, code) => {
@@ -113,11 +130,19 @@ test('C7 of all statuses from 400 to 599 only 429, 502, 503 and 504 are asked ag
 
 test('C7 every 2xx is a success, and a redirect is neither followed nor asked again', async () => {
   for (const status of [200, 201, 202, 204, 299]) {
-    expect(await overHttp({ kind: 'http', status })).toEqual({ kind: 'delivered', rejectedItems: 0, message: '' })
+    expect(await overHttp({ kind: 'http', status })).toEqual({
+      kind: 'delivered',
+      rejectedItems: 0,
+      message: '',
+    })
   }
   const before = backend.requests.length
   for (const status of [301, 302, 307, 308]) {
-    const answer = await overHttp({ kind: 'http', status, headers: { location: `${backend.http}/elsewhere` } })
+    const answer = await overHttp({
+      kind: 'http',
+      status,
+      headers: { location: `${backend.http}/elsewhere` },
+    })
     expect(answer.kind).toBe('refused')
   }
   expect(backend.requests).toHaveLength(before + 4)
@@ -125,8 +150,13 @@ test('C7 every 2xx is a success, and a redirect is neither followed nor asked ag
 
 test('C7 the message of google.rpc.Status in the body is told, in either encoding', async () => {
   const body = concat([varintField(1, 3), delimited(2, 'no such tenant')])
-  expect(await overHttp({ kind: 'http', status: 400, body })).toMatchObject({ cause: { message: expect.stringContaining('no such tenant') } })
-  const inJson = await overHttp({ kind: 'http', status: 400, body: '{"code":3,"message":"no such tenant"}' }, json)
+  expect(await overHttp({ kind: 'http', status: 400, body })).toMatchObject({
+    cause: { message: expect.stringContaining('no such tenant') },
+  })
+  const inJson = await overHttp(
+    { kind: 'http', status: 400, body: '{"code":3,"message":"no such tenant"}' },
+    json,
+  )
   expect(inJson).toMatchObject({ cause: { message: expect.stringContaining('no such tenant') } })
 })
 
@@ -137,17 +167,28 @@ describe('C8 Retry-After', () => {
   })
 
   test('C8 as an HTTP date, which may have passed', async () => {
-    const later = await overHttp({ kind: 'http', status: 503, headers: { 'retry-after': new Date(Date.now() + 60_000).toUTCString() } })
+    const later = await overHttp({
+      kind: 'http',
+      status: 503,
+      headers: { 'retry-after': new Date(Date.now() + 60_000).toUTCString() },
+    })
     expect(later.kind === 'busy' && later.retryAfterMs).toBeGreaterThan(55_000)
     expect(later.kind === 'busy' && later.retryAfterMs).toBeLessThanOrEqual(60_000)
-    const passed = await overHttp({ kind: 'http', status: 503, headers: { 'retry-after': 'Sun, 06 Nov 1994 08:49:37 GMT' } })
+    const passed = await overHttp({
+      kind: 'http',
+      status: 503,
+      headers: { 'retry-after': 'Sun, 06 Nov 1994 08:49:37 GMT' },
+    })
     expect(passed).toMatchObject({ kind: 'busy', retryAfterMs: 0 })
   })
 
-  test.each(['', 'soon', '-1', '1.5', '2026', '99999999999999999999', 'Monday'])('C8 that is nothing of the kind says nothing: %j', async value => {
-    const answer = await overHttp({ kind: 'http', status: 503, headers: { 'retry-after': value } })
-    expect(answer).toMatchObject({ kind: 'busy', retryAfterMs: value === '2026' ? 2_026_000 : null })
-  })
+  test.each(['', 'soon', '-1', '1.5', '2026', '99999999999999999999', 'Monday'])(
+    'C8 that is nothing of the kind says nothing: %j',
+    async value => {
+      const answer = await overHttp({ kind: 'http', status: 503, headers: { 'retry-after': value } })
+      expect(answer).toMatchObject({ kind: 'busy', retryAfterMs: value === '2026' ? 2_026_000 : null })
+    },
+  )
 })
 
 describe('C5 a partial success', () => {
@@ -162,7 +203,11 @@ describe('C5 a partial success', () => {
 
   test('C5 with a count that makes no sense is delivered all the same', async () => {
     for (const rejected of [-1n, 2n ** 63n - 1n]) {
-      for (const answer of [await overGrpc({ ...reply, rejected }), await overHttp({ ...reply, rejected }), await overHttp({ ...reply, rejected }, json)]) {
+      for (const answer of [
+        await overGrpc({ ...reply, rejected }),
+        await overHttp({ ...reply, rejected }),
+        await overHttp({ ...reply, rejected }, json),
+      ]) {
         expect(answer.kind).toBe('delivered')
         expect(answer.kind === 'delivered' && answer.rejectedItems).toBeGreaterThanOrEqual(0)
       }
@@ -181,7 +226,11 @@ describe('C5 a partial success', () => {
 })
 
 describe('C2 and C16: a success whose reply cannot be read is final, and counts as delivered', () => {
-  const unreadable = { kind: 'delivered', rejectedItems: 0, message: expect.stringContaining('cannot be read') }
+  const unreadable = {
+    kind: 'delivered',
+    rejectedItems: 0,
+    message: expect.stringContaining('cannot be read'),
+  }
 
   test('C16 garbage, compressed or not', async () => {
     expect(await overGrpc({ kind: 'garbage' })).toEqual(unreadable)
@@ -191,7 +240,9 @@ describe('C2 and C16: a success whose reply cannot be read is final, and counts 
     expect(await overHttp({ kind: 'garbage', compressed: true })).toEqual(unreadable)
     expect(await overHttp({ kind: 'garbage' }, json)).toEqual(unreadable)
     expect(await overHttp({ kind: 'http', status: 200, body: '[1]' }, json)).toEqual(unreadable)
-    expect(await overHttp({ kind: 'http', status: 200, headers: { 'content-encoding': 'br' }, body: 'x' })).toEqual(unreadable)
+    expect(
+      await overHttp({ kind: 'http', status: 200, headers: { 'content-encoding': 'br' }, body: 'x' }),
+    ).toEqual(unreadable)
   })
 
   test('C2 a reply of 100 MiB is not read to its end', async () => {
@@ -211,7 +262,8 @@ describe('C2 and C16: a success whose reply cannot be read is final, and counts 
 
   test('C2 a reply just below the limit is read', async () => {
     const filler = { kind: 'partial', rejected: 1, message: 'x'.repeat(4 * 2 ** 20 - 100) } as const
-    for (const answer of [await overGrpc(filler), await overHttp(filler)]) expect(answer).toMatchObject({ rejectedItems: 1 })
+    for (const answer of [await overGrpc(filler), await overHttp(filler)])
+      expect(answer).toMatchObject({ rejectedItems: 1 })
   })
 
   test('C2 an error with a huge body is classed by its status', async () => {
@@ -240,21 +292,32 @@ describe('C17 grpc-status-details-bin is read with bounds', () => {
   }
 
   test.each(Object.entries(cases))('C17 %s says nothing, and the code decides', async (_, details) => {
-    expect(await overGrpc({ kind: 'status', code: 14, details }, 'raw')).toMatchObject({ kind: 'busy', retryAfterMs: null })
+    expect(await overGrpc({ kind: 'status', code: 14, details }, 'raw')).toMatchObject({
+      kind: 'busy',
+      retryAfterMs: null,
+    })
     expect((await overGrpc({ kind: 'status', code: 8, details }, 'raw')).kind).toBe('too_large')
   })
 
   test('C17 a negative delay is none, an absurd one is a number', async () => {
     const negative = any(delimited(1, varintField(1, -5n)))
-    expect(await overGrpc({ kind: 'status', code: 8, details: negative }, 'raw')).toMatchObject({ kind: 'busy', retryAfterMs: 0 })
+    expect(await overGrpc({ kind: 'status', code: 8, details: negative }, 'raw')).toMatchObject({
+      kind: 'busy',
+      retryAfterMs: 0,
+    })
     const absurd = any(delimited(1, varintField(1, 2n ** 62n)))
     const answer = await overGrpc({ kind: 'status', code: 8, details: absurd }, 'raw')
     expect(answer.kind === 'busy' && Number.isFinite(answer.retryAfterMs)).toBe(true)
   })
 
   test('C17 a thousand details are not all read', async () => {
-    const details = concat([...Array.from({ length: 1000 }, () => any(new Uint8Array(0), 'x')), any(delimited(1, varintField(1, 1)))])
-    expect(await overGrpc({ kind: 'status', code: 14, details: details.subarray(0, 9 * 1000) }, 'raw')).toMatchObject({ retryAfterMs: null })
+    const details = concat([
+      ...Array.from({ length: 1000 }, () => any(new Uint8Array(0), 'x')),
+      any(delimited(1, varintField(1, 1))),
+    ])
+    expect(
+      await overGrpc({ kind: 'status', code: 14, details: details.subarray(0, 9 * 1000) }, 'raw'),
+    ).toMatchObject({ retryAfterMs: null })
   })
 
   test('C17 the next request is answered as ever', async () => {

@@ -6,7 +6,14 @@ import { type ExporterSettings, makeExporter } from '../../../src/edge/exporter.
 import type { HttpSettings } from '../../../src/edge/http-out.ts'
 import { QUEUE_LIMITS, type QueueOptions, queue } from '../../../src/flow/queue.ts'
 import { RETRY_DEFAULTS } from '../../../src/flow/retry.ts'
-import type { Answer, CheckedBatch, Exporter, ExportRequest, Headers, Signal } from '../../../src/flow/sink.ts'
+import type {
+  Answer,
+  CheckedBatch,
+  Exporter,
+  ExportRequest,
+  Headers,
+  Signal,
+} from '../../../src/flow/sink.ts'
 import { NO_HEADERS } from '../../../src/flow/sink.ts'
 import type { Backend } from '../../kit/backend.ts'
 import { recordingLog } from '../../kit/log.ts'
@@ -40,10 +47,15 @@ export function exporterTo(type: Transport, address: string, overrides: Partial<
   return { exporter, lines }
 }
 
-export const addressOf = (backend: Backend, type: Transport) => (type === 'otlp' ? backend.grpc : backend.http)
+export const addressOf = (backend: Backend, type: Transport) =>
+  type === 'otlp' ? backend.grpc : backend.http
 
 /** A request with one item for each name, of any signal. */
-export function requestOf(names: readonly string[], signal: Signal = 'traces', headers: Headers = NO_HEADERS) {
+export function requestOf(
+  names: readonly string[],
+  signal: Signal = 'traces',
+  headers: Headers = NO_HEADERS,
+) {
   const item = {
     traces: (name: string) => delimited(5, name),
     metrics: (name: string) => concat([delimited(1, name), delimited(5, delimited(1, ''))]),
@@ -56,7 +68,10 @@ export function requestOf(names: readonly string[], signal: Signal = 'traces', h
 }
 
 /** Which of the names that look like `a17` are in the bytes, in order. */
-export const namesIn = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1').match(/[a-z]+\d+/g) ?? []
+export const namesIn = (bytes: Uint8Array) =>
+  Buffer.from(bytes)
+    .toString('latin1')
+    .match(/[a-z]+\d+/g) ?? []
 
 /** What the destination said to one small request. */
 export async function ask(exporter: Exporter, signal: Signal = 'traces'): Promise<Answer> {
@@ -64,7 +79,12 @@ export async function ask(exporter: Exporter, signal: Signal = 'traces'): Promis
 }
 
 /** A queue before a real exporter. Its clock stands still while a request is under way, and jumps from timer to timer otherwise. */
-export function queued(type: Transport, address: string, options: Partial<QueueOptions> = {}, overrides: Partial<HttpSettings> = {}) {
+export function queued(
+  type: Transport,
+  address: string,
+  options: Partial<QueueOptions> = {},
+  overrides: Partial<HttpSettings> = {},
+) {
   const world = simulatedWorld(1)
   const { exporter } = exporterTo(type, address, overrides)
   const sent: number[] = []
@@ -92,7 +112,10 @@ export function queued(type: Transport, address: string, options: Partial<QueueO
     ...options,
   })
   const read = (what: string, reason?: string) =>
-    registry.read(`otlier_exporter_${what}_spans`, { exporter: exporter.id, ...(reason === undefined ? {} : { reason }) })
+    registry.read(`otlier_exporter_${what}_spans`, {
+      exporter: exporter.id,
+      ...(reason === undefined ? {} : { reason }),
+    })
 
   /** Lets time pass until `done`. */
   async function until(done: () => boolean) {
