@@ -97,7 +97,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   const latestMs = () => world.now() + config.processors.otlier.windowMs
   const options = detecting(config)
   const { bus, inspector, learner } = planes(
-    counted(toQueues, registry),
+    counted(toQueues, world, registry),
     world,
     log,
     registry,

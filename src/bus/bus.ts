@@ -32,6 +32,8 @@ export interface SeriesModel {
   /** Event time from which it holds: the watermark that closed its last window. */
   readonly effectiveMs: number
   readonly state: 'learning' | 'ready' | 'frozen'
+  /** Median of the last window, in nanoseconds; NaN where none has been seen since the start. */
+  readonly observedNs: number
   readonly latency: LatencyModel
   readonly failure: FailureModel
 }

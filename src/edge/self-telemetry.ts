@@ -1,5 +1,6 @@
 //! Otlier's own metrics and a few of its own spans as OTLP, through the OpenTelemetry SDK. Loaded only when switched on.
-import type { ContextManager, ObservableResult, Tracer } from '@opentelemetry/api'
+import type { ContextManager, Meter, ObservableResult, Tracer } from '@opentelemetry/api'
+import type { PeriodicExportingMetricReader as Reader } from '@opentelemetry/sdk-metrics'
 import type { Family, Registry } from '../base/counters.ts'
 import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
@@ -59,33 +60,14 @@ export async function startSelfTelemetry(
       import('@opentelemetry/otlp-transformer'),
     ])
   const { registry, identity, intervalMs } = options
-
-  /** Tells the SDK, as its exporters do: code 0 delivered, 1 failed. It sends metrics again anyway, being cumulative. */
-  async function send(
-    signal: Signal,
-    items: number,
-    bytes: Uint8Array | undefined,
-    done: (result: { code: 0 | 1 }) => void,
-  ) {
-    if (items === 0 || bytes === undefined) return done({ code: 0 })
-    const batch = { signal, bytes, items, receivedMs: world.now(), headers: NO_HEADERS }
-    let cause: unknown = null
-    try {
-      const outcome = await options.deliver(batch)
-      if (outcome.kind !== 'accepted') cause = outcome.cause
-    } catch (error) {
-      // A bug on the way, but nobody waits for this promise: it would end the process.
-      cause = error
-    }
-    if (cause !== null) log.warn({ err: cause, signal }, 'own telemetry was not taken')
-    done({ code: cause === null ? 0 : 1 })
-  }
+  const send = sender(options, world, log)
+  let adopt = () => {}
 
   /** Families are registered as long as the process lives: those that are new join before anything is read. */
   class RegistryReader extends PeriodicExportingMetricReader {
-    override collect(...options: Parameters<PeriodicExportingMetricReader['collect']>) {
+    override collect(how?: Parameters<Reader['collect']>[0]) {
       adopt()
-      return super.collect(...options)
+      return super.collect(how)
     }
   }
   const reader = new RegistryReader({
@@ -123,33 +105,12 @@ export async function startSelfTelemetry(
   })
   sdk.start()
 
-  const adopted = new Set<string>()
-  const meter = api.metrics.getMeter(SCOPE_NAME, identity.version)
-  /** An instrument for every family that has none yet. */
-  function adopt() {
-    for (const family of registry.families()) {
-      if (adopted.has(family.name)) continue
-      adopted.add(family.name)
-      const shape = {
-        unit: family.unit,
-        description: family.help,
-        valueType: family.unit.startsWith('{') ? api.ValueType.INT : api.ValueType.DOUBLE,
-      }
-      const instrument =
-        family.kind === 'counter'
-          ? meter.createObservableCounter(family.name, shape)
-          : family.kind === 'updown'
-            ? meter.createObservableUpDownCounter(family.name, shape)
-            : meter.createObservableGauge(family.name, shape)
-      instrument.addCallback(result => observeFamily(result, family))
-    }
-  }
-
+  adopt = adopter(api, registry, api.metrics.getMeter(SCOPE_NAME, identity.version))
   const spans = spanMaker(api.trace.getTracer(SCOPE_NAME, identity.version), world)
   return {
     receiver: (protocol, sink) => ({
       send: batch =>
-        spans(`receive ${batch.signal}`, api.SpanKind.SERVER, { 'rpc.system': protocol }, () =>
+        spans(`receive ${batch.signal}`, api.SpanKind.SERVER, { transport: protocol }, () =>
           sink.send(batch),
         ),
       close: () => sink.close(),
@@ -163,13 +124,60 @@ export async function startSelfTelemetry(
       close: () => exporter.close(),
     }),
     async stop() {
+      const done = new AbortController()
       try {
-        await Promise.race([sdk.shutdown(), world.sleep(STOP_TIMEOUT_MS)])
+        await Promise.race([sdk.shutdown(), world.sleep(STOP_TIMEOUT_MS, done.signal)])
       } catch (error) {
         log.warn({ err: error }, 'own telemetry was not sent to its end')
       }
+      done.abort()
       for (const part of [api.metrics, api.trace, api.context]) part.disable()
     },
+  }
+}
+
+/** Hands a request on and tells the SDK as its exporters do: code 0 delivered, 1 failed. Metrics are cumulative, so the next ones make up for it. */
+function sender({ deliver }: SelfTelemetryOptions, world: World, log: Log) {
+  return async (
+    signal: Signal,
+    items: number,
+    bytes: Uint8Array | undefined,
+    done: (result: { code: 0 | 1 }) => void,
+  ) => {
+    if (items === 0 || bytes === undefined) return done({ code: 0 })
+    let cause: unknown = null
+    try {
+      const outcome = await deliver({ signal, bytes, items, receivedMs: world.now(), headers: NO_HEADERS })
+      if (outcome.kind !== 'accepted') cause = outcome.cause
+    } catch (error) {
+      // A bug on the way, but nobody waits for this promise: it would end the process.
+      cause = error
+    }
+    if (cause !== null) log.warn({ err: cause, signal }, 'own telemetry was not taken')
+    done({ code: cause === null ? 0 : 1 })
+  }
+}
+
+/** Makes an instrument for every family of the registry that has none yet. */
+function adopter({ ValueType }: typeof import('@opentelemetry/api'), registry: Registry, meter: Meter) {
+  const adopted = new Set<string>()
+  return () => {
+    for (const family of registry.families()) {
+      if (adopted.has(family.name)) continue
+      adopted.add(family.name)
+      const shape = {
+        unit: family.unit,
+        description: family.help,
+        valueType: family.unit.startsWith('{') ? ValueType.INT : ValueType.DOUBLE,
+      }
+      const instrument =
+        family.kind === 'counter'
+          ? meter.createObservableCounter(family.name, shape)
+          : family.kind === 'updown'
+            ? meter.createObservableUpDownCounter(family.name, shape)
+            : meter.createObservableGauge(family.name, shape)
+      instrument.addCallback(result => observeFamily(result, family))
+    }
   }
 }
 

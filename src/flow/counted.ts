@@ -1,15 +1,26 @@
 //! The receivers' side of the accounts: what was accepted, and what was turned away.
 import type { Registry } from '../base/counters.ts'
+import type { World } from '../base/world.ts'
 import { type Batch, type CheckedBatch, ITEM_NAMES, SIGNALS, type Signal, type Sink } from './sink.ts'
 
 /** Counts the items of what `next` accepts, and of what it turns away. */
-export function counted(next: Sink<CheckedBatch>, registry: Registry): Sink<CheckedBatch> {
+export function counted(next: Sink<CheckedBatch>, world: World, registry: Registry): Sink<CheckedBatch> {
+  let lastMs = world.monotonic()
+  const silence = registry.gauge(
+    'otlier.receiver.silence',
+    's',
+    'Time since telemetry came in, or since the start.',
+  )
+  registry.beforeRead(() => {
+    silence.value = (world.monotonic() - lastMs) / 1000
+  })
   const cells = SIGNALS.map(signal => ({
     accepted: itemCounter(registry, 'receiver_accepted', signal, 'that were accepted'),
     refused: itemCounter(registry, 'receiver_refused', signal, 'that were turned away'),
   }))
   return {
     async send(batch) {
+      lastMs = world.monotonic()
       const outcome = await next.send(batch)
       const { accepted, refused } = cells[SIGNALS.indexOf(batch.signal)]
       if (outcome.kind === 'accepted') {

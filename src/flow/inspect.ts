@@ -9,6 +9,7 @@ import { check } from '../wire/check.ts'
 import { scanTraces } from '../wire/scan.ts'
 import { splice } from '../wire/splice.ts'
 import { type Finding, type MarkOptions, markBytes, markOf, outlierEvent } from './annotate.ts'
+import { registerBands } from './bands.ts'
 import { Models } from './models.ts'
 import { SeriesTable } from './series.ts'
 import type { Batch, CheckedBatch, Outcome, Sink } from './sink.ts'
@@ -135,6 +136,7 @@ class Detection {
     const states = (['learning', 'ready', 'frozen'] as const).map(
       state => [state, gauge('otlier.models', '{model}', 'Models by state.', { state })] as const,
     )
+    registerBands(registry, () => this.#models.all())
     registry.beforeRead(() => {
       tracked.value = this.#series.keys.length
       overflow.value = this.#series.overflowed

@@ -31,6 +31,11 @@ export class Models {
     return this.#models[series]
   }
 
+  /** The models of all series that have been met. */
+  *all(): Generator<SeriesModel> {
+    for (const model of this.#models) if (model !== undefined) yield model
+  }
+
   /** How many models are in each state. */
   states(): Record<SeriesModel['state'], number> {
     const states = { learning: 0, ready: 0, frozen: 0 }

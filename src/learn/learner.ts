@@ -83,7 +83,7 @@ export class Learner {
   restore(states: Iterable<SeriesState>): void {
     for (const state of states) {
       this.states.set(state.key.id, state)
-      this.#publish(state)
+      this.#publish(state, Number.NaN)
     }
   }
 
@@ -101,7 +101,7 @@ export class Learner {
     if (state.failure.spans < MIN_SAMPLES || !this.#holdFailure(state, summary, windowStartMs, windowEndMs)) {
       learnFailure(state.failure, summary)
     }
-    this.#publish(state)
+    this.#publish(state, medianOf(summary))
   }
 
   #forget(state: SeriesState, nowMs: number): void {
@@ -207,7 +207,7 @@ export class Learner {
     this.#bus.publish('event', key.id, event)
   }
 
-  #publish(state: SeriesState): void {
+  #publish(state: SeriesState, observedNs: number): void {
     const latency = latencyModel(state.latency)
     const held = state.latencyHold !== null || state.failureHold !== null
     const model: SeriesModel = {
@@ -215,11 +215,17 @@ export class Learner {
       generation: ++state.generation,
       effectiveMs: state.untilMs,
       state: latency.samples < MIN_SAMPLES ? 'learning' : held ? 'frozen' : 'ready',
+      observedNs,
       latency,
       failure: failureModel(state.failure),
     }
     this.#bus.publish('model', state.key.id, model)
   }
+}
+
+function medianOf({ within, beyond }: Summary): number {
+  const inside = within.total / (within.total + beyond.total)
+  return inside >= 0.5 ? within.quantile(0.5 / inside) : beyond.quantile((0.5 - inside) / (1 - inside))
 }
 
 export function newState(key: SeriesKey): SeriesState {

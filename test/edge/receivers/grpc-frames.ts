@@ -61,7 +61,8 @@ export const FRAMES: readonly Law[] = [
   ),
   {
     name: 'G12 a message flagged as compressed without grpc-encoding is refused, and the next call is served',
-    see: trial => trial.provoke({ body: [frame(gzipSync(spans(1)), 1)] }),
+    // Bytes that would pass for a request, if the flag were overlooked.
+    see: trial => trial.provoke({ body: [frame(spans(1), 1)] }),
     expected: refused,
   },
   {
@@ -77,6 +78,11 @@ export const FRAMES: readonly Law[] = [
   {
     name: 'G12 two messages in two writes are refused, and the next call is served',
     see: trial => trial.provoke({ body: [frame(spans(1)), frame(spans(1))] }),
+    expected: refused,
+  },
+  {
+    name: 'G12 bytes after the message are refused, and the next call is served',
+    see: trial => trial.provoke({ body: [Buffer.concat([frame(spans(1)), spans(1)])] }),
     expected: refused,
   },
   {

@@ -99,6 +99,20 @@ describe.each(['grpc', 'http'] as const)('over %s', transport => {
     expect(await listens(receiver.port)).toBe(false)
   })
 
+  test('connections without a request do not hold a stop at all', async () => {
+    const receiver = await startReceiver(transport, recordingSink())
+    const begun = ['', 'POST /v1/traces HT', 'PRI * HTTP/2.0\r\n', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n']
+    const sockets = begun.map(text => {
+      const socket = net.connect(receiver.port, '127.0.0.1', () => socket.write(text))
+      socket.on('error', () => {})
+      return socket
+    })
+    onTestFinished(() => sockets.forEach(socket => void socket.destroy()))
+    expect(await sender(receiver.port)()).toBe(true)
+    await receiver.stop(3_600_000)
+    expect(await listens(receiver.port)).toBe(false)
+  })
+
   test('half-open connections and half-sent requests do not hold a stop past its deadline', async () => {
     const receiver = await startReceiver(transport, recordingSink())
     const sockets = Array.from({ length: 3 }, () => net.connect(receiver.port, '127.0.0.1'))
