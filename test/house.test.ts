@@ -25,7 +25,12 @@ const files: house.File[] = paths()
   .map(path => ({ path, text: readFileSync(`${root}${path}`, 'utf8') }))
 
 /** Files of more than 350 lines: how long each may be, and why it is not two. Numbers here only go down. */
-const LONG: Record<string, house.Long> = {}
+const LONG: Record<string, house.Long> = {
+  'src/wire/scan.ts': {
+    most: 513,
+    why: 'One walk over every span; its parts share state in variables of the module, which costs nothing per field.',
+  },
+}
 
 const packageJson = json('package.json')
 const runtime = json('deploy/runtime/package.json')

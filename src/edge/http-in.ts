@@ -53,22 +53,12 @@ export async function startHttpReceiver(
   const { maxStreams, receiveTimeoutMs } = intake.options
   const connections = new WeakMap<object, Connection>()
   const sessions = new Set<http2.ServerHttp2Session>()
-  /** Requests under way of each HTTP/1 connection. */
-  const busy = new Map<Socket, number>()
 
   const handle = (request: http.IncomingMessage, response: http.ServerResponse) => {
     const session = (response as unknown as http2.Http2ServerResponse).stream?.session
     const key: object = session ?? request.socket
     let connection = connections.get(key)
     if (connection === undefined) connections.set(key, (connection = intake.connection()))
-    if (session === undefined) {
-      const { socket } = request
-      busy.set(socket, (busy.get(socket) ?? 0) + 1)
-      response.on('close', () => {
-        const requests = busy.get(socket)
-        if (requests !== undefined) busy.set(socket, requests - 1)
-      })
-    }
     new Exchange(intake, connection, options.cors, request, response).begin()
   }
 
@@ -106,18 +96,13 @@ export async function startHttpReceiver(
   const [serveHttp1] = h1.listeners(opened) as ((socket: Socket) => void)[]
   h1.removeAllListeners(opened)
   h1.on(opened, (socket: Socket) => {
-    busy.set(socket, 0)
-    socket.on('close', () => busy.delete(socket))
     sniff(socket, receiveTimeoutMs, isHttp2 => {
-      if (isHttp2) {
-        busy.delete(socket)
-        h2.emit('connection', socket)
-      } else serveHttp1.call(h1, socket)
+      if (isHttp2) h2.emit('connection', socket)
+      else serveHttp1.call(h1, socket)
     })
   })
   return await listen(h1, intake, () => {
     for (const session of sessions) session.close()
-    for (const [socket, requests] of busy) if (requests === 0) socket.destroy()
   })
 }
 
@@ -156,6 +141,7 @@ class Exchange {
     // A client that goes away in the middle is nobody's bug.
     request.on('error', () => {})
     this.#response.on('error', () => {})
+    this.#response.on('close', this.#intake.enter())
     if (!this.#accepts()) return
     const { world, options } = this.#intake
     this.#answerAtMs = world.monotonic() + 0.9 * options.receiveTimeoutMs
@@ -172,9 +158,9 @@ class Exchange {
     const query = url.indexOf('?')
     const signal = PATHS[query === -1 ? url : url.slice(0, query)]
     this.#type = typeOf(headers['content-type'])
+    this.#signal = signal ?? null
     if (signal === undefined || !this.#intake.options.signals.includes(signal))
       return this.#fail('OTLIER_NOT_FOUND')
-    this.#signal = signal
     if (method === 'OPTIONS' && this.#cors !== undefined) return this.#preflight(this.#cors)
     if (method !== 'POST') return this.#fail('OTLIER_METHOD', undefined, { allow: 'POST' })
     if (this.#type === null) {

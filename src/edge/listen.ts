@@ -1,6 +1,10 @@
 //! Listening, and the ordered end of it, the same for every receiver.
 import type { AddressInfo, Server, Socket } from 'node:net'
+import type { Cancel } from '../base/world.ts'
 import type { Intake, Receiver } from './receiver.ts'
+
+/** How long a connection whose requests have all been answered may take to end: its client may not even read. */
+const GRACE_MS = 500
 
 /**
  * @param drain asks the clients to go: called once, when nothing listens any more
@@ -24,17 +28,23 @@ export async function listen(server: Server, intake: Intake, drain: () => void):
     })
   })
   const bound = server.address() as AddressInfo
+  const cut = () => {
+    for (const socket of sockets) socket.destroy()
+  }
   let closed: Promise<void> | null = null
   return {
     port: bound.port,
     async stop(deadlineMs) {
-      const cancel = intake.world.after(deadlineMs, () => {
-        for (const socket of sockets) socket.destroy()
-      })
+      const cancel = intake.world.after(deadlineMs, cut)
       closed ??= new Promise(resolve => {
+        let cancelGrace: Cancel = () => {}
         intake.isStopping = true
-        server.close(() => resolve())
+        server.close(() => {
+          cancelGrace()
+          resolve()
+        })
         drain()
+        intake.whenIdle(() => (cancelGrace = intake.world.after(GRACE_MS, cut)))
       })
       await closed
       cancel()

@@ -144,6 +144,9 @@ export class Intake {
   readonly maxBytes: number
   isStopping = false
   readonly #sink: Sink<Batch>
+  /** Requests from their headers to the last byte of their answer. */
+  #open = 0
+  #idle: (() => void) | null = null
 
   constructor(options: ReceiverOptions, sink: Sink<Batch>, world: World, log: Log) {
     this.options = { ...DEFAULTS, ...options }
@@ -156,6 +159,28 @@ export class Intake {
   connection(): Connection {
     const { admission, connectionBudgetBytes } = this.options
     return new Connection(admission, Math.max(connectionBudgetBytes, this.maxBytes))
+  }
+
+  /** A request has begun. What is returned is called once, when its answer is out or it has been cut. */
+  enter(): () => void {
+    this.#open++
+    return () => {
+      this.#open--
+      this.#tellIdle()
+    }
+  }
+
+  /** Calls `act` once no request is under way, at once if there is none. */
+  whenIdle(act: () => void): void {
+    this.#idle = act
+    this.#tellIdle()
+  }
+
+  #tellIdle(): void {
+    if (this.#open > 0 || this.#idle === null) return
+    const act = this.#idle
+    this.#idle = null
+    act()
   }
 
   /** The headers that travel with the batch, or the failure of one that has come back. */
@@ -198,9 +223,8 @@ export class Intake {
       return await this.#sink.send({ signal, bytes: plain, receivedMs, headers })
     } catch (error) {
       if (error instanceof Failure) {
-        if (error.code === 'OTLIER_MEMORY') return noRoom()
         this.options.onRefused?.(signal, error)
-        return { kind: 'refused', cause: error }
+        return error.code === 'OTLIER_MEMORY' ? noRoom() : { kind: 'refused', cause: error }
       }
       this.log.error({ err: error, signal }, 'a request could not be handled: this is a bug')
       return { kind: 'refused', cause: new Failure('OTLIER_INTERNAL') }

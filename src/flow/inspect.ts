@@ -126,7 +126,7 @@ class Detection {
     const late = gauge(
       'otlier.spans.late',
       '{span}',
-      'Spans for a window that had been closed; scored, not learned.',
+      'Spans for a window that had been closed; scored, and learned only while their series is new.',
     )
     const future = gauge(
       'otlier.spans.future',

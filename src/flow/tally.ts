@@ -82,10 +82,12 @@ export class Tally {
         this.#touched.push(clock)
       }
     }
-    const window = endMs >= row.last.startMs && endMs < row.last.endMs ? row.last : this.#windowAt(row, endMs)
+    let window = endMs >= row.last.startMs && endMs < row.last.endMs ? row.last : this.#windowAt(row, endMs)
     if (window === null) {
       this.late++
-      return
+      if (!learning) return
+      // What is normal is not known yet, so no window of it can be spoilt: of a history that comes out of order nothing is wasted.
+      window = this.#windowAt(row, clock.closedMs) as OpenWindow
     }
     const { summary } = window
     summary.count++

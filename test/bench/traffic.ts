@@ -1,6 +1,6 @@
 //! The traffic of the benches: 2,000 operations, 512 spans of 450 bytes and ten attributes a request, one in a hundred slow on demand.
 
-import { between, bytes, int, logNormal, pick, type Random, seeded } from '../kit/random.ts'
+import { between, bytes, logNormal, pick, type Random, seeded } from '../kit/random.ts'
 import { concat, delimited, fixed64Field, varintField } from '../oracle/bytes.ts'
 
 export const SERVICES = 40
@@ -16,6 +16,7 @@ export const SLOW_EVERY = 100
 /** Far beyond the band of the slowest operation. */
 const SLOW_NS = 3e9
 const SIGMA = 0.3
+const STRIDE = 17
 
 /** One export request, made once and sent many times: before each time its spans are given new times. */
 export interface Request {
@@ -31,17 +32,20 @@ const END_AT = 10
 
 export function requests(count: number, seed = 1): Request[] {
   const random = seeded(seed)
-  // The slow spans fall on other operations in every request, and are one in a hundred over all of them.
-  return Array.from({ length: count }, (_, index) => request(random, index * SPANS))
+  return Array.from({ length: count }, (_, index) => request(random, index))
 }
 
-function request(random: Random, before: number): Request {
+function request(random: Random, index: number): Request {
   const durations: number[] = []
-  const resources = Array.from({ length: RESOURCES }, () => {
-    const service = int(random, SERVICES)
+  const resources = Array.from({ length: RESOURCES }, (_, nth) => {
+    // Every service in turn, and of each every operation: all of them are as frequent.
+    const turn = index * RESOURCES + nth
+    const service = turn % SERVICES
+    let next = Math.floor(turn / SERVICES) * (SPANS / RESOURCES)
     const scopes = Array.from({ length: SCOPES }, (_, scope) => {
       const spans = Array.from({ length: SPANS / RESOURCES / SCOPES }, () => {
-        const operation = int(random, OPERATIONS)
+        // A stride without common factors, so that neighbours are not alike.
+        const operation = (next++ * STRIDE) % OPERATIONS
         durations.push(Math.round(logNormal(random, medianNs(operation), SIGMA)))
         return delimited(2, span(random, service, operation))
       })
@@ -49,16 +53,17 @@ function request(random: Random, before: number): Request {
     })
     return delimited(1, concat([delimited(1, resource(random, service)), ...scopes]))
   })
-  const whole = Buffer.from(concat(resources))
+  const joined = concat(resources)
+  const whole = Buffer.from(joined.buffer)
   const places: number[] = []
   for (let at = whole.indexOf(TIMES); at >= 0; at = whole.indexOf(TIMES, at + TIMES.length)) places.push(at)
   if (places.length !== SPANS) throw new Error(`${places.length} spans have their times, not ${SPANS}`)
   return {
-    bytes: whole,
+    bytes: joined,
     stamp(endMs, slow) {
       const endNs = BigInt(Math.floor(endMs)) * 1_000_000n - 1n
       for (let i = 0; i < SPANS; i++) {
-        const durationNs = slow && (before + i) % SLOW_EVERY === 0 ? SLOW_NS : durations[i]
+        const durationNs = slow && (index * SPANS + i) % SLOW_EVERY === 0 ? SLOW_NS : durations[i]
         whole.writeBigUInt64LE(endNs - BigInt(i) - BigInt(durationNs), places[i] + START_AT)
         whole.writeBigUInt64LE(endNs - BigInt(i), places[i] + END_AT)
       }

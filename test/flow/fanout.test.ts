@@ -25,6 +25,7 @@ function scene(destinations: Record<string, Partial<QueueOptions> & { answer: Sc
     exporters[id] = scriptedExporter(world, answer, id)
     const all = {
       ...QUEUE_LIMITS,
+      lingerMs: 5,
       sizeBytes: 600,
       whenFull: 'refuse',
       numConsumers: 1,

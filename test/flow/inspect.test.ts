@@ -51,6 +51,15 @@ describe('an outlier', () => {
     expect(removeMarks(bytes).marks.map(mark => mark.index)).toEqual([300])
   })
 
+  test('a history whose requests overtake each other makes its series ready all the same', async () => {
+    const planes = recordedPlanes()
+    const spans = Array.from({ length: 300 }, (_, at) => spanAt(at * 8000, 10 + (at % 5)))
+    for (const from of [200, 0, 100]) await planes.send(spans.slice(from, from + 100))
+    expect(planes.registry.read('otlier.spans.late')).toBeGreaterThan(150)
+    const { bytes } = await planes.send([spanAt(301 * 8000, 2000)])
+    expect(removeMarks(bytes).marks).toHaveLength(1)
+  })
+
   test('nothing is marked while its series is learning', async () => {
     const planes = recordedPlanes()
     const { bytes } = await planes.send([...ordinary(190), spanAt(10_000, 2000)])

@@ -84,7 +84,8 @@ test('enqueued = sent + rejected + dropped + queued + in flight, at every instan
     expect(registry.read('otlier_exporter_queue_size', { exporter: exporter.id })).toBe(0)
     expect(world.timers(), 'timers left behind').toBe(exporter.open)
   })
-  // The histories have been everywhere, or the balance says little.
+  // The histories have been everywhere, or the balance says little. One seed alone need not have been.
+  if (process.env['OTLIER_SEED'] !== undefined) return
   expect([...seen].sort()).toEqual([
     'expired',
     'in_flight',

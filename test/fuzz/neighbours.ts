@@ -23,9 +23,9 @@ function inPoint(data: number, ...fields: Uint8Array[]): Small {
   return inItem('metrics', delimited(data, concat([delimited(1, concat(fields)), varintField(2, 1)])))
 }
 
-/** An AnyValue with so many arrays in it: two levels each. */
-function nested(arrays: number): Uint8Array {
-  let value: Uint8Array = none
+/** An AnyValue with so many arrays in it, two levels each, and the content of the innermost value. */
+function nested(arrays: number, core: Uint8Array = none): Uint8Array {
+  let value = core
   for (let n = 0; n < arrays; n++) value = delimited(5, delimited(1, value))
   return value
 }
@@ -73,10 +73,16 @@ export const SMALL: readonly Small[] = [
   inPoint(5, fromHex('31 0102030405060708'), delimited(7, none)),
   inPoint(11, delimited(6, fromHex('09 0102030405060708')), delimited(7, none)),
   inPoint(7, varintField(8, 1)),
-  // At the depth limit, one below and one above: values, groups, and a group in the deepest value.
-  ...[46, 47, 48].map(arrays => inItem('logs', delimited(5, nested(arrays)))),
+]
+
+/** At the depth limit, one below and one above: values, groups, and groups in the deepest value. */
+export const DEEP: readonly Small[] = [
+  ...[47, 48, 49].map(arrays => inItem('logs', delimited(5, nested(arrays)))),
+  ...[47, 48, 49].map(arrays => inItem('traces', delimited(9, delimited(2, nested(arrays))))),
   ...[99, 100, 101].map(depth => ({ signal: 'logs' as const, bytes: groups(depth) })),
   ...[96, 97, 98].map(depth => inItem('traces', groups(depth))),
+  ...[0, 1, 2].map(depth => inItem('traces', delimited(9, delimited(2, nested(47, groups(depth)))))),
+  ...[0, 1, 2].map(depth => inItem('logs', delimited(5, nested(48, groups(depth))))),
 ]
 
 /** The request itself, cut at every place, and with every byte exchanged for each other one, taken away or doubled. */

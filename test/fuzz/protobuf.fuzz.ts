@@ -4,7 +4,7 @@ import { test } from 'vitest'
 import { mutateProto } from '../kit/mutate.ts'
 import { pick } from '../kit/random.ts'
 import { entry, SIGNALS } from './corpus.ts'
-import { neighboursOf, SMALL } from './neighbours.ts'
+import { DEEP, neighboursOf, SMALL } from './neighbours.ts'
 import { holdAgainstLaw } from './readers.ts'
 import { fuzz, timeoutMs } from './run.ts'
 
@@ -26,7 +26,13 @@ test('a mutated request is refused exactly when its framing is broken', {
   })
 })
 
-test('so is every request one byte away from a small one', { timeout: 120_000 }, () => {
+test('a hundred levels below the request are read, a hundred and one are not', () => {
+  for (const { signal, bytes } of DEEP) holdAgainstLaw(signal, bytes)
+})
+
+test('every request one byte away from a small one is refused exactly when its framing is broken', {
+  timeout: 120_000,
+}, () => {
   for (const { signal, bytes } of SMALL) {
     for (const near of neighboursOf(bytes)) holdAgainstLaw(signal, near)
   }

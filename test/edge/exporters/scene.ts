@@ -105,6 +105,7 @@ export function queued(
   const registry = new Registry()
   const sending = queue(watched, world, log, registry, {
     ...QUEUE_LIMITS,
+    lingerMs: 5,
     sizeBytes: 64 * 2 ** 20,
     whenFull: 'refuse',
     numConsumers: 10,

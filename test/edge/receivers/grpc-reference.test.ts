@@ -55,6 +55,14 @@ const DIFFERENCES: Readonly<Record<string, Difference>> = {
   [served('garbage flagged as gzip')]: BAD_GZIP,
   [served('truncated gzip')]: BAD_GZIP,
   [served('an empty message flagged as gzip')]: BAD_GZIP,
+  'G12 bytes after the message are refused, and the next call is served': {
+    seen: answered(8),
+    why: 'it takes the bytes for the prefix of a second message, and that for too large',
+  },
+  [served('a message flagged as compressed without grpc-encoding')]: {
+    seen: answered(0, 1),
+    why: 'without grpc-encoding it takes every message for plain, whatever its flag says',
+  },
   [served('a message with an unknown flag')]: {
     seen: answered(0, 1),
     why: 'it takes every flag but 1 for 0, so that the bytes are read as they are',

@@ -178,6 +178,7 @@ describe.each(['grpc', 'http'] as const)('over %s', transport => {
     await send(port, { 'content-type': 'text/plain' })
     await send(port, { 'otlier-via': 'self' })
     await send(port, {}, 'logs')
+    await send(port, {}, 'metrics')
     if (transport === 'grpc') {
       await grpcClient(port).export('traces', new Uint8Array(101))
       await grpcClient(port).call({ path: '/x/y', body: [] })
@@ -189,6 +190,7 @@ describe.each(['grpc', 'http'] as const)('over %s', transport => {
       ['logs', 'OTLIER_ENCODING'],
       ['traces', 'OTLIER_CONTENT_TYPE'],
       ['traces', 'OTLIER_LOOP'],
+      ['metrics', 'OTLIER_NOT_FOUND'],
       ['traces', 'OTLIER_TOO_LARGE'],
       [null, 'OTLIER_NOT_FOUND'],
     ])

@@ -99,7 +99,7 @@ describe.each(['grpc', 'http'] as const)('over %s', transport => {
     expect(await listens(receiver.port)).toBe(false)
   })
 
-  test('connections without a request do not hold a stop at all', async () => {
+  test('connections without a request hold a stop for a moment only, however far its deadline', async () => {
     const receiver = await startReceiver(transport, recordingSink())
     const begun = ['', 'POST /v1/traces HT', 'PRI * HTTP/2.0\r\n', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n']
     const sockets = begun.map(text => {
