@@ -12,6 +12,5 @@ export default defineConfig({
     hookTimeout: suite === 'test' ? 20_000 : 300_000,
     // The long suites hold ports and measure time and memory: one file after another.
     fileParallelism: suite === 'test',
-    passWithNoTests: true,
   },
 })

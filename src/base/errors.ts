@@ -76,7 +76,7 @@ export const FAILURES = {
   },
   OTLIER_RECEIVE_TIMEOUT: {
     text: 'The request did not arrive in time.',
-    http: 408,
+    http: 503,
     grpc: GRPC.DEADLINE_EXCEEDED,
     retry: true,
   },

@@ -10,6 +10,11 @@ const FLOOR_RATIO = 2
 const FLOOR_NS = 5e6
 /** The share of spans that may lie beyond the limit in a series that behaves as learned. */
 const TAIL_SHARE = 5e-4
+/**
+ * A quantile of few samples is uncertain, so the limit is widened by this over the square root of their number: by seven tenths for
+ * 200, by a tenth for 10,000. On two recordings it halves the marks in calm minutes and costs none of the faults.
+ */
+const CAUTION = 10
 /** Where the tail begins. */
 const TAIL_FROM = 0.98
 /** Few samples say little about a tail: they are joined by so many imagined ones with a tail index of 0.15. */
@@ -65,7 +70,8 @@ export function latencyModel(state: LatencyState): LatencyModel {
   const limitNs =
     samples < MIN_SAMPLES
       ? Number.POSITIVE_INFINITY
-      : Math.max(FLOOR_RATIO * upperNs, upperNs + FLOOR_NS, tailQuantile(state, TAIL_SHARE))
+      : (1 + CAUTION / Math.sqrt(samples)) *
+        Math.max(FLOOR_RATIO * upperNs, upperNs + FLOOR_NS, tailQuantile(state, TAIL_SHARE))
   state.limitNs = limitNs
   return { samples: Math.round(samples), p50Ns: at(0.5), lowerNs: at(0.01), upperNs, limitNs }
 }

@@ -20,10 +20,13 @@ export function sniff(socket: Socket, timeoutMs: number, hand: (isHttp2: boolean
     socket.off('timeout', end)
     socket.setTimeout(0)
     socket.unshift(seen)
+    socket.allowHalfOpen = !isAlike
     hand(isAlike)
     // An HTTP/2 session takes over what has been read by itself.
     if (!isAlike) socket.resume()
   }
+  // HTTP/1 answers a client that has closed its side; nobody else would ever end such a connection.
+  socket.allowHalfOpen = false
   socket.on('error', end)
   socket.on('timeout', end)
   socket.setTimeout(timeoutMs)

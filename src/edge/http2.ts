@@ -10,7 +10,7 @@ export const SESSION_WINDOW_BYTES = 16 * 2 ** 20
 const SESSION_MEMORY_MB = 64
 
 export const http2Options = (maxStreams: number): ServerOptions => ({
-  settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxConcurrentStreams: maxStreams, enablePush: false },
+  settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxConcurrentStreams: maxStreams },
   maxSessionMemory: SESSION_MEMORY_MB,
 })
 

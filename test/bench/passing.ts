@@ -86,7 +86,7 @@ async function portOf(process: Child, pattern: RegExp): Promise<number> {
 }
 
 /** As `npm start` sets it. */
-const ENVIRONMENT: Record<string, string> = process.env.NOMM ? {} : { MALLOC_MMAP_THRESHOLD_: '65536' }
+const ENVIRONMENT: Record<string, string> = JSON.parse(process.env.MENV ?? '{}')
 
 /** Its defaults, on free ports, without compression and without files. */
 const settings = (backend: string) =>

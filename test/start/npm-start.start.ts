@@ -7,7 +7,8 @@ import { type Backend, backend, delivered, sendSpans } from './backend.ts'
 import { project } from './clone.ts'
 import { cleanUp, listening, npmStart, type Started } from './npm-start.ts'
 
-const OFFSET = 22_000
+// All five ports stay below 32,768, where those of outgoing connections begin.
+const OFFSET = 15_000
 const READY_MS = 20_000
 const running: Started[] = []
 const backends: Backend[] = []

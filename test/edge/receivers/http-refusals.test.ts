@@ -119,7 +119,7 @@ const BETTER: Partial<Record<FailureCode, number>> = {
   OTLIER_CONTENT_TYPE: 415,
   OTLIER_METHOD: 405,
   OTLIER_LOOP: 400,
-  OTLIER_RECEIVE_TIMEOUT: 408,
+  OTLIER_RECEIVE_TIMEOUT: 503,
 }
 
 test('H12 every failure has the HTTP status that the Collector gives its gRPC code, or a better one', async () => {

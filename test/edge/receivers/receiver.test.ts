@@ -122,14 +122,14 @@ describe('deadlines', () => {
     expect((await call).code).toBe(14)
   })
 
-  test('a body that does not arrive in time is 408 with a Status, and the connection ends', async () => {
+  test('a body that does not arrive in time is 503 with a Status, which senders may retry, and the connection ends', async () => {
     const world = simulatedWorld(3)
     const { port, admission } = await startReceiver('http', recordingSink(), { world })
     const answer = rawCall(port, [head(1000), 'x'])
     await eventually(() => admission.usedBytes === 1000)
     await world.advance(10_000)
     await world.advance(1000)
-    expect(await answer).toMatch(/^HTTP\/1.1 408 /)
+    expect(await answer).toMatch(/^HTTP\/1.1 503 /)
     expect(admission.usedBytes).toBe(0)
   })
 })
