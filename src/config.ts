@@ -52,7 +52,7 @@ const protocols = chosen(
         auth,
       },
       {
-        keepalive: 'connections are kept alive and closed after 5 minutes as they are',
+        keepalive: 'connections are kept alive as they are',
         transport: 'it is TCP',
       },
     ),

@@ -45,7 +45,11 @@ export class Sketch {
   }
 
   add(value: number, weight = 1): void {
-    const bucket = bucketOf(value)
+    this.addBucket(bucketOf(value), weight)
+  }
+
+  /** The same for a value of which only the bucket is known. */
+  addBucket(bucket: number, weight = 1): void {
     let at = bucket - this.first
     if (at < 0 || at >= this.counts.length) {
       this.#cover(bucket, bucket)

@@ -13,10 +13,12 @@ export function choice<const W extends string>(
   more: More & { readonly laterWords?: Readonly<Record<string, string>> } = {},
 ): Field<W, ''> {
   const { laterWords = {}, ...rest } = more
+  const working = words.filter(word => !Object.hasOwn(laterWords, word))
+  const choices = working.length === 1 ? `Only ${working[0]} yet.` : `One of ${working.join(', ')}.`
   return field<W, ''>(
     {
       unit: '',
-      help: `${help} One of ${words.join(', ')}.`,
+      help: `${help} ${choices}`,
       initial,
       empty: words[0],
       schema: { anyOf: [{ enum: words }, { type: 'string', pattern: '\\$\\{' }] },

@@ -15,9 +15,10 @@ function unitOf(ns: number) {
   return unit
 }
 
-/** Three significant digits, no trailing zeros after the point. */
+/** Three significant digits, no trailing zeros after the point; from 1,000 on whole, with separators. */
 export function number(value: number): string {
-  if (value >= 1000) return Math.round(value).toLocaleString('en-US')
+  // By hand: toLocaleString takes 20 microseconds.
+  if (value >= 1000) return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',')
   return String(Number(value.toPrecision(3)))
 }
 

@@ -11,10 +11,10 @@ const FLOOR_NS = 5e6
 /** The share of spans that may lie beyond the limit in a series that behaves as learned. */
 const TAIL_SHARE = 5e-4
 /**
- * A quantile of few samples is uncertain, so the limit is widened by this over the square root of their number: by seven tenths for
- * 200, by a tenth for 10,000. On two recordings it halves the marks in calm minutes and costs none of the faults.
+ * A quantile of few samples is uncertain, so the limit is widened by this over the square root of their number: by a third for
+ * 200, by a twentieth for 10,000. What that spares in calm minutes, and what it costs, is in decision 12 of src/README.md.
  */
-const CAUTION = 10
+const CAUTION = 5
 /** Where the tail begins. */
 const TAIL_FROM = 0.98
 /** Few samples say little about a tail: they are joined by so many imagined ones with a tail index of 0.15. */

@@ -4,8 +4,9 @@ import { clip, duration, durationRange, number } from '../base/words.ts'
 import type { EventRecord, SeriesModel } from '../bus/bus.ts'
 import { failureScore } from '../detect/failure.ts'
 import { latencyScore } from '../detect/latency.ts'
-import { keyValue } from '../wire/attributes.ts'
-import { varintSize, Writer } from '../wire/writer.ts'
+import { writeKeyValue } from '../wire/attributes.ts'
+import { WIRE } from '../wire/fields.ts'
+import { Writer } from '../wire/writer.ts'
 
 /** Eight times the limit. */
 const CRITICAL_SCORE = 4
@@ -83,22 +84,26 @@ export function reasonOf({ model, slow, failed, durationNs }: Finding): string {
   return text + clip(series.operation || '(no name)', Math.max(8, MAX_REASON - text.length))
 }
 
+/** Used for one mark after the other. */
+const out = new Writer(1024)
+
 /** The mark as fields of a span, tags included, ready to stand at its end. */
 export function markBytes(mark: Attributes, options: MarkOptions): Uint8Array {
-  const out = new Writer(640)
-  const append = (key: string, value: AttributeValue) => {
-    const bytes = keyValue(key, value)
-    out.reserve(1 + varintSize(bytes.length) + bytes.length)
-    out.tag(SPAN_ATTRIBUTES, 2)
-    out.delimited(bytes)
-  }
-  for (const [key, value] of Object.entries(mark)) append(key, value)
+  out.length = 0
+  for (const key in mark) append(key, mark[key])
   if (options.isolationForest) {
     append('anomaly.is_anomaly', true)
     append('anomaly.isolation_score', mark['otlier.anomaly.score'])
   }
   if (options.jaegerWarnings) append('@jaeger@warnings', [mark['otlier.anomaly.reason'] as string])
   return out.take()
+}
+
+function append(key: string, value: AttributeValue): void {
+  out.tag(SPAN_ATTRIBUTES, WIRE.LEN)
+  const start = out.open(1)
+  writeKeyValue(out, key, value)
+  out.close(start, 1)
 }
 
 /** The `otlier.span.outlier` event of a marked span. */

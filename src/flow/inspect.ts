@@ -109,7 +109,7 @@ class Detection {
     this.#options = options
     this.#series = new SeriesTable(options.maxSeries, (series, key) => this.#models.met(series, key))
     this.#models = new Models(bus, id => this.#series.byId(id))
-    this.tally = new Tally(bus, options)
+    this.tally = new Tally(bus, this.#series, options)
     this.#suppressed = registry.counter(
       'otlier.events.suppressed',
       '{event}',
@@ -154,7 +154,6 @@ class Detection {
     // A model may change its columns' values in the middle of a batch; only a new series replaces the columns, and all are known by now.
     const { limitNs, failureRare, learning } = this.#models
     const latestMs = this.#options.latestMs()
-    const { keys, groupOf } = this.#series
     const marked: number[] = []
     const additions: Uint8Array[] = []
     for (let item = 0; item < items.count; item++) {
@@ -175,8 +174,7 @@ class Detection {
       if (endMs > latestMs) tally.future++
       else if (endMs > 0) {
         if (endMs > this.#streamMs) this.#streamMs = endMs
-        const learns = learning[series] === 1
-        tally.add(series, keys[series], groupOf[series], learns, timed ? durationNs : -1, endMs, slow, failed)
+        tally.add(series, learning[series] === 1, timed ? durationNs : -1, endMs, slow, failed)
       }
     }
     tally.endOfBatch(this.#world.now())

@@ -1,4 +1,5 @@
 //! Counts scored spans into windows of event time, and hands each window's summary to the bus once it is complete.
+import { bucketOf } from '../base/sketch.ts'
 import type { Bus, SeriesKey } from '../bus/bus.ts'
 import { MIN_SAMPLES } from '../detect/latency.ts'
 import { Summary } from '../detect/summary.ts'
@@ -8,18 +9,27 @@ export interface TallyOptions {
   readonly latenessMs: number
 }
 
+/** What is known of the series, by their numbers. */
+export interface Known {
+  readonly keys: readonly SeriesKey[]
+  /** The number of the service. */
+  readonly groupOf: readonly number[]
+}
+
 interface OpenWindow {
   readonly startMs: number
   readonly endMs: number
   summary: Summary
 }
 
-/** The windows of one series that are still open, oldest first; the last used is tried first. */
+/** The windows of one series that are still open, oldest first. */
 interface Row {
+  readonly series: number
   readonly key: SeriesKey
   readonly clock: Clock
   readonly open: OpenWindow[]
-  last: OpenWindow
+  /** The one that the staged spans belong to. */
+  staged: OpenWindow | null
   /** Samples of a series in learning, sent or waiting. */
   learned: number
 }
@@ -40,64 +50,73 @@ interface Clock {
   touched: boolean
 }
 
+/**
+ * Spans are staged before they are counted: a series has one line of 64 bytes, so that with thousands of series a span
+ * costs one wait for memory, and the six from its row to its histogram are shared by 27 of them.
+ * In 16-bit cells: start of the window (a double, four cells; NaN where none is staged), count, spans.
+ */
+const LINE = 32
+const STARTS = LINE / 4
+const COUNT = 4
+const FIRST = 5
+const ROOM = LINE - FIRST
+/** A staged span: its bucket, or UNTIMED, and two flags. */
+const UNTIMED = 0x3fff
+const BEYOND = 0x4000
+const FAILED = 0x8000
+
 export class Tally {
   /** Spans for a window that had been closed. */
   late = 0
   /** Spans that end later than the wall clock allows. */
   future = 0
   readonly #bus: Bus
+  readonly #known: Known
   readonly #windowMs: number
   readonly #latenessMs: number
   readonly #clocks: (Clock | undefined)[] = []
   readonly #rows: (Row | undefined)[] = []
   readonly #touched: Clock[] = []
+  #lines = new Uint16Array(0)
+  #starts = new Float64Array(0)
 
-  constructor(bus: Bus, options: TallyOptions) {
+  constructor(bus: Bus, known: Known, options: TallyOptions) {
     this.#bus = bus
+    this.#known = known
     this.#windowMs = options.windowMs
     this.#latenessMs = options.latenessMs
   }
 
   /**
    * Counts one span.
-   * @param group the number of its service, `learning` whether its series has no model yet
+   * @param learning whether its series has no model yet
    * @param durationNs negative where the span has no usable times
    */
   add(
     series: number,
-    key: SeriesKey,
-    group: number,
     learning: boolean,
     durationNs: number,
     endMs: number,
     beyond: boolean,
     failed: boolean,
   ): void {
-    const row = this.#rows[series] ?? this.#newRow(series, key, group)
-    const { clock } = row
-    if (endMs > clock.nowMs) {
-      clock.nowMs = endMs
-      if (!clock.touched) {
-        clock.touched = true
-        this.#touched.push(clock)
-      }
-    }
-    let window = endMs >= row.last.startMs && endMs < row.last.endMs ? row.last : this.#windowAt(row, endMs)
-    if (window === null) {
+    const clock = this.#clocks[this.#known.groupOf[series]]
+    if (clock === undefined || !(endMs <= clock.nowMs)) this.#advance(series, endMs)
+    const startMs = this.#starts[series * STARTS]
+    if (!(endMs >= startMs && endMs < startMs + this.#windowMs) && !this.#stage(series, endMs)) {
       this.late++
       if (!learning) return
       // What is normal is not known yet, so no window of it can be spoilt: of a history that comes out of order nothing is wasted.
-      window = this.#windowAt(row, clock.closedMs) as OpenWindow
+      this.#stage(series, this.#clockOf(series).closedMs)
     }
-    const { summary } = window
-    summary.count++
-    if (failed) summary.failures++
-    if (durationNs >= 0) (beyond ? summary.beyond : summary.within).add(durationNs)
-    // A new series waits for nobody: it is ready with the last sample that it needs, in the middle of a window or a batch.
-    if (learning && ++row.learned >= MIN_SAMPLES) {
-      row.learned = 0
-      for (const open of row.open) this.#publish(row, open)
-    }
+    const lines = this.#lines
+    const line = series * LINE
+    const count = lines[line + COUNT]
+    lines[line + FIRST + count] =
+      (durationNs >= 0 ? bucketOf(durationNs) : UNTIMED) | (beyond ? BEYOND : 0) | (failed ? FAILED : 0)
+    lines[line + COUNT] = count + 1
+    if (learning) this.#learn(series)
+    else if (count + 1 === ROOM) this.#unload(this.#rows[series] as Row)
   }
 
   /** Closes what the batch has completed. `wallMs` is when that is. */
@@ -122,14 +141,34 @@ export class Tally {
     for (const clock of this.#clocks) if (clock !== undefined) this.#close(clock, Number.POSITIVE_INFINITY)
   }
 
+  #advance(series: number, endMs: number): void {
+    const clock = this.#clockOf(series)
+    if (endMs > clock.nowMs) clock.nowMs = endMs
+    if (clock.touched) return
+    clock.touched = true
+    this.#touched.push(clock)
+  }
+
+  /** A new series waits for nobody: it is ready with the last sample that it needs, in the middle of a window or a batch. */
+  #learn(series: number): void {
+    const row = this.#rows[series] as Row
+    this.#unload(row)
+    if (++row.learned < MIN_SAMPLES) return
+    row.learned = 0
+    for (const open of row.open) this.#publish(row, open)
+  }
+
   #close(clock: Clock, watermarkMs: number): void {
     const untilMs = Math.floor(watermarkMs / this.#windowMs) * this.#windowMs
     if (untilMs <= clock.closedMs) return
     if (untilMs !== Number.POSITIVE_INFINITY) clock.closedMs = untilMs
     for (const row of clock.rows) {
-      while (row.open.length > 0 && row.open[0].endMs <= untilMs)
+      this.#unload(row)
+      row.staged = null
+      this.#starts[row.series * STARTS] = Number.NaN
+      while (row.open.length > 0 && row.open[0].endMs <= untilMs) {
         this.#publish(row, row.open.shift() as OpenWindow)
-      row.last = row.open.at(-1) ?? NO_WINDOW
+      }
     }
   }
 
@@ -145,6 +184,34 @@ export class Tally {
     })
   }
 
+  /** Makes the window in which `endMs` falls the staged one; false where it has been closed. */
+  #stage(series: number, endMs: number): boolean {
+    const row = this.#rows[series] ?? this.#newRow(series)
+    const window = this.#windowAt(row, endMs)
+    if (window === null) return false
+    this.#unload(row)
+    row.staged = window
+    this.#starts[series * STARTS] = window.startMs
+    return true
+  }
+
+  /** Counts the staged spans. */
+  #unload({ series, staged }: Row): void {
+    if (staged === null) return
+    const lines = this.#lines
+    const from = series * LINE + FIRST
+    const end = from + lines[series * LINE + COUNT]
+    const { summary } = staged
+    for (let at = from; at < end; at++) {
+      const span = lines[at]
+      const bucket = span & UNTIMED
+      summary.count++
+      if ((span & FAILED) !== 0) summary.failures++
+      if (bucket !== UNTIMED) ((span & BEYOND) === 0 ? summary.within : summary.beyond).addBucket(bucket)
+    }
+    lines[series * LINE + COUNT] = 0
+  }
+
   /** The open window in which `endMs` falls, made where there is none; null where it has been closed. */
   #windowAt(row: Row, endMs: number): OpenWindow | null {
     const startMs = Math.floor(endMs / this.#windowMs) * this.#windowMs
@@ -155,22 +222,36 @@ export class Tally {
       row.open.splice(at, 0, { startMs, endMs: startMs + this.#windowMs, summary: new Summary() })
       at++
     }
-    row.last = row.open[at - 1]
-    return row.last
+    return row.open[at - 1]
   }
 
-  #newRow(series: number, key: SeriesKey, group: number): Row {
+  #newRow(series: number): Row {
+    if ((series + 1) * LINE > this.#lines.length) this.#growLines(series + 1)
+    const clock = this.#clockOf(series)
+    const row = { series, key: this.#known.keys[series], clock, open: [], staged: null, learned: 0 }
+    clock.rows.push(row)
+    this.#rows[series] = row
+    return row
+  }
+
+  #clockOf(series: number): Clock {
+    const group = this.#known.groupOf[series]
     let clock = this.#clocks[group]
     if (clock === undefined) {
       clock = { nowMs: NEVER, movedMs: 0, closedMs: NEVER, rows: [], touched: false }
       this.#clocks[group] = clock
     }
-    const row = { key, clock, open: [], last: NO_WINDOW, learned: 0 }
-    clock.rows.push(row)
-    this.#rows[series] = row
-    return row
+    return clock
+  }
+
+  #growLines(needed: number): void {
+    const count = Math.max(1024, needed, (2 * this.#lines.length) / LINE)
+    const lines = new Uint16Array(count * LINE)
+    const starts = new Float64Array(lines.buffer).fill(Number.NaN)
+    lines.set(this.#lines)
+    this.#lines = lines
+    this.#starts = starts
   }
 }
 
 const NEVER = Number.NEGATIVE_INFINITY
-const NO_WINDOW: OpenWindow = { startMs: 1, endMs: 0, summary: new Summary() }

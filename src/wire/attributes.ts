@@ -10,6 +10,12 @@ import { Writer } from './writer.ts'
 /** The bytes of one KeyValue message, without a tag or length before it. A bigint is an int (its low 64 bits), a number a double. */
 export function keyValue(key: string, value: AttributeValue): Uint8Array {
   const out = new Writer(128)
+  writeKeyValue(out, key, value)
+  return out.take()
+}
+
+/** The same, appended to `out`. */
+export function writeKeyValue(out: Writer, key: string, value: AttributeValue): void {
   if (key !== '') {
     out.tag(1, WIRE.LEN)
     out.string(key)
@@ -18,7 +24,6 @@ export function keyValue(key: string, value: AttributeValue): Uint8Array {
   const start = out.open(1)
   anyValue(out, value)
   out.close(start, 1)
-  return out.take()
 }
 
 function anyValue(out: Writer, value: AttributeValue): void {

@@ -27,7 +27,7 @@ export interface ChildOptions {
 export function child(program: string, { args = [], env = {}, profile }: ChildOptions = {}): Child {
   const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
   const running = fork(at(program), [...args], {
-    execArgv: [
+    execArgv: [...(process.env.XARGS ? process.env.XARGS.split(' ') : []),
       '--import',
       at('./cpu-clock.ts'),
       ...(profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile]),
@@ -78,6 +78,7 @@ export function child(program: string, { args = [], env = {}, profile }: ChildOp
         look()
       }),
     async stop() {
+      if (process.env.XOUT) console.log(output)
       if (running.connected) running.disconnect()
       const timer = setTimeout(() => running.kill('SIGKILL'), LIMIT_MS)
       await exited

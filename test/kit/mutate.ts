@@ -3,22 +3,14 @@
 import { constants, gunzipSync, gzipSync } from 'node:zlib'
 import { concat, group, type Signal, varint } from '../oracle/bytes.ts'
 import { growTree, type Node, nodesOf, writeTree } from '../oracle/tree.ts'
+import { type Edit, flipBit, mutateBytes, replaced, truncate } from './mutate-bytes.ts'
 import { between, bytes, chance, int, pick, type Random } from './random.ts'
 
-type Edit = (random: Random, input: Uint8Array, other: Uint8Array) => Uint8Array
-
-/** One to four edits of raw bytes: what a broken network, disk or sender does to anything. */
-export function mutateBytes(random: Random, input: Uint8Array, other: Uint8Array): Uint8Array {
-  return repeated(
-    random,
-    [flipBit, setByte, insertBytes, deleteBytes, truncate, duplicate, splice],
-    input,
-    other,
-  )
-}
+export { mutateBytes } from './mutate-bytes.ts'
+export { mutateJson } from './mutate-json.ts'
 
 /**
- * A mutated request. Half of them are edited as raw bytes. The others are taken apart by the schema, edited at one or
+ * A mutated request. About half of them are edited as raw bytes. The others are taken apart by the schema, edited at one or
  * two fields and put together again with right lengths, so that many reach deep or are still valid.
  */
 export function mutateProto(
@@ -48,72 +40,9 @@ function pickNode(random: Random, nodes: readonly Node[]): Node {
   return pick(random, chance(random, 0.5) ? named : nodes)
 }
 
-/** A mutated JSON text: raw bytes, or whole tokens exchanged for others that stand where they should not. */
-export function mutateJson(random: Random, input: Uint8Array, other: Uint8Array): Uint8Array {
-  if (chance(random, 0.3)) return mutateBytes(random, input, other)
-  return repeated(random, JSON_EDITS, input, other)
-}
-
 /** Mutated gzip bytes: in the stream itself, its frame, or packed anew around a mutated content. */
 export function mutateGzip(random: Random, input: Uint8Array, other: Uint8Array): Uint8Array {
   return pick(random, GZIP_EDITS)(random, input, other)
-}
-
-function repeated(random: Random, edits: readonly Edit[], input: Uint8Array, other: Uint8Array): Uint8Array {
-  let out = input
-  for (let left = pick(random, [1, 1, 1, 2, 3, 4]); left > 0; left--)
-    out = pick(random, edits)(random, out, other)
-  return out
-}
-
-// Not slice(): that of a Buffer is a view, and the input would change with it.
-function copyOf(input: Uint8Array): Uint8Array {
-  return new Uint8Array(input)
-}
-
-function flipBit(random: Random, input: Uint8Array): Uint8Array {
-  const out = copyOf(input)
-  const at = int(random, out.length)
-  if (out.length > 0) out[at] = (out[at] ?? 0) ^ (1 << int(random, 8))
-  return out
-}
-
-function setByte(random: Random, input: Uint8Array): Uint8Array {
-  const out = copyOf(input)
-  if (out.length > 0) out[int(random, out.length)] = pick(random, [0, 1, 0x7f, 0x80, 0xff, int(random, 256)])
-  return out
-}
-
-function insertBytes(random: Random, input: Uint8Array): Uint8Array {
-  const added = chance(random, 0.5)
-    ? bytes(random, between(random, 1, 8))
-    : Uint8Array.of(pick(random, [0, 0x80]))
-  return replaced(input, int(random, input.length + 1), 0, added)
-}
-
-function deleteBytes(random: Random, input: Uint8Array): Uint8Array {
-  return replaced(input, int(random, input.length + 1), pick(random, [1, 1, 2, 8, 64]), new Uint8Array(0))
-}
-
-function truncate(random: Random, input: Uint8Array): Uint8Array {
-  return input.slice(0, int(random, input.length + 1))
-}
-
-function duplicate(random: Random, input: Uint8Array): Uint8Array {
-  const from = int(random, input.length + 1)
-  const range = input.subarray(from, from + pick(random, [1, 4, 16, 256]))
-  return replaced(input, int(random, input.length + 1), 0, range)
-}
-
-function splice(random: Random, input: Uint8Array, other: Uint8Array): Uint8Array {
-  return concat([
-    input.subarray(0, int(random, input.length + 1)),
-    other.subarray(int(random, other.length + 1)),
-  ])
-}
-
-function replaced(input: Uint8Array, at: number, width: number, by: Uint8Array): Uint8Array {
-  return concat([input.subarray(0, at), by, input.subarray(Math.min(at + width, input.length))])
 }
 
 /** Puts another varint over any byte below 0x80: lengths, tags and values without mending what stands above. */
@@ -206,102 +135,6 @@ const TREE_EDITS: readonly TreeEdit[] = [
     target.content = inner
   },
 ]
-
-const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null|[[\]{}:,]/gs
-
-const STRANGE_TOKENS = [
-  ...[
-    'null',
-    'true',
-    '""',
-    '0',
-    '-1',
-    '1.5',
-    '1e3',
-    '-0',
-    '18446744073709551615',
-    '18446744073709551616',
-    '1e999',
-  ],
-  ...[
-    '"9223372036854775808"',
-    '"-9223372036854775809"',
-    '"1.0"',
-    '" 1"',
-    '"NaN"',
-    '"Infinity"',
-    'NaN',
-    '{}',
-    '[]',
-  ],
-  ...[
-    '"\\ud800"',
-    '"\\u0000"',
-    '"\\x"',
-    '"abc',
-    "'a'",
-    '[[[[',
-    '}}',
-    ',',
-    ':',
-    '01',
-    '+1',
-    '.5',
-    '1.',
-    '0x10',
-  ],
-  ...[
-    '"SPAN_KIND_SERVER"',
-    '"STATUS_CODE_ERROR"',
-    '"traceId"',
-    '"trace_id"',
-    '"__proto__"',
-    '"zz"',
-    '"abc"',
-    '"YQ"',
-  ],
-  ...[
-    '"0102030405060708090A0b0c0d0e0f10"',
-    '{"unknown":[{"a":1}]}',
-    '{"doubleValue":"-Infinity"}',
-    '// a',
-    '\ufeff',
-  ],
-]
-
-const JSON_EDITS: readonly Edit[] = [
-  (random, input) => overToken(random, input, () => pick(random, STRANGE_TOKENS)),
-  (random, input) => overToken(random, input, () => pick(random, STRANGE_TOKENS)),
-  (random, input) => overToken(random, input, token => `${token}${token}`),
-  (random, input) => overToken(random, input, () => ''),
-  (random, input) => overToken(random, input, token => `[${token}]`),
-  (random, input) =>
-    overToken(random, input, token => (token.startsWith('"') ? token.slice(1, -1) : `"${token}"`)),
-  (random, input) =>
-    overToken(random, input, token => `${pick(random, [' ', '\n', '\t', '\u00a0', '\0'])}${token}`),
-  (random, input) => overToken(random, input, token => `${nest(random)}${token}`),
-  (random, input, other) => overToken(random, input, () => pick(random, tokensOf(other))[0]),
-]
-
-function nest(random: Random): string {
-  const depth = pick(random, [2, 90, 110, 5_000])
-  return chance(random, 0.5) ? '['.repeat(depth) : `${'['.repeat(depth)}${']'.repeat(depth)},`
-}
-
-function overToken(random: Random, input: Uint8Array, by: (token: string) => string): Uint8Array {
-  const token = pick(random, tokensOf(input))
-  const source = Buffer.from(input).toString('latin1')
-  const rest = source.slice(token.index + token[0].length)
-  const changed = Buffer.from(by(Buffer.from(token[0], 'latin1').toString('utf8')))
-  return concat([Buffer.from(source.slice(0, token.index), 'latin1'), changed, Buffer.from(rest, 'latin1')])
-}
-
-// Read as latin1, so that every byte, UTF-8 or not, keeps its place. Without any token, the end counts as one.
-function tokensOf(input: Uint8Array): { 0: string; index: number }[] {
-  const source = Buffer.from(input).toString('latin1')
-  const tokens = [...source.matchAll(TOKENS)].map(match => ({ 0: match[0], index: match.index }))
-  return tokens.length > 0 ? tokens : [{ 0: '', index: source.length }]
-}
 
 const GZIP_EDITS: readonly Edit[] = [
   mutateBytes,

@@ -1,4 +1,5 @@
 //! Laws of learning: what becomes normal, what does not, and what outlives a restart.
+import { zstdCompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { Registry } from '../../src/base/counters.ts'
 import { silentLog } from '../../src/base/log.ts'
@@ -88,6 +89,23 @@ describe('the poison guard', () => {
     expect(p50(planes)).toBeLessThan(22)
     expect((model?.latency.limitNs ?? 0) / 1e6).toBeGreaterThan(400)
   })
+
+  test('an outlier of a minute says no more about the limit than one of a second', async () => {
+    const limitAfter = async (slowMs: number) => {
+      const planes = recordedPlanes()
+      await run(planes, 0, 10 * MINUTE, 20)
+      const random = seeded(5)
+      for (let at = 10 * MINUTE; at < 40 * MINUTE; at += 5000) {
+        await planes.send(
+          Array.from({ length: 50 }, (_, n) =>
+            spanAt(at + n * 100, random() < 0.0025 ? slowMs : logNormal(random, 20, 0.3)),
+          ),
+        )
+      }
+      return planes.models.get('POST /pay')?.latency.limitNs
+    }
+    expect(await limitAfter(60_000)).toBe(await limitAfter(1000))
+  })
 })
 
 describe('a snapshot', () => {
@@ -121,6 +139,13 @@ describe('a snapshot', () => {
       (whole: Uint8Array) => Buffer.concat([Buffer.from('OTLMOD00'), whole.subarray(8)]),
     ],
     ['cut short', (whole: Uint8Array) => whole.subarray(0, whole.length - 7)],
+    [
+      'with a body that is not its own',
+      (whole: Uint8Array) => {
+        const body = zstdCompressSync(JSON.stringify({ savedMs: 0, series: [] }))
+        return Buffer.concat([whole.subarray(0, 12), body])
+      },
+    ],
     ['with one bit flipped', (whole: Uint8Array) => whole.map((byte, at) => (at === 200 ? byte ^ 4 : byte))],
   ])('%s is set aside with a line that says why, and never stops the start', async (_, damage) => {
     const world = simulatedWorld(1)

@@ -133,6 +133,9 @@ describe('the accounts', () => {
       }
       return metrics
     }
+    // An outlier, so that Otlier has something of its own to send.
+    const history = Array.from({ length: 300 }, (_, n) => spanBetween(NOW() - 60_000 + n * 100, 10 + (n % 5)))
+    await otlier.client.export('traces', traces([...history, spanBetween(NOW() - 5000, 3000)]))
     for (let n = 0; n < 60; n++) {
       await otlier.client.export('traces', traces([spanBetween(NOW(), 5), spanBetween(NOW(), 6)]))
       await otlier.client.export('metrics', point)
@@ -147,7 +150,8 @@ describe('the accounts', () => {
       )
     })
     const metrics = await balance()
-    expect(metrics.get('otlier_receiver_accepted_spans_total')).toBe(120)
+    expect(metrics.get('otlier_receiver_accepted_spans_total')).toBe(421)
+    expect(metrics.get('otlier_exporter_enqueued_log_records_total{exporter="otlp"}')).toBeGreaterThan(60)
     expect(metrics.get('otlier_exporter_rejected_spans_total{exporter="otlp"}')).toBeGreaterThan(0)
   })
 
@@ -229,6 +233,7 @@ describe('destinations', () => {
     )
     expect(lines.some(line => line.level === 'warn' && line.message.includes('leads back'))).toBe(true)
     expect((await again.client.export('traces', traces([spanBetween(NOW(), 5)]))).code).toBe(0)
+    expect([...(await again.metrics()).keys()].filter(name => name.includes('exporter="otlp"'))).toEqual([])
   })
 
   test('two that point at each other end a loop after one round: what comes back is refused', async () => {

@@ -4,6 +4,7 @@ import { EXPORTERS } from './exporters.ts'
 import { PLANES } from './planes.ts'
 import { RECEIVERS } from './receivers.ts'
 import { type Run, run, type Seen } from './run.ts'
+import { SERVICE } from './service.ts'
 import { switchedOff, type Tooth } from './tooth.ts'
 import { WIRE } from './wire.ts'
 
@@ -41,13 +42,15 @@ function sound(tooth: Tooth, control: Run): Seen | string {
 }
 
 /** Empty where the tooth bites, else why it does not. */
-async function bitten(tooth: Tooth, control: Promise<Run>, slot: ReturnType<typeof limited>): Promise<string> {
+async function bitten(
+  tooth: Tooth,
+  control: Promise<Run>,
+  slot: ReturnType<typeof limited>,
+): Promise<string> {
   const off = switchedOff(tooth)
   if ('wrong' in off) return off.wrong
   const limitMs = tooth.hangs === true ? HANGING_LIMIT_MS : TEST_LIMIT_MS
-  const patched = slot(() =>
-    run(tooth.tests, [tooth.test], { file: tooth.file, text: off.text }, limitMs),
-  )
+  const patched = slot(() => run(tooth.tests, [tooth.test], { file: tooth.file, text: off.text }, limitMs))
   const [before, after] = await Promise.all([control, patched])
   const test = sound(tooth, before)
   if (typeof test === 'string') return test
@@ -61,8 +64,8 @@ async function bitten(tooth: Tooth, control: Promise<Run>, slot: ReturnType<type
 }
 
 const word = process.argv[2] ?? ''
-const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES].filter(({ row, guard, file, tests }) =>
-  [row, guard, file, tests].some(text => text.includes(word)),
+const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...SERVICE].filter(
+  ({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)),
 )
 const slot = limited(Math.max(2, Math.min(4, availableParallelism())))
 const files = [...new Set(teeth.map(({ tests }) => tests))]
@@ -73,7 +76,9 @@ const controls = new Map(
   }),
 )
 const widest = Math.max(...teeth.map(({ guard }) => guard.length))
-const results = teeth.map(tooth => bitten(tooth, controls.get(tooth.tests) as Promise<Run>, slot))
+const results = teeth.map(tooth =>
+  bitten(tooth, controls.get(tooth.tests) as Promise<Run>, slot).catch(error => `the run failed: ${error}`),
+)
 let biting = 0
 for (const [at, tooth] of teeth.entries()) {
   const why = await results[at]

@@ -1,4 +1,4 @@
-//! Teeth of the two planes: what is marked, what is learned, what is kept, and the accounts of the running service.
+//! Teeth of the two planes: what is marked, what is learned, and what outlives a restart.
 import { teethIn } from './tooth.ts'
 
 export const PLANES = [
@@ -96,10 +96,18 @@ export const PLANES = [
     {
       row: 'learning',
       guard: 'an outlier is no part of the level',
-      file: 'flow/tally.ts',
-      on: '(beyond ? summary.beyond : summary.within).add(durationNs)',
-      off: 'summary.within.add(durationNs)',
-      test: 'rare slow spans widen the limit in the end, without moving the level',
+      file: 'detect/latency.ts',
+      on: 'state.beyond.merge(window.beyond)',
+      off: 'state.within.merge(window.beyond)',
+      test: 'an outlier of a minute says no more about the limit than one of a second',
+    },
+    {
+      row: 'learning',
+      guard: 'of an outlier no more counts than that it was one',
+      file: 'detect/latency.ts',
+      on: 'tailAbove(state.beyond, from, state.limitNs)',
+      off: 'tailAbove(state.beyond, from, Number.POSITIVE_INFINITY)',
+      test: 'an outlier of a minute says no more about the limit than one of a second',
     },
     {
       row: 'learning',
@@ -123,7 +131,7 @@ export const PLANES = [
       file: 'learn/snapshot.ts',
       on: 'if (crc32(body) !== head.readUInt32LE(8)) return',
       off: 'if (body.length < 0) return',
-      test: 'with one bit flipped is set aside',
+      test: 'with a body that is not its own is set aside',
     },
     {
       row: 'snapshot',
@@ -140,24 +148,6 @@ export const PLANES = [
       on: 'if (ageMs > MAX_AGE_MS) {',
       off: 'if (ageMs < 0) {',
       test: 'survives being saved and restored, and is too old after two weeks',
-    },
-  ]),
-  ...teethIn('system/running.test.ts', [
-    {
-      row: 'accounts',
-      guard: 'what is accepted is counted',
-      file: 'flow/counted.ts',
-      on: 'accepted.value += batch.items - outcome.rejectedItems',
-      off: '',
-      test: 'balance at every scrape while a destination fails',
-    },
-    {
-      row: 'accounts',
-      guard: 'a malformed request is counted',
-      file: 'flow/counted.ts',
-      on: 'refused(batch.signal, outcome.cause.code)',
-      off: '{}',
-      test: 'a malformed request is refused, counted, and changes no account',
     },
   ]),
 ]

@@ -77,6 +77,11 @@ export async function run(
   })
   const ended = await Promise.race([vitest.start(), late])
   clearTimeout(timer)
+  if (ended === 'late') {
+    // The second is the one that kills a process which turns in circles.
+    void vitest.cancelCurrentRun('keyboard-input')
+    void vitest.cancelCurrentRun('keyboard-input')
+  }
   const modules = vitest.state.getTestModules()
   const errors = modules.flatMap(module => module.errors()).map(({ message }) => message)
   const seen = modules.flatMap(module => [...module.children.allTests()].filter(isChosen).map(seenOf))

@@ -71,14 +71,6 @@ export const WIRE = [
   ...teethIn('wire/json.test.ts', [
     {
       row: 'J1',
-      guard: 'hex digits of ids may be upper case',
-      file: 'wire/json-scan.ts',
-      on: 'HEX_VALUE[digit.toUpperCase().charCodeAt(0)] = value',
-      off: '',
-      test: 'J1 ids are hex in either case',
-    },
-    {
-      row: 'J1',
       guard: 'what is no hex digit is refused',
       file: 'wire/json-bytes.ts',
       on: 'if ((high | low) > 15) return false',
@@ -104,9 +96,11 @@ export const WIRE = [
     {
       row: 'J4',
       guard: 'snake_case is no alias of a key',
-      file: 'wire/plan.ts',
-      on: "this.key = new Uint8Array(Buffer.from(field.json))",
-      off: 'this.key = new Uint8Array(Buffer.from(field.name))',
+      file: 'wire/json.ts',
+      on: 'field = plan.find(json.text, json.from, json.to)',
+      off: `const name = Buffer.from(json.text.subarray(json.from, json.to)).toString()
+    const key = Buffer.from(name.replace(/_(.)/g, (_, letter) => letter.toUpperCase()))
+    field = plan.find(key, 0, key.length)`,
       test: 'J4 keys are lowerCamelCase',
     },
     {
@@ -160,6 +154,24 @@ export const WIRE = [
       on: 'if (!fields.isChild(here)) out.append(bytes, fields.start, fields.to)',
       off: 'if (!fields.isChild(here) && fields.number < 16) out.append(bytes, fields.start, fields.to)',
       test: 'a cut metric keeps what its points mean',
+    },
+  ]),
+  ...teethIn('wire/splice.test.ts', [
+    {
+      row: 'fidelity',
+      guard: 'what stands behind the last mark is kept',
+      file: 'wire/splice.ts',
+      on: 'out.set(bytes.subarray(from), to)',
+      off: '',
+      test: 'a remover written apart restores every odd request byte for byte',
+    },
+    {
+      row: 'fidelity',
+      guard: 'a span that has grown has a longer prefix',
+      file: 'wire/splice.ts',
+      on: 'reframe(items.tagAt[item], at, items.endAt[item] - at + additions[i].length)',
+      off: 'reframe(items.tagAt[item], at, items.endAt[item] - at)',
+      test: 'a remover written apart restores every odd request byte for byte',
     },
   ]),
 ]

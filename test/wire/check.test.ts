@@ -40,6 +40,12 @@ describe('the framing check', () => {
       expect(check('traces', bytes) >= 0).toBe(framing('traces', bytes).ok)
     }
     expect(check('traces', deep(3000))).toBe(-1)
+    // Groups of an unknown field count by themselves.
+    const groups = (levels: number) => Buffer.concat([Buffer.alloc(levels, 0x7b), Buffer.alloc(levels, 0x7c)])
+    for (const levels of [99, 100, 101, 102, 500]) {
+      expect(check('traces', groups(levels)) >= 0).toBe(framing('traces', groups(levels)).ok)
+    }
+    expect(check('traces', groups(101))).toBe(-1)
   })
 
   test('a length that promises more than its parent holds is refused, at every level', () => {

@@ -1,5 +1,5 @@
 //! OTLP/JSON texts of one item, what they are read as, and the sentence with which they are refused.
-import { expect } from 'vitest'
+import { assert, expect } from 'vitest'
 import { Failure } from '../../src/base/errors.ts'
 import type { Signal } from '../../src/flow/sink.ts'
 import { check } from '../../src/wire/check.ts'
@@ -40,6 +40,6 @@ export function refusal(signal: Signal, text: string | Uint8Array): string {
     expect(error.http).toBe(400)
     return error.message
   }
-  throw new Error(`was accepted: ${String(text).slice(0, 200)}`)
+  assert.fail(`was accepted: ${String(text).slice(0, 200)}`)
 }
 export const spanRefusal = (members: string) => refusal('traces', inSpan(members))

@@ -168,19 +168,19 @@ describe('a request in halves', () => {
 })
 
 test('a cut metric keeps what its points mean: name, unit, temporality and unknown fields stand in every part', () => {
-  const points = Array.from({ length: 8 }, (_, n) => ({ timeNs: BigInt(n), value: n }))
-  const sum = {
-    name: 'm',
-    unit: 's',
-    kind: 'sum',
-    temporality: 'cumulative',
-    monotonic: true,
-    points,
-  } as const
-  const bytes = metricsRequest([{ service: 'a', metrics: [sum] }])
+  const unknown = varintField(99, 7)
+  const points = Array.from({ length: 8 }, (_, n) => delimited(1, varintField(8, n)))
+  const sum = concat([...points, varintField(2, 2), unknown, varintField(3, 1)])
+  const metric = concat([delimited(1, 'm'), unknown, delimited(7, sum), delimited(3, 's')])
+  const scope = concat([delimited(2, metric), unknown, delimited(1, delimited(1, 'scope'))])
+  const bytes = delimited(1, concat([unknown, delimited(2, scope), delimited(1, new Uint8Array(0))]))
   const parts = atoms('metrics', bytes)
   expect(parts).toHaveLength(8)
-  expect(new Set(linesOf('metrics', bytes).map(line => line.envelopes.join()))).toHaveLength(1)
+  const envelopes = new Set(
+    parts.flatMap(part => linesOf('metrics', part.bytes)).map(line => line.envelopes.join()),
+  )
+  expect(envelopes).toHaveLength(1)
+  expect([...envelopes][0].split(toHex(unknown))).toHaveLength(5)
   expectSame('metrics', bytes, parts)
 })
 

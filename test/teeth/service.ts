@@ -1,0 +1,79 @@
+//! Teeth of the service as a whole: its accounts, its destinations, its metrics, its log, and its stop.
+import { teethIn } from './tooth.ts'
+
+export const SERVICE = [
+  ...teethIn('system/running.test.ts', [
+    {
+      row: 'accounts',
+      guard: 'what is accepted is counted',
+      file: 'flow/counted.ts',
+      on: 'accepted.value += batch.items - outcome.rejectedItems',
+      off: '',
+      test: 'balance at every scrape while a destination fails',
+    },
+    {
+      row: 'accounts',
+      guard: "Otlier's own events are counted",
+      file: 'flow/counted.ts',
+      on: "if (outcome.kind === 'accepted') cells[SIGNALS.indexOf(batch.signal)].value += batch.items",
+      off: '',
+      test: 'balance at every scrape while a destination fails',
+    },
+    {
+      row: 'accounts',
+      guard: 'a malformed request is counted',
+      file: 'flow/counted.ts',
+      on: 'refused(batch.signal, outcome.cause.code)',
+      off: '{}',
+      test: 'a malformed request is refused, counted, and changes no account',
+    },
+    {
+      row: 'loop',
+      guard: "a destination that is Otlier's own listener is not used",
+      file: 'otlier.ts',
+      on: 'notes[settings.id])\n        continue',
+      off: 'notes[settings.id])',
+      test: "one that is Otlier's own listener is explained and not used",
+    },
+  ]),
+  ...teethIn('edge/prometheus.test.ts', [
+    {
+      row: 'metrics',
+      guard: 'labels that clients choose make a bounded number of series',
+      file: 'base/counters.ts',
+      on: 'entry.cells.size < MAX_CELLS - 1 ? labels : OVERFLOW',
+      off: 'labels',
+      test: 'labels that clients choose make at most MAX_CELLS series',
+    },
+  ]),
+  ...teethIn('commands/load-config.test.ts', [
+    {
+      row: 'secrets',
+      guard: 'values of headers are masked when printed',
+      file: 'base/texts.ts',
+      on: '[name, MASK]',
+      off: '[name, value[name]]',
+      test: 'later files over earlier ones, key by key',
+    },
+  ]),
+  ...teethIn('commands/logger.test.ts', [
+    {
+      row: 'log',
+      guard: 'control characters reach no terminal',
+      file: 'commands/logger.ts',
+      on: '.map(part => harmless(String(part)))',
+      off: '',
+      test: 'nothing that came over the network can steer the terminal',
+    },
+  ]),
+  ...teethIn('commands/signals.test.ts', [
+    {
+      row: 'stop',
+      guard: 'what comes within a second is the same signal',
+      file: 'commands/signals.ts',
+      on: 'nowMs - firstMs >= SAME_SIGNAL_MS',
+      off: 'nowMs >= firstMs',
+      test: 'what comes within a second is the same signal',
+    },
+  ]),
+]
