@@ -2,10 +2,10 @@
 
 export type Signal = 'traces' | 'metrics' | 'logs'
 
-/** 0 varint, 1 fixed 64, 2 length-delimited, 3 group start, 4 group end, 5 fixed 32. */
-export type Wire = 0 | 1 | 2 | 3 | 4 | 5
-
-/** One field where it stands: `start` is its tag, `from` and `to` hold its content, `end` is the byte after it. */
+/**
+ * Wire types: 0 varint, 1 fixed 64, 2 length-delimited, 3 group start, 4 group end, 5 fixed 32.
+ * One field where it stands: `start` is its tag, `from` and `to` hold its content, `end` is the byte after it.
+ */
 export type Place = { number: number; wire: number; start: number; from: number; to: number; end: number }
 
 /** How many bytes a varint is stretched to at least. 0 means: as short as it goes. */

@@ -66,11 +66,6 @@ export function requestOf(signal: Signal): Message {
   return messageNamed(REQUESTS[signal])
 }
 
-/** Every message that `proto/` declares for the three services. */
-export function allMessages(): Message[] {
-  return [...messages.values()]
-}
-
 /** The field of a message by its proto name, which must exist. */
 export function fieldNamed(message: Message, name: string): Field {
   for (const field of message.fields.values()) if (field.name === name) return field
