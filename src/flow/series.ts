@@ -22,16 +22,19 @@ class ByteTable {
   #bytes = new Uint8Array(this.#words.buffer)
   #end = 1
 
-  /** The number of a key, or -1. */
+  /** The number of a key, ABSENT, or CROWDED: it is not found where it may stand. */
   find(bytes: Uint8Array, at: number, end: number, seed: number): number {
     const hash = hashOf(bytes, at, end, seed)
     const slots = this.#slots
     const mask = slots.length - 1
-    for (let slot = (hash << 1) & mask; ; slot = (slot + 2) & mask) {
+    let slot = (hash << 1) & mask
+    for (let probes = 0; probes < MAX_PROBES; probes++) {
       const place = slots[slot + 1]
-      if (place === 0) return -1
+      if (place === 0) return ABSENT
       if (slots[slot] === hash && this.#holds(place, bytes, at, end, seed)) return this.#words[place]
+      slot = (slot + 2) & mask
     }
+    return CROWDED
   }
 
   #holds(place: number, bytes: Uint8Array, at: number, end: number, seed: number): boolean {
@@ -81,6 +84,10 @@ class ByteTable {
 }
 
 const HEAD_WORDS = 3
+const ABSENT = -1
+const CROWDED = -2
+/** Names that are chosen to collide must not make every span a walk through all of them. Half-full tables stay far below it. */
+const MAX_PROBES = 256
 
 /** A multiplicative hash, four bytes a step. */
 function hashOf(bytes: Uint8Array, at: number, end: number, seed: number): number {
@@ -150,12 +157,15 @@ export class SeriesTable {
       const nameEnd = Math.min(items.nameEnd[item], nameAt + MAX_NAME_BYTES)
       const seed = group * 8 + items.kind[item]
       const found = this.#series.find(bytes, nameAt, nameEnd, seed)
-      items.series[item] = found >= 0 ? this.#numbers[found] : this.#add(bytes, nameAt, nameEnd, seed, group)
+      if (found >= 0) items.series[item] = this.#numbers[found]
+      // By the table's size, not by the series': names that are no UTF-8 may read the same and differ without end.
+      else if (found === CROWDED || this.#series.size >= this.#maxSeries)
+        items.series[item] = this.#overflow(group)
+      else items.series[item] = this.#add(bytes, nameAt, nameEnd, seed, group)
     }
   }
 
   #add(bytes: Uint8Array, at: number, end: number, seed: number, group: number): number {
-    if (this.keys.length >= this.#maxSeries) return this.#overflow(group)
     const entry = this.#series.add(bytes, at, end, seed)
     const { service, namespace, environment } = this.groups[group]
     const operation = decoder.decode(bytes.subarray(at, end))
@@ -203,7 +213,7 @@ export class SeriesTable {
     identity[2] = environment
     const found = this.#identities.find(identityBytes, 0, identityBytes.length, 0)
     if (found >= 0) return found + 1
-    if (this.groups.length > this.#maxSeries) return 0
+    if (found === CROWDED || this.groups.length > this.#maxSeries) return 0
     const text = (at: number, end: number) =>
       at === NOWHERE ? '' : decoder.decode(bytes.subarray(at, Math.min(end, at + MAX_NAME_BYTES)))
     const number = this.#identities.add(identityBytes, 0, identityBytes.length, 0) + 1
@@ -224,7 +234,8 @@ export class SeriesTable {
     const stop = Math.min(end, at + MAX_NAME_BYTES)
     const found = this.#strings.find(bytes, at, stop, 0)
     if (found >= 0) return found + 1
-    return this.#strings.size > 3 * this.#maxSeries ? 0 : this.#strings.add(bytes, at, stop, 0) + 1
+    if (found === CROWDED || this.#strings.size > 3 * this.#maxSeries) return 0
+    return this.#strings.add(bytes, at, stop, 0) + 1
   }
 }
 

@@ -65,6 +65,9 @@ const UNTIMED = 0x3fff
 const BEYOND = 0x4000
 const FAILED = 0x8000
 
+/** A request may bring years of a series in windows of one span each: so many beyond the lateness wait for their end. */
+const MAX_OPEN = 64
+
 export class Tally {
   /** Spans for a window that had been closed. */
   late = 0
@@ -74,6 +77,8 @@ export class Tally {
   readonly #known: Known
   readonly #windowMs: number
   readonly #latenessMs: number
+  /** More windows of a series than this are never open at once. */
+  readonly #maxOpen: number
   readonly #clocks: (Clock | undefined)[] = []
   readonly #rows: (Row | undefined)[] = []
   readonly #touched: Clock[] = []
@@ -85,6 +90,7 @@ export class Tally {
     this.#known = known
     this.#windowMs = options.windowMs
     this.#latenessMs = options.latenessMs
+    this.#maxOpen = MAX_OPEN + Math.ceil(options.latenessMs / options.windowMs)
   }
 
   /**
@@ -163,12 +169,10 @@ export class Tally {
     if (untilMs <= clock.closedMs) return
     if (untilMs !== Number.POSITIVE_INFINITY) clock.closedMs = untilMs
     for (const row of clock.rows) {
-      this.#unload(row)
-      row.staged = null
-      this.#starts[row.series * STARTS] = Number.NaN
-      while (row.open.length > 0 && row.open[0].endMs <= untilMs) {
-        this.#publish(row, row.open.shift() as OpenWindow)
-      }
+      this.#unstage(row)
+      let complete = 0
+      while (complete < row.open.length && row.open[complete].endMs <= untilMs) complete++
+      for (const window of row.open.splice(0, complete)) this.#publish(row, window)
     }
   }
 
@@ -195,6 +199,12 @@ export class Tally {
     return true
   }
 
+  #unstage(row: Row): void {
+    this.#unload(row)
+    row.staged = null
+    this.#starts[row.series * STARTS] = Number.NaN
+  }
+
   /** Counts the staged spans. */
   #unload({ series, staged }: Row): void {
     if (staged === null) return
@@ -219,10 +229,20 @@ export class Tally {
     let at = row.open.length
     while (at > 0 && row.open[at - 1].startMs > startMs) at--
     if (at === 0 || row.open[at - 1].startMs !== startMs) {
+      if (row.open.length >= this.#maxOpen) {
+        this.#handOver(row)
+        at = 0
+      }
       row.open.splice(at, 0, { startMs, endMs: startMs + this.#windowMs, summary: new Summary() })
       at++
     }
     return row.open[at - 1]
+  }
+
+  /** All open windows of a series at once, complete or not: what comes for one of them later is a further part of it. */
+  #handOver(row: Row): void {
+    this.#unstage(row)
+    for (const window of row.open.splice(0)) this.#publish(row, window)
   }
 
   #newRow(series: number): Row {

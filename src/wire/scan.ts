@@ -304,6 +304,8 @@ function scanSpan(bytes: Uint8Array, from: number, end: number, items: Items, it
         at = stop
         break
       case 0x7a: {
+        // Most SDKs write a status that says nothing.
+        if (stop === at) break
         if (checkMessage(bytes, at, stop, STATUS, 4) === BROKEN) return false
         const code = readStatus(bytes, at, stop)
         if (code !== NOWHERE) status = code
@@ -375,58 +377,44 @@ function scanAttribute(bytes: Uint8Array, at: number, end: number): boolean {
     const keyLength = bytes[at + 1]
     const keyAt = at + 2
     const valueAt = keyAt + keyLength
-    if (keyLength < 0x80 && valueAt + 2 <= end && bytes[valueAt] === 0x12) {
-      const valueLength = bytes[valueAt + 1]
-      const inner = valueAt + 2
-      if (valueLength < 0x80 && inner + valueLength === end && simpleValue(bytes, inner, end)) {
-        if (interesting(keyLength, bytes[keyAt])) return noteAttribute(bytes, at, end)
-        return true
-      }
+    const inner = valueAt + 2
+    if (
+      keyLength < 0x80 &&
+      inner < end &&
+      bytes[valueAt] === 0x12 &&
+      inner + bytes[valueAt + 1] === end &&
+      end - inner < 0x80 &&
+      isSimple(bytes, inner, end)
+    ) {
+      if (FIRST_LETTER[keyLength] !== bytes[keyAt]) return true
+      readAnyValue(bytes, inner, end)
+      noteAttribute(bytes, keyAt, valueAt)
+      return true
     }
   }
   if (checkMessage(bytes, at, end, KEY_VALUE, 4) === BROKEN) return false
-  return noteAttribute(bytes, at, end)
-}
-
-/** Whether an AnyValue is exactly one string, bool, int or double. */
-function simpleValue(bytes: Uint8Array, at: number, end: number): boolean {
-  if (at + 2 > end) return false
-  switch (bytes[at]) {
-    case 0x0a:
-      return bytes[at + 1] < 0x80 && at + 2 + bytes[at + 1] === end
-    case 0x10:
-    case 0x18:
-      return skipVarint(bytes, at + 1, end) === end
-    case 0x21:
-      return at + 9 === end
-    default:
-      return false
-  }
-}
-
-/** Whether a key of this length and first letter can be one that matters. */
-function interesting(length: number, first: number): boolean {
-  switch (length) {
-    case 10:
-      return first === 0x65 // error.type
-    case 16:
-    case 25:
-      return first === 0x68 // http...
-    case 20:
-    case 24:
-      return first === 0x72 // rpc...
-    case 23:
-      return first === 0x6f // otlier...
-    default:
-      return false
-  }
-}
-
-/** Reads a checked attribute into `verdict` where its key matters. */
-function noteAttribute(bytes: Uint8Array, at: number, end: number): true {
   readKeyValue(bytes, at, end)
-  const { keyAt, keyEnd, stringAt, stringEnd, int } = attribute
-  if (!interesting(keyEnd - keyAt, bytes[keyAt])) return true
+  noteAttribute(bytes, attribute.keyAt, attribute.keyEnd)
+  return true
+}
+
+/** Whether an AnyValue, which is not empty, is exactly one string, bool, int or double. */
+function isSimple(bytes: Uint8Array, at: number, end: number): boolean {
+  const tag = bytes[at]
+  if (tag === 0x0a) return at + 1 < end && at + 2 + bytes[at + 1] === end && bytes[at + 1] < 0x80
+  if (tag === 0x10 || tag === 0x18) return skipVarint(bytes, at + 1, end) === end
+  return tag === 0x21 && at + 9 === end
+}
+
+/** By the length of a key, the first letter of the one that matters; 0 where none does. */
+const FIRST_LETTER = new Uint8Array(128)
+for (const key of [ERROR_TYPE, HTTP_STATUS, HTTP_STATUS_BEFORE_1_21, GRPC_STATUS, RPC_STATUS, MARK]) {
+  FIRST_LETTER[key.length] = key[0]
+}
+
+/** Notes in `verdict` what the value just read says, where its key matters. */
+function noteAttribute(bytes: Uint8Array, keyAt: number, keyEnd: number): void {
+  const { stringAt, stringEnd, int } = attribute
   if (equalsAt(bytes, keyAt, keyEnd, ERROR_TYPE)) {
     verdict.errorType = true
   } else if (
@@ -444,7 +432,6 @@ function noteAttribute(bytes: Uint8Array, at: number, end: number): true {
       }
     }
   } else if (equalsAt(bytes, keyAt, keyEnd, MARK)) verdict.marked = true
-  return true
 }
 
 /** Reads a checked KeyValue into `attribute`: the last key, and the last string or int of its last value. */

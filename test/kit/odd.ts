@@ -7,16 +7,9 @@ import { type Field, fieldNamed, type Message, messageNamed, requestOf } from '.
 import { attribute, Double } from '../oracle/values.ts'
 import { between, chance, int, pick, type Random, shuffled } from './random.ts'
 
-export {
-  hexId,
-  logsRequest,
-  type PlainRequest,
-  type PlainSpan,
-  plainRequest,
-  tracesRequest,
-} from '../oracle/plain.ts'
-export { metricsRequest, type PlainMetric, type PlainPoint } from '../oracle/points.ts'
-export { type Attributes, Double, type Value } from '../oracle/values.ts'
+export { logsRequest, type PlainSpan, plainRequest, tracesRequest } from '../oracle/plain.ts'
+export { metricsRequest } from '../oracle/points.ts'
+export { Double } from '../oracle/values.ts'
 
 export type OddOptions = {
   /** The probability of each oddity. Without it, each request draws its own from 0 to 0.4. */

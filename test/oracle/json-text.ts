@@ -14,7 +14,7 @@ const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y
 
 /** Nested deeper than this, a text is not read: the reader's own stack would end. */
-export const JSON_DEEPEST = 2_000
+const JSON_DEEPEST = 2_000
 
 /** Null where the text is not JSON, `deep` where it nests beyond the limit. */
 export function parseJson(text: string): Json | 'deep' | null {
