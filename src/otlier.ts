@@ -107,6 +107,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   if (directory !== null) learner.restore(await restoreSnapshot(directory, world, log))
   const ownTelemetry = generated(toQueues, registry)
   const events = sendEvents(bus, routes.logs.length > 0 ? ownTelemetry : null, world, log, version)
+  let saving = Promise.resolve()
   const stopTicking = every(TICK_MS, () => {
     inspector.passTime()
     announce()
@@ -215,8 +216,12 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     return { state: health === 'ready' && reasons.length > 0 ? 'degraded' : health, reasons }
   }
 
-  async function save(): Promise<void> {
-    if (directory !== null) await saveSnapshot(directory, learner.states.values(), world, log)
+  /** One after the other: two at once would write the same temporary file. */
+  function save(): Promise<void> {
+    saving = saving.then(async () => {
+      if (directory !== null) await saveSnapshot(directory, learner.states.values(), world, log)
+    })
+    return saving
   }
 
   /** Not ready; no more senders; what is learned is kept; what is queued is sent. Says how many accepted items that lost. */
@@ -244,12 +249,16 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   }
 
   function every(periodMs: number, act: () => void | Promise<void>): () => void {
+    let stopped = false
     let cancel = world.after(periodMs, tick)
     async function tick() {
       await act()
-      cancel = world.after(periodMs, tick)
+      if (!stopped) cancel = world.after(periodMs, tick)
     }
-    return () => cancel()
+    return () => {
+      stopped = true
+      cancel()
+    }
   }
 }
 

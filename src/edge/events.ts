@@ -36,11 +36,7 @@ export function sendEvents(
     if (waiting.length === 0) return
     const records = waiting
     waiting = []
-    if (logs !== null) {
-      const batch = encodeEvents(records, version, world.now())
-      const outcome = await logs.send(batch)
-      if (outcome.kind === 'accepted') return
-    }
+    if (logs !== null && (await isTaken(logs, records))) return
     for (const record of records) {
       const fields = {
         event: record.name,
@@ -48,6 +44,16 @@ export function sendEvents(
         ...(record.traceId === '' ? {} : { trace_id: record.traceId, span_id: record.spanId }),
       }
       log[record.severity === 9 ? 'info' : 'warn'](plain(fields), record.body)
+    }
+  }
+
+  async function isTaken(by: Sink<CheckedBatch>, records: readonly EventRecord[]): Promise<boolean> {
+    try {
+      return (await by.send(encodeEvents(records, version, world.now()))).kind === 'accepted'
+    } catch (error) {
+      // A bug on the way, but nobody waits for this promise: it would end the process.
+      log.error({ error }, 'events could not be sent; they stand in the log')
+      return false
     }
   }
 

@@ -81,7 +81,7 @@ export function inspect(
         headers: batch.headers,
       })
     },
-    passTime: () => detection.tally.passTime(world.now()),
+    passTime: () => detection.tally.passTime(world.monotonic()),
     flush: () => detection.tally.flush(),
     close: () => next.close(),
   }
@@ -177,7 +177,7 @@ class Detection {
         tally.add(series, learning[series] === 1, timed ? durationNs : -1, endMs, slow, failed)
       }
     }
-    tally.endOfBatch(this.#world.now())
+    tally.endOfBatch(this.#world.monotonic())
     return marked.length === 0 ? bytes : splice(bytes, items, marked, additions)
   }
 
@@ -189,10 +189,12 @@ class Detection {
     const traceId = hex(bytes, this.items.traceIdAt[item], 16)
     const spanId = hex(bytes, this.items.spanIdAt[item], 8)
     this.#count(model, slow ? 'latency' : 'error', traceId, spanId, mark['otlier.anomaly.value'] as number)
-    const suppressed = this.#allowance(series, this.items.endMs[item])
+    // A clock that is off must not use up what the limit allows until its time has come.
+    const endMs = Math.min(this.items.endMs[item], this.#options.latestMs())
+    const suppressed = this.#allowance(series, endMs)
     if (suppressed >= 0) {
       const endNs = nanoseconds(bytes, this.items.endTimeAt[item])
-      const observedMs = Math.max(this.#streamMs, Math.floor(this.items.endMs[item]))
+      const observedMs = Math.max(this.#streamMs, Math.floor(endMs))
       const event = outlierEvent(finding, mark, { traceId, spanId, endNs, observedMs, suppressed })
       this.#bus.publish('event', model.series.id, event)
     }

@@ -41,7 +41,7 @@ interface Row {
 interface Clock {
   /** The latest span end. */
   nowMs: number
-  /** The wall clock when it moved last. */
+  /** The monotonic clock when it moved last: a wall clock that jumps must not close what is still coming. */
   movedMs: number
   /** Windows that end by then are closed. */
   closedMs: number
@@ -125,20 +125,20 @@ export class Tally {
     else if (count + 1 === ROOM) this.#unload(this.#rows[series] as Row)
   }
 
-  /** Closes what the batch has completed. `wallMs` is when that is. */
-  endOfBatch(wallMs: number): void {
+  /** Closes what the batch has completed. `monotonicMs` is when that is. */
+  endOfBatch(monotonicMs: number): void {
     for (const clock of this.#touched) {
       clock.touched = false
-      clock.movedMs = wallMs
+      clock.movedMs = monotonicMs
       this.#close(clock, clock.nowMs - this.#latenessMs)
     }
     this.#touched.length = 0
   }
 
-  /** In silence every clock goes on by as much as the wall clock does. */
-  passTime(wallMs: number): void {
+  /** In silence every clock goes on by as much as time does. */
+  passTime(monotonicMs: number): void {
     for (const clock of this.#clocks) {
-      if (clock !== undefined) this.#close(clock, clock.nowMs + wallMs - clock.movedMs - this.#latenessMs)
+      if (clock !== undefined) this.#close(clock, clock.nowMs + monotonicMs - clock.movedMs - this.#latenessMs)
     }
   }
 

@@ -223,7 +223,9 @@ export class Learner {
   }
 }
 
+/** NaN where no span of the window has usable times. */
 function medianOf({ within, beyond }: Summary): number {
+  if (within.total + beyond.total === 0) return Number.NaN
   const inside = within.total / (within.total + beyond.total)
   return inside >= 0.5 ? within.quantile(0.5 / inside) : beyond.quantile((0.5 - inside) / (1 - inside))
 }

@@ -223,7 +223,7 @@ describe('destinations', () => {
     await otlier.stop()
     const again = await service(
       [
-        'exporters.otlp.endpoint=http://localhost:' + free,
+        `exporters.otlp.endpoint=http://localhost:${free}`,
         `receivers.otlp.protocols.grpc.endpoint=127.0.0.1:${free}`,
       ],
       { log },
@@ -266,7 +266,10 @@ describe('destinations', () => {
 describe('stopping and starting', () => {
   test('what is queued when the stop begins is delivered, and nothing is lost', async () => {
     const peer = await backend({
-      script: async () => (await new Promise(resolve => setTimeout(resolve, 30)), { kind: 'ok' }),
+      async script() {
+        await new Promise(resolve => setTimeout(resolve, 30))
+        return { kind: 'ok' }
+      },
     })
     const otlier = await service(toGrpc(peer.grpc))
     for (let n = 0; n < 20; n++) await otlier.client.export('traces', traces([spanBetween(NOW(), n)]))
