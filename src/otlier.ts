@@ -104,7 +104,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     options,
     latestMs,
   )
-  if (directory !== null) learner.restore(await restoreSnapshot(directory, world, log))
+  if (directory !== null) learner.restore(await restoreSnapshot(directory, options.maxSeries, world, log))
   const ownTelemetry = generated(toQueues, registry)
   const events = sendEvents(bus, routes.logs.length > 0 ? ownTelemetry : null, world, log, version)
   let saving = Promise.resolve()

@@ -6,14 +6,16 @@ import { halve, type Part, split } from '../wire/split.ts'
 import type { Account } from './accounts.ts'
 import type { Settled } from './retry.ts'
 import { seldom } from './seldom.ts'
-import type { ExportRequest, Headers, Signal } from './sink.ts'
+import { type CheckedBatch, type ExportRequest, type Headers, type Signal, sizeOf } from './sink.ts'
+
+type LoadPart = Part & Pick<CheckedBatch, 'pieces'>
 
 /** Requests that one consumer has taken from the queue: of one signal, with the same headers, in order. */
 export interface Load {
   readonly signal: Signal
   readonly headers: Headers
   /** Each is one sender's request, or a piece of one. */
-  readonly parts: readonly Part[]
+  readonly parts: readonly LoadPart[]
 }
 
 export interface DeliveryOptions {
@@ -36,7 +38,7 @@ export interface DeliveryHooks {
 const TOO_LARGE: Settled = { kind: 'too_large', cause: new Failure('OTLIER_DESTINATION_TOO_LARGE') }
 
 export const itemsOf = (parts: readonly Part[]) => parts.reduce((sum, part) => sum + part.items, 0)
-const bytesOf = (parts: readonly Part[]) => parts.reduce((sum, part) => sum + part.bytes.length, 0)
+const bytesOf = (parts: readonly LoadPart[]) => parts.reduce((sum, part) => sum + sizeOf(part), 0)
 
 /** Resolves when every item of the load has been accounted for. */
 export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: DeliveryOptions) {
@@ -51,7 +53,7 @@ export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: 
 
   return async function deliver(load: Load): Promise<void> {
     const [first] = load.parts
-    if (load.parts.length > 1 || first.bytes.length <= options.maxBatchBytes) return send(load)
+    if (load.parts.length > 1 || sizeOf(first) <= options.maxBatchBytes) return send(load)
     for (const part of split(load.signal, first.bytes, options.maxBatchBytes))
       await send({ ...load, parts: [part] })
   }
@@ -60,7 +62,7 @@ export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: 
     if (hooks.over()) return
     const { signal, headers, parts } = load
     const items = itemsOf(parts)
-    const request = { signal, headers, items, parts: parts.map(part => part.bytes) }
+    const request = { signal, headers, items, parts: parts.flatMap(part => part.pieces ?? part.bytes) }
     const settled = bytesOf(parts) > options.maxRequestBytes ? TOO_LARGE : await hooks.attempt(request)
     if (hooks.over()) return
     const account = hooks.account(signal)
@@ -138,9 +140,8 @@ function divide({ signal, headers, parts }: Load): readonly Load[] | null {
     return halves === null ? null : halves.map(half => ({ signal, headers, parts: [half] }))
   }
   const half = bytesOf(parts) / 2
-  let before = parts[0].bytes.length
+  let before = sizeOf(parts[0])
   let cut = 1
-  while (cut < parts.length - 1 && before + parts[cut].bytes.length <= half)
-    before += parts[cut++].bytes.length
+  while (cut < parts.length - 1 && before + sizeOf(parts[cut]) <= half) before += sizeOf(parts[cut++])
   return [parts.slice(0, cut), parts.slice(cut)].map(some => ({ signal, headers, parts: some }))
 }

@@ -6,13 +6,14 @@ import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
 import type { Bus, SeriesModel } from '../bus/bus.ts'
 import { check } from '../wire/check.ts'
+import { merge } from '../wire/merge.ts'
 import { scanTraces } from '../wire/scan.ts'
 import { splice } from '../wire/splice.ts'
 import { type Finding, type MarkOptions, markBytes, markOf, outlierEvent } from './annotate.ts'
 import { registerBands } from './bands.ts'
 import { Models } from './models.ts'
 import { SeriesTable } from './series.ts'
-import type { Batch, CheckedBatch, Outcome, Sink } from './sink.ts'
+import type { Batch, CheckedBatch, Headers, Outcome, Sink } from './sink.ts'
 import { Tally } from './tally.ts'
 
 export interface InspectOptions extends MarkOptions {
@@ -63,27 +64,46 @@ export function inspect(
         const items = check(batch.signal, batch.bytes)
         return items < 0 ? { kind: 'refused', cause: malformed } : next.send({ ...batch, items })
       }
-      const items = scanTraces(batch.bytes, detection.items)
-      if (items < 0) return { kind: 'refused', cause: malformed }
-      let { bytes } = batch
+      const { bytes, receivedMs, headers } = batch
+      let items: number
+      let pieces: readonly Uint8Array[] | null = null
       try {
-        bytes = detection.annotated(batch.bytes)
+        items = scanTraces(bytes, detection.items)
+        if (items >= 0) pieces = detection.annotated(bytes)
       } catch (error) {
         // Fail open: a fault in detection never costs a span.
         bypassed.value++
         log.error({ error }, 'detection failed on a batch; it is forwarded as it came')
+        items = check('traces', bytes)
       }
-      return next.send({
-        signal: 'traces',
-        bytes,
-        items,
-        receivedMs: batch.receivedMs,
-        headers: batch.headers,
-      })
+      if (items < 0) return { kind: 'refused', cause: malformed }
+      return next.send(
+        pieces === null
+          ? { signal: 'traces', bytes, items, receivedMs, headers }
+          : marked(pieces, items, receivedMs, headers),
+      )
     },
     passTime: () => detection.tally.passTime(world.monotonic()),
     flush: () => detection.tally.flush(),
     close: () => next.close(),
+  }
+}
+
+function marked(
+  pieces: readonly Uint8Array[],
+  items: number,
+  receivedMs: number,
+  headers: Headers,
+): CheckedBatch {
+  return {
+    signal: 'traces',
+    items,
+    receivedMs,
+    headers,
+    pieces,
+    get bytes() {
+      return merge(pieces)
+    },
   }
 }
 
@@ -147,8 +167,8 @@ class Detection {
     })
   }
 
-  /** Scores and tallies the scanned batch; returns its bytes, with marks spliced in where there are outliers. */
-  annotated(bytes: Uint8Array): Uint8Array {
+  /** Scores and tallies the scanned batch; returns it with marks spliced in, or null where there is no outlier. */
+  annotated(bytes: Uint8Array): readonly Uint8Array[] | null {
     const { items, tally } = this
     this.#series.intern(bytes, items)
     // A model may change its columns' values in the middle of a batch; only a new series replaces the columns, and all are known by now.
@@ -178,7 +198,7 @@ class Detection {
       }
     }
     tally.endOfBatch(this.#world.monotonic())
-    return marked.length === 0 ? bytes : splice(bytes, items, marked, additions)
+    return marked.length === 0 ? null : splice(bytes, items, marked, additions)
   }
 
   #mark(bytes: Uint8Array, item: number, series: number, slow: boolean, failed: boolean): Uint8Array | null {
@@ -186,13 +206,16 @@ class Detection {
     if (model === undefined) return null
     const finding: Finding = { model, slow, failed, durationNs: this.items.durationNs[item] }
     const mark = markOf(finding)
-    const traceId = hex(bytes, this.items.traceIdAt[item], 16)
-    const spanId = hex(bytes, this.items.spanIdAt[item], 8)
-    this.#count(model, slow ? 'latency' : 'error', traceId, spanId, mark['otlier.anomaly.value'] as number)
+    const outliers = this.#outliersOf(model, slow ? 'latency' : 'error')
+    outliers.value++
     // A clock that is off must not use up what the limit allows until its time has come.
     const endMs = Math.min(this.items.endMs[item], this.#options.latestMs())
     const suppressed = this.#allowance(series, endMs)
     if (suppressed >= 0) {
+      const traceId = hex(bytes, this.items.traceIdAt[item], 16)
+      const spanId = hex(bytes, this.items.spanIdAt[item], 8)
+      const value = mark['otlier.anomaly.value'] as number
+      if (traceId !== '') outliers.exemplar = { traceId, spanId, value, timeMs: this.#world.now() }
       const endNs = nanoseconds(bytes, this.items.endTimeAt[item])
       const observedMs = Math.max(this.#streamMs, Math.floor(endMs))
       const event = outlierEvent(finding, mark, { traceId, spanId, endNs, observedMs, suppressed })
@@ -223,8 +246,7 @@ class Detection {
     return suppressed
   }
 
-  #count(model: SeriesModel, kind: string, traceId: string, spanId: string, value: number): void {
-    const { service } = model.series
+  #outliersOf({ series: { service } }: SeriesModel, kind: string): Cell {
     const key = `${kind} ${service}`
     let cell = this.#outliers.get(key)
     if (cell === undefined) {
@@ -234,8 +256,7 @@ class Detection {
       })
       this.#outliers.set(key, cell)
     }
-    cell.value++
-    if (traceId !== '') cell.exemplar = { traceId, spanId, value, timeMs: this.#world.now() }
+    return cell
   }
 }
 

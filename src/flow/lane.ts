@@ -1,7 +1,7 @@
 //! The waiting batches of one signal, oldest first, and what is known of the destination's taste for that signal.
 import type { Account } from './accounts.ts'
 import type { CheckedBatch, Headers, Signal } from './sink.ts'
-import { NO_HEADERS } from './sink.ts'
+import { NO_HEADERS, sizeOf } from './sink.ts'
 
 /** One batch in the queue. */
 export interface Entry {
@@ -62,7 +62,7 @@ export class Lane {
 
   push(entry: Entry): void {
     this.#entries.push(entry)
-    this.bytes += entry.batch.bytes.length
+    this.bytes += sizeOf(entry.batch)
     // The one batch that is to find out.
     if (this.#askAgainMs !== null) this.#asking = true
   }
@@ -71,7 +71,7 @@ export class Lane {
   shift(): Entry {
     const entry = this.#entries[this.#head] as Entry
     this.#entries[this.#head++] = null
-    this.bytes -= entry.batch.bytes.length
+    this.bytes -= sizeOf(entry.batch)
     if (this.#head >= 64 && this.#head * 2 >= this.#entries.length) {
       this.#entries = this.#entries.slice(this.#head)
       this.#head = 0
@@ -82,9 +82,9 @@ export class Lane {
   /** The oldest and those after it that may go with it: at least one, and no more than `maxBytes` where there are several. */
   takeRun(maxBytes: number): Entry[] {
     const run = [this.shift()]
-    let bytes = run[0].batch.bytes.length
+    let bytes = sizeOf(run[0].batch)
     for (let next = this.oldest; next !== null; next = this.oldest) {
-      bytes += next.batch.bytes.length
+      bytes += sizeOf(next.batch)
       if (bytes > maxBytes || next.key !== run[0].key) break
       run.push(this.shift())
     }

@@ -8,7 +8,15 @@ import { openAccount } from './accounts.ts'
 import { type DeliveryOptions, delivery } from './delivery.ts'
 import { type Entry, headerKey, Lane } from './lane.ts'
 import { gate, type RetryOptions, retry } from './retry.ts'
-import { type Answer, type CheckedBatch, type Exporter, ITEM_NAMES, SIGNALS, type Signal } from './sink.ts'
+import {
+  type Answer,
+  type CheckedBatch,
+  type Exporter,
+  ITEM_NAMES,
+  SIGNALS,
+  type Signal,
+  sizeOf,
+} from './sink.ts'
 
 export type WhenFull = 'refuse' | 'drop_newest' | 'drop_oldest'
 
@@ -143,7 +151,7 @@ export function queue(
   function probe(batch: CheckedBatch): Offer {
     if (closed !== null) return 'full'
     if (!laneOf(batch.signal).takes(world.monotonic())) return 'unsupported'
-    const cost = batch.bytes.length + ENTRY_BYTES
+    const cost = sizeOf(batch) + ENTRY_BYTES
     if (fits(cost)) return 'taken'
     if (options.whenFull === 'refuse') return 'full'
     return options.whenFull === 'drop_oldest' && held.value - waitingBytes() + cost <= options.sizeBytes
@@ -167,7 +175,7 @@ export function queue(
     }
     if (answer === 'unsupported') lane.account.passed(batch.items, 'unsupported')
     if (answer !== 'taken') return answer
-    const costBytes = batch.bytes.length + ENTRY_BYTES
+    const costBytes = sizeOf(batch) + ENTRY_BYTES
     while (!fits(costBytes)) evictOldest()
     lane.push({ batch, key: headerKey(batch.headers), costBytes, order: order++, sinceMs: world.monotonic() })
     lane.account.enqueued(batch.items)
@@ -239,7 +247,7 @@ export function queue(
   }
 
   function consume(lane: Lane, run: readonly Entry[]) {
-    const parts = run.map(({ batch }) => ({ bytes: batch.bytes, items: batch.items }))
+    const parts = run.map(({ batch }) => batch)
     const { signal, headers } = run[0].batch
     let cost = 0
     for (const { batch, costBytes } of run) {

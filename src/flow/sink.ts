@@ -29,7 +29,16 @@ export interface Batch {
 /** A batch whose framing has been checked to full depth and whose items have been counted. */
 export interface CheckedBatch extends Batch {
   readonly items: number
+  /**
+   * The same bytes in pieces, where marks stand between what came in: exporters copy them only once, into what they send.
+   * `bytes` is then put together each time that it is asked for.
+   */
+  readonly pieces?: readonly Uint8Array[]
 }
+
+/** How many bytes it has, without putting them together. */
+export const sizeOf = (batch: Pick<CheckedBatch, 'bytes' | 'pieces'>): number =>
+  batch.pieces?.reduce((sum, piece) => sum + piece.length, 0) ?? batch.bytes.length
 
 /** Expected failures are values; only bugs throw. */
 export type Outcome =

@@ -138,7 +138,8 @@ export class Tally {
   /** In silence every clock goes on by as much as time does. */
   passTime(monotonicMs: number): void {
     for (const clock of this.#clocks) {
-      if (clock !== undefined) this.#close(clock, clock.nowMs + monotonicMs - clock.movedMs - this.#latenessMs)
+      if (clock === undefined) continue
+      this.#close(clock, clock.nowMs + monotonicMs - clock.movedMs - this.#latenessMs)
     }
   }
 

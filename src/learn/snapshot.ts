@@ -1,6 +1,7 @@
 //! Models on disk: written whole or not at all, restored on start, set aside when damaged.
 import { join } from 'node:path'
-import { crc32, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { promisify } from 'node:util'
+import { crc32, zstdCompress, zstdDecompressSync } from 'node:zlib'
 import type { Log } from '../base/log.ts'
 import { Sketch } from '../base/sketch.ts'
 import type { World } from '../base/world.ts'
@@ -44,10 +45,25 @@ interface StoredHold {
   readonly beyond: StoredSketch
 }
 
-/** Header, checksum, zstd of JSON. Plain numbers only: a snapshot of one machine is read by any other. */
-export function encodeSnapshot(states: Iterable<SeriesState>, savedMs: number): Uint8Array {
-  const stored: Stored = { savedMs, series: Array.from(states, storeSeries) }
-  const body = zstdCompressSync(JSON.stringify(stored))
+const squeeze = promisify(zstdCompress)
+/** After so many series whatever waits gets its turn: 20,000 at once would hold up every request for a second (measured). */
+const SERIES_A_TURN = 100
+
+/**
+ * Header, checksum, zstd of JSON. Plain numbers only: a snapshot of one machine is read by any other.
+ * @param turn resolves when others have had theirs
+ */
+export async function encodeSnapshot(
+  states: Iterable<SeriesState>,
+  savedMs: number,
+  turn: () => Promise<void>,
+): Promise<Uint8Array> {
+  const texts: string[] = []
+  for (const state of states) {
+    texts.push(JSON.stringify(storeSeries(state)))
+    if (texts.length % SERIES_A_TURN === 0) await turn()
+  }
+  const body = await squeeze(`{"savedMs":${savedMs},"series":[${texts.join()}]}`)
   const head = Buffer.alloc(12)
   head.write(MAGIC, 'latin1')
   head.writeUInt32LE(crc32(body), 8)
@@ -73,8 +89,16 @@ export function decodeSnapshot(
   }
 }
 
-/** Reads the snapshot of a directory. What cannot be used is renamed, said in the log, and never stops the start. */
-export async function restoreSnapshot(directory: string, world: World, log: Log): Promise<SeriesState[]> {
+/**
+ * Reads the snapshot of a directory: at most the `most` series that were seen last, or over many restarts those that never
+ * come back would pile up. What cannot be used is renamed, said in the log, and never stops the start.
+ */
+export async function restoreSnapshot(
+  directory: string,
+  most: number,
+  world: World,
+  log: Log,
+): Promise<SeriesState[]> {
   const path = join(directory, FILE)
   try {
     const bytes = await world.disk.read(path)
@@ -94,7 +118,7 @@ export async function restoreSnapshot(directory: string, world: World, log: Log)
       log.warn({ path, ageMs }, 'the saved models are older than two weeks; learning starts anew')
       return []
     }
-    return snapshot.states
+    return snapshot.states.toSorted((a, b) => b.untilMs - a.untilMs).slice(0, most)
   } catch (error) {
     log.warn({ path, error }, 'the saved models could not be read; learning starts anew')
     return []
@@ -110,7 +134,8 @@ export async function saveSnapshot(
 ): Promise<void> {
   const path = join(directory, FILE)
   try {
-    await world.disk.writeAtomic(path, encodeSnapshot(states, world.now()))
+    const bytes = await encodeSnapshot(states, world.now(), () => world.sleep(0))
+    await world.disk.writeAtomic(path, bytes)
   } catch (error) {
     log.warn({ path, error }, 'the models could not be saved')
   }
@@ -122,7 +147,7 @@ function storeSketch(sketch: Sketch): StoredSketch {
   let first = 0
   while (first < last && sketch.counts[first] === 0) first++
   const out = [sketch.first + first]
-  for (let i = first; i < last; i++) out.push(Number(sketch.counts[i].toPrecision(7)))
+  for (let i = first; i < last; i++) out.push(Math.round(sketch.counts[i] * 1e6) / 1e6)
   return out
 }
 

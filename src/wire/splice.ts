@@ -1,29 +1,28 @@
-//! Adds attributes to chosen spans: their bytes grow at the end, only the length prefixes above them change, all else is copied as it was.
+//! Adds attributes to chosen spans: their bytes grow at the end, only the length prefixes above them change, all else stays as it was.
 import type { Items } from '../base/item.ts'
 import { readTag } from './cursor.ts'
 import { varintSize } from './writer.ts'
 
-function writeVarint(out: Uint8Array, at: number, value: number): number {
-  while (value >= 0x80) {
-    out[at++] = (value & 0x7f) | 0x80
-    value >>>= 7
-  }
-  out[at++] = value
-  return at
+function varint(value: number): Uint8Array {
+  const out = new Uint8Array(varintSize(value))
+  let rest = value
+  for (let at = 0; at < out.length; at++, rest >>>= 7) out[at] = rest < 128 ? rest : (rest & 0x7f) | 0x80
+  return out
 }
 
 /**
  * Appends fields to spans of a scanned request.
  * @param marked indices of items, ascending
  * @param additions for each of them whole fields, tag and length included, to stand at the span's end
- * @returns a new request; the input is not touched. A length prefix above a marked span is written minimally.
+ * @returns the new request in pieces, most of them views of the input, which is not touched: of a large request only what is new takes
+ * memory. A length prefix above a marked span is written minimally.
  */
 export function splice(
   bytes: Uint8Array,
   items: Items,
   marked: readonly number[],
   additions: readonly Uint8Array[],
-): Uint8Array {
+): readonly Uint8Array[] {
   // Lengths from the inside out: of each touched span, scope and resource, how long its content becomes.
   const scopeGrowth = new Map<number, number>()
   const resourceGrowth = new Map<number, number>()
@@ -45,21 +44,16 @@ export function splice(
       (resourceGrowth.get(resource) ?? 0) + growth + varintSize(grown) - prefixBefore,
     )
   }
-  let total = bytes.length
-  for (const [resource, growth] of resourceGrowth) {
-    const grown = items.resourceEndAt[resource] - items.resourceContentAt[resource] + growth
-    const prefixBefore = items.resourceContentAt[resource] - afterTag(bytes, items.resourceTagAt[resource])
-    total += growth + varintSize(grown) - prefixBefore
-  }
-
-  const out = Buffer.allocUnsafeSlow(total)
+  const pieces: Uint8Array[] = []
   let from = 0
-  let to = 0
-  /** Copies up to the prefix of a message, writes the new prefix, and goes on at its content. */
+  const keep = (to: number) => {
+    if (to > from) pieces.push(bytes.subarray(from, to))
+    from = to
+  }
+  /** Keeps all up to the prefix of a message, puts the new prefix in its place, and goes on at the content. */
   const reframe = (tagAt: number, contentAt: number, length: number) => {
-    const prefixAt = afterTag(bytes, tagAt)
-    out.set(bytes.subarray(from, prefixAt), to)
-    to = writeVarint(out, to + prefixAt - from, length)
+    keep(afterTag(bytes, tagAt))
+    pieces.push(varint(length))
     from = contentAt
   }
   let scope = -1
@@ -82,14 +76,11 @@ export function splice(
     }
     const at = items.contentAt[item]
     reframe(items.tagAt[item], at, items.endAt[item] - at + additions[i].length)
-    out.set(bytes.subarray(from, items.endAt[item]), to)
-    to += items.endAt[item] - from
-    from = items.endAt[item]
-    out.set(additions[i], to)
-    to += additions[i].length
+    keep(items.endAt[item])
+    pieces.push(additions[i])
   }
-  out.set(bytes.subarray(from), to)
-  return out
+  keep(bytes.length)
+  return pieces
 }
 
 const afterTag = (bytes: Uint8Array, tagAt: number) =>

@@ -131,7 +131,13 @@ export class Writer {
   /** `text` in UTF-8, bare. A lone surrogate becomes U+FFFD. */
   text(text: string): void {
     this.reserve(text.length * 3)
-    for (let i = 0; i < text.length; i++) {
+    const { bytes } = this
+    let i = 0
+    let at = this.length
+    // Nearly all text is ASCII to its end.
+    for (let unit = 0; i < text.length && (unit = text.charCodeAt(i)) < 0x80; i++) bytes[at++] = unit
+    this.length = at
+    for (; i < text.length; i++) {
       const unit = text.charCodeAt(i)
       if (unit < 0x80) {
         this.bytes[this.length++] = unit

@@ -42,7 +42,8 @@ function count(body: Buffer) {
   received.bytes += message.length
   if (spans < 0 || body.readUInt32BE(1) !== message.length) received.broken++
   else received.spans += spans
-  for (let at = message.indexOf(MARK); at >= 0; at = message.indexOf(MARK, at + MARK.length)) received.marked++
+  for (let at = message.indexOf(MARK); at >= 0; at = message.indexOf(MARK, at + MARK.length))
+    received.marked++
 }
 
 process.on('message', message => {

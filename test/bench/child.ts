@@ -7,6 +7,7 @@ import { cleanEnvironment } from '../kit/programs.ts'
 const LIMIT_MS = 30_000
 
 export interface Child {
+  pid?: number | undefined
   /** The first part of what it says on stdout that `pattern` matches. */
   said(pattern: RegExp): Promise<RegExpExecArray>
   /** Sends a word and awaits the answer. One question at a time. */
@@ -27,7 +28,8 @@ export interface ChildOptions {
 export function child(program: string, { args = [], env = {}, profile }: ChildOptions = {}): Child {
   const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
   const running = fork(at(program), [...args], {
-    execArgv: [...(process.env.XARGS ? process.env.XARGS.split(' ') : []),
+    execArgv: [
+      ...(process.env.XARGS ? process.env.XARGS.split(' ') : []),
       '--import',
       at('./cpu-clock.ts'),
       ...(profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile]),
@@ -59,6 +61,7 @@ export function child(program: string, { args = [], env = {}, profile }: ChildOp
   }
 
   return {
+    pid: running.pid,
     ask,
     cpuUs: async () => (await ask<{ cpuUs: number }>('cpu')).cpuUs,
     said: pattern =>

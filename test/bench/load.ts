@@ -1,5 +1,5 @@
 //! The load of the service bench: requests over gRPC, so many in flight, each sent again with new times once it is answered.
-import { connect, type ClientHttp2Session } from 'node:http2'
+import { type ClientHttp2Session, connect } from 'node:http2'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Request, SPANS } from './traffic.ts'
 

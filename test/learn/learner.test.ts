@@ -5,7 +5,7 @@ import { Registry } from '../../src/base/counters.ts'
 import { silentLog } from '../../src/base/log.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
 import { Summary } from '../../src/detect/summary.ts'
-import { Learner } from '../../src/learn/learner.ts'
+import { Learner, newState, type SeriesState } from '../../src/learn/learner.ts'
 import { decodeSnapshot, encodeSnapshot, restoreSnapshot, saveSnapshot } from '../../src/learn/snapshot.ts'
 import { recordedPlanes, spanAt } from '../kit/planes.ts'
 import { logNormal, seeded } from '../kit/random.ts'
@@ -108,6 +108,8 @@ describe('the poison guard', () => {
   })
 })
 
+const atOnce = async () => {}
+
 describe('a snapshot', () => {
   async function learned() {
     const planes = recordedPlanes()
@@ -118,7 +120,7 @@ describe('a snapshot', () => {
 
   test('gives the data plane after a restart the models that it had, holds included', async () => {
     const before = await learned()
-    const bytes = encodeSnapshot(before.learner.states.values(), 1000)
+    const bytes = await encodeSnapshot(before.learner.states.values(), 1000, atOnce)
     const after = recordedPlanes()
     const snapshot = decodeSnapshot(bytes)
     if ('wrong' in snapshot) throw new Error(snapshot.wrong)
@@ -149,11 +151,11 @@ describe('a snapshot', () => {
     ['with one bit flipped', (whole: Uint8Array) => whole.map((byte, at) => (at === 200 ? byte ^ 4 : byte))],
   ])('%s is set aside with a line that says why, and never stops the start', async (_, damage) => {
     const world = simulatedWorld(1)
-    const whole = encodeSnapshot((await learned()).learner.states.values(), world.now())
+    const whole = await encodeSnapshot((await learned()).learner.states.values(), world.now(), atOnce)
     world.disk.files.set('/state/models.otlier', damage(whole))
     const lines: string[] = []
     const log = { ...silentLog, warn: (_fields: object, message: string) => void lines.push(message) }
-    expect(await restoreSnapshot('/state', world, log)).toEqual([])
+    expect(await restoreSnapshot('/state', 100, world, log)).toEqual([])
     expect(lines).toEqual(['the saved models were set aside; learning starts anew'])
     expect([...world.disk.files.keys()]).toEqual([`/state/models.otlier.unreadable-${world.now()}`])
   })
@@ -163,7 +165,7 @@ describe('a snapshot', () => {
     world.disk.failure = new Error('EIO')
     const lines: string[] = []
     const log = { ...silentLog, warn: (_fields: object, message: string) => void lines.push(message) }
-    expect(await restoreSnapshot('/state', world, log)).toEqual([])
+    expect(await restoreSnapshot('/state', 100, world, log)).toEqual([])
     await saveSnapshot('/state', [], world, log)
     expect(lines).toHaveLength(2)
   })
@@ -171,10 +173,68 @@ describe('a snapshot', () => {
   test('survives being saved and restored, and is too old after two weeks', async () => {
     const world = simulatedWorld(1)
     await saveSnapshot('/state', (await learned()).learner.states.values(), world, silentLog)
-    expect(await restoreSnapshot('/state', world, silentLog)).toHaveLength(1)
+    expect(await restoreSnapshot('/state', 100, world, silentLog)).toHaveLength(1)
     world.jump(15 * 24 * 3600_000)
-    expect(await restoreSnapshot('/state', world, silentLog)).toEqual([])
+    expect(await restoreSnapshot('/state', 100, world, silentLog)).toEqual([])
   })
+})
+
+describe('with many series', () => {
+  const stateOf = (id: string, untilMs: number): SeriesState => ({
+    ...newState({
+      id,
+      service: 's',
+      operation: id,
+      kind: 2,
+      namespace: '',
+      environment: '',
+      overflow: false,
+    }),
+    untilMs,
+  })
+
+  test('a snapshot restores those seen last, and no more than there may be', async () => {
+    const world = simulatedWorld(1)
+    const states = [3, 1, 4, 2].map(seen => stateOf(`op${seen}`, seen))
+    await saveSnapshot('/state', states, world, silentLog)
+    const restored = await restoreSnapshot('/state', 2, world, silentLog)
+    expect(restored.map(state => state.key.id)).toEqual(['op4', 'op3'])
+  })
+
+  test('saving them gives whatever waits its turn in between', async () => {
+    const states = Array.from({ length: 1000 }, (_, n) => stateOf(`op${n}`, n))
+    let turns = 0
+    const bytes = await encodeSnapshot(states, 0, async () => void turns++)
+    expect(turns).toBe(10)
+    const snapshot = decodeSnapshot(bytes)
+    expect('states' in snapshot && snapshot.states.length).toBe(1000)
+  })
+})
+
+test('a window whose spans have no usable times shows no median', () => {
+  const bus = memoryBus(error => {
+    throw error
+  })
+  const medians: number[] = []
+  bus.listen('model', model => medians.push(model.observedNs))
+  const summary = new Summary()
+  summary.count = 7
+  const { key } = newState({
+    id: 'a',
+    service: 's',
+    operation: 'o',
+    kind: 2,
+    namespace: '',
+    environment: '',
+    overflow: false,
+  })
+  new Learner(bus, new Registry(), { rebaselineMs: MINUTE }).hear({
+    series: key,
+    windowStartMs: 0,
+    windowEndMs: 10_000,
+    summary,
+  })
+  expect(medians).toEqual([Number.NaN])
 })
 
 test('a generation only rises, over restarts too', () => {

@@ -1,5 +1,5 @@
 //! The law of fidelity through real sockets: what is forwarded equals what came in, but for what Otlier adds.
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startBackend } from '../kit/backend.ts'
 import { GrpcClient, httpCall, JSON_TYPE } from '../kit/client.ts'
 import { decodeRequest } from '../kit/messages.ts'
@@ -14,12 +14,13 @@ let backend: Awaited<ReturnType<typeof startBackend>>
 let service: Awaited<ReturnType<typeof startService>>
 let client: GrpcClient
 
-beforeAll(async () => {
+// A service of its own for each: Otlier's events of one test would arrive during the next.
+beforeEach(async () => {
   backend = await startBackend()
   service = await startService(toGrpc(backend.grpc))
   client = new GrpcClient(service.grpcPort)
 })
-afterAll(async () => {
+afterEach(async () => {
   client.session.close()
   await service.stop()
   await backend.stop()

@@ -146,7 +146,9 @@ describe('the accounts', () => {
       const metrics = await balance()
       return (
         metrics.get('otlier_exporter_queued_spans{exporter="otlp"}') === 0 &&
-        metrics.get('otlier_exporter_in_flight_spans{exporter="otlp"}') === 0
+        metrics.get('otlier_exporter_in_flight_spans{exporter="otlp"}') === 0 &&
+        // Its event waits for half a second.
+        (metrics.get('otlier_exporter_enqueued_log_records_total{exporter="otlp"}') ?? 0) > 60
       )
     })
     const metrics = await balance()

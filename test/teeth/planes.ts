@@ -63,7 +63,7 @@ export const PLANES = [
       row: 'series',
       guard: 'the number of series is capped',
       file: 'flow/series.ts',
-      on: 'if (this.keys.length >= this.#maxSeries) return this.#overflow(group)',
+      on: 'if (this.#series.size >= this.#maxSeries) return this.#overflow(group)',
       off: '',
       test: 'beyond max_series a service shares one overflow series',
     },

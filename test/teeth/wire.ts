@@ -161,7 +161,7 @@ export const WIRE = [
       row: 'fidelity',
       guard: 'what stands behind the last mark is kept',
       file: 'wire/splice.ts',
-      on: 'out.set(bytes.subarray(from), to)',
+      on: 'keep(bytes.length)',
       off: '',
       test: 'a remover written apart restores every odd request byte for byte',
     },

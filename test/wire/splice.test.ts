@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { Items } from '../../src/base/item.ts'
 import { keyValue } from '../../src/wire/attributes.ts'
+import { merge } from '../../src/wire/merge.ts'
 import { scanTraces } from '../../src/wire/scan.ts'
 import { splice } from '../../src/wire/splice.ts'
 import { decodeRequest } from '../kit/messages.ts'
@@ -30,11 +31,13 @@ test('a remover written apart restores every odd request byte for byte, but for 
     const out =
       marked.length === 0
         ? bytes
-        : splice(
-            bytes,
-            items,
-            marked,
-            marked.map(() => MARK),
+        : merge(
+            splice(
+              bytes,
+              items,
+              marked,
+              marked.map(() => MARK),
+            ),
           )
     expect(framing('traces', out)).toEqual({ ok: true, items: count })
     const removed = removeMarks(out, { leaveAlone: sent })
@@ -59,7 +62,7 @@ test('output with marks decodes with the official schema wherever the input does
       return
     }
     decoded++
-    const after = decodeRequest('traces', splice(bytes, items, [count - 1], [MARK]))
+    const after = decodeRequest('traces', merge(splice(bytes, items, [count - 1], [MARK])))
     expect(after.resource_spans.length).toBe((before as typeof after).resource_spans.length)
   })
   expect(decoded).toBeGreaterThan(20)
