@@ -9,7 +9,7 @@ import { memoryBus } from './bus/memory.ts'
 import type { Parts, Running } from './commands/run.ts'
 import { listeners } from './commands/settle-config.ts'
 import type { Config, ExporterConfig } from './config.ts'
-import { type Health, registerProcessMetrics, startAdmin } from './edge/admin.ts'
+import { type Admin, type Health, registerProcessMetrics, startAdmin } from './edge/admin.ts'
 import { sendEvents } from './edge/events.ts'
 import { leadsBackTo, makeExporter } from './edge/exporter.ts'
 import { startGrpcReceiver } from './edge/grpc-in.ts'
@@ -106,7 +106,13 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   )
   if (directory !== null) learner.restore(await restoreSnapshot(directory, options.maxSeries, world, log))
   const ownTelemetry = generated(toQueues, registry)
-  const events = sendEvents(bus, routes.logs.length > 0 ? ownTelemetry : null, world, log, version)
+  const events = sendEvents(
+    bus,
+    routes.logs.length > 0 ? { ...ownTelemetry, isProven: logsAreTaken } : null,
+    world,
+    log,
+    version,
+  )
   let saving = Promise.resolve()
   const stopTicking = every(TICK_MS, () => {
     inspector.passTime()
@@ -115,20 +121,29 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   const stopSaving = every(SNAPSHOT_MS, save)
 
   // The outside: operators first, senders last.
-  const admin = await startAdmin(
-    { metrics: config.service.metrics.endpoint, health: config.service.health.endpoint, identity },
-    registry,
-    healthNow,
-    log,
-  )
   const listening: Record<string, Listen | null> = {}
   const receivers: Receiver[] = []
+  let admin: Admin | null = null
   try {
+    const { metrics, health } = config.service
+    admin = await startAdmin(
+      { metrics: metrics.endpoint, health: health.endpoint, identity },
+      registry,
+      healthNow,
+      log,
+    )
+    if (metrics.endpoint !== null) {
+      listening['service.metrics.endpoint'] = { ...metrics.endpoint, port: admin.ports.metrics }
+    }
+    if (health.endpoint !== null) {
+      listening['service.health.endpoint'] = { ...health.endpoint, port: admin.ports.health }
+    }
     await receive()
   } catch (error) {
     stopTicking()
     stopSaving()
-    await Promise.all([admin.stop(), ...receivers.map(receiver => receiver.stop(0))])
+    await Promise.all([admin?.stop(), self?.stop(), ...receivers.map(receiver => receiver.stop(0))])
+    await closeAll(queues, world.monotonic())
     throw error
   }
   health = 'ready'
@@ -194,10 +209,6 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
       receivers.push(receiver)
       listening[`receivers.otlp.protocols.${name}.endpoint`] = { ...settings.endpoint, port: receiver.port }
     }
-    for (const name of ['metrics', 'health'] as const) {
-      const { endpoint } = config.service[name]
-      if (endpoint !== null) listening[`service.${name}.endpoint`] = { ...endpoint, port: admin.ports[name] }
-    }
   }
 
   /** What a destination turned out not to take belongs to the banner, which is printed before anybody has answered. */
@@ -209,6 +220,10 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
       if (signals !== '')
         parts.say?.(`  ${id} does not take ${signals}: kept from it, and tried again every five minutes.`)
     }
+  }
+
+  function logsAreTaken(): boolean {
+    return routes.logs.some(each => each.takes('logs'))
   }
 
   function healthNow(): Health {
@@ -244,7 +259,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
       log.error({ exporter, signal, items }, 'stopping lost what the destination had not taken in time')
     }
     await bus.close()
-    await admin.stop()
+    await admin?.stop()
     return lost.reduce((sum, { items }) => sum + items, 0)
   }
 

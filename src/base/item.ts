@@ -10,7 +10,13 @@ export const NO_TIMES = 4
 /** What is absent. */
 export const NOWHERE = -1
 
-/** Grown to the largest batch seen (up to a bound) and used again for the next. All offsets are into the batch's bytes. */
+/**
+ * A span of two bytes is a span: without a bound, a request of 64 MiB would take 2 GiB of columns, for good. A quarter of a
+ * million are 256 bytes each in the largest request, and 16 MiB here.
+ */
+export const MAX_ROWS = 2 ** 18
+
+/** Grown to the largest batch seen, up to MAX_ROWS, and used again for the next. All offsets are into the batch's bytes. */
 export class Items {
   count = 0
   /** Where the span's tag, its content and its end are. */
@@ -115,6 +121,8 @@ const RESOURCE_COLUMNS = [
 ] as const
 
 function grow<T extends Int32Array | Float64Array | Uint8Array>(column: T): T {
+  if (column.length >= MAX_ROWS)
+    throw new RangeError(`more than ${MAX_ROWS} spans, scopes or resources in one request`)
   const Column = column.constructor as new (length: number) => T
   const grown = new Column(Math.max(1024, column.length * 2))
   grown.set(column)

@@ -17,12 +17,12 @@ const LINGER_MS = 500
 const FULL = 256
 
 /**
- * Sends every event of the bus to `logs`, which may be null: nobody takes logs. What is not taken stands in the log instead, so
- * that no event is lost on the way to a person.
+ * Sends every event of the bus to `logs`, which may be null: nobody takes logs. What is not taken stands in the log, and so does
+ * what goes to destinations of which none is known to take logs yet: no event is lost on the way to a person.
  */
 export function sendEvents(
   bus: Bus,
-  logs: Sink<CheckedBatch> | null,
+  logs: (Sink<CheckedBatch> & { readonly isProven: () => boolean }) | null,
   world: World,
   log: Log,
   version: string,
@@ -36,7 +36,7 @@ export function sendEvents(
     if (waiting.length === 0) return
     const records = waiting
     waiting = []
-    if (logs !== null && (await isTaken(logs, records))) return
+    if (logs !== null && (await isTaken(logs, records)) && logs.isProven()) return
     for (const record of records) {
       const fields = {
         event: record.name,

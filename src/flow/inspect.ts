@@ -26,6 +26,8 @@ export interface InspectOptions extends MarkOptions {
   readonly latestMs: () => number
 }
 
+/** What one request may grow by. A mark is some 500 bytes, and a span may be of 20: a flood of outliers must not fill memory. */
+const MAX_MARK_BYTES = 16 * 2 ** 20
 /** So many events a series and window; the rest are counted and told of by the next one. */
 const EVENTS_PER_WINDOW = 5
 
@@ -119,6 +121,7 @@ class Detection {
   readonly #outliers = new Map<string, Cell>()
   readonly #told = new Map<number, { window: number; events: number; suppressed: number }>()
   readonly #suppressed: Cell
+  readonly #unmarked: Cell
   /** The latest span end seen. */
   #streamMs = 0
 
@@ -134,6 +137,11 @@ class Detection {
       'otlier.events.suppressed',
       '{event}',
       'Outlier events held back by the limit per series; their spans are marked all the same.',
+    )
+    this.#unmarked = registry.counter(
+      'otlier.outliers.unmarked',
+      '{span}',
+      'Outliers beyond what one request may grow by: forwarded without their mark.',
     )
     const gauge = (name: string, unit: string, help: string, labels = {}) =>
       registry.gauge(name, unit, help, labels)
@@ -176,6 +184,7 @@ class Detection {
     const latestMs = this.#options.latestMs()
     const marked: number[] = []
     const additions: Uint8Array[] = []
+    let addedBytes = 0
     for (let item = 0; item < items.count; item++) {
       const series = items.series[item]
       const flags = items.flags[item]
@@ -184,10 +193,11 @@ class Detection {
       const slow = durationNs > limitNs[series]
       if ((slow || (failed && failureRare[series] === 1)) && (flags & CARRIES_MARK) === 0) {
         const addition = this.#mark(bytes, item, series, slow, failed && failureRare[series] === 1)
-        if (addition !== null) {
+        if (addition !== null && addedBytes + addition.length <= MAX_MARK_BYTES) {
+          addedBytes += addition.length
           marked.push(item)
           additions.push(addition)
-        }
+        } else this.#unmarked.value++
       }
       const endMs = items.endMs[item]
       const timed = (flags & NO_TIMES) === 0

@@ -48,6 +48,10 @@ export class Lane {
     this.account = account
   }
 
+  get isProven(): boolean {
+    return this.#proven
+  }
+
   get length(): number {
     return this.#entries.length - this.#head
   }
@@ -124,4 +128,14 @@ export class Lane {
   unheard(): void {
     this.#asking = false
   }
+}
+
+/** The lane that holds the oldest batch of all. */
+export function oldestOf(lanes: readonly Lane[]): Lane | null {
+  let first: Lane | null = null
+  for (const lane of lanes) {
+    if (lane.oldest !== null && (first?.oldest == null || lane.oldest.order < first.oldest.order))
+      first = lane
+  }
+  return first
 }

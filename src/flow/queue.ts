@@ -6,7 +6,7 @@ import type { Log } from '../base/log.ts'
 import type { Cancel, World } from '../base/world.ts'
 import { openAccount } from './accounts.ts'
 import { type DeliveryOptions, delivery } from './delivery.ts'
-import { type Entry, headerKey, Lane } from './lane.ts'
+import { type Entry, headerKey, Lane, oldestOf } from './lane.ts'
 import { gate, type RetryOptions, retry } from './retry.ts'
 import {
   type Answer,
@@ -54,6 +54,8 @@ export interface Queue {
   offer(batch: CheckedBatch): Offer
   /** The signals that the destination is known not to take. */
   unsupported(): readonly Signal[]
+  /** Whether the destination has taken this signal, and not turned it away since. */
+  takes(signal: Signal): boolean
   /** Since it was full the last time, it has not been clearly below its bound. */
   full(): boolean
   /**
@@ -159,9 +161,8 @@ export function queue(
       : 'dropped'
   }
 
-  // A batch larger than the whole queue is taken when nothing waits, or it could never pass.
-  const fits = (cost: number) =>
-    cost > options.sizeBytes ? lanes.every(lane => lane.length === 0) : held.value + cost <= options.sizeBytes
+  // A batch larger than the whole queue is taken when the queue holds nothing, or it could never pass.
+  const fits = (cost: number) => held.value === 0 || held.value + cost <= options.sizeBytes
 
   const waitingBytes = () => lanes.reduce((sum, lane) => sum + lane.bytes + lane.length * ENTRY_BYTES, 0)
 
@@ -329,6 +330,7 @@ export function queue(
     probe,
     offer,
     unsupported: () => lanes.filter(lane => lane.unsupported).map(lane => lane.signal),
+    takes: signal => laneOf(signal).isProven,
     full: () => fullItems !== null,
     close(untilMs) {
       if (closed === null) {
@@ -339,13 +341,4 @@ export function queue(
       return closed
     },
   }
-}
-
-function oldestOf(lanes: readonly Lane[]): Lane | null {
-  let first: Lane | null = null
-  for (const lane of lanes) {
-    if (lane.oldest !== null && (first?.oldest == null || lane.oldest.order < first.oldest.order))
-      first = lane
-  }
-  return first
 }

@@ -196,7 +196,7 @@ export class SeriesTable {
   }
 
   #register(key: Omit<SeriesKey, 'id'>, group: number): number {
-    const id = [key.namespace, key.service, key.environment, key.kind, key.operation].join('\u001f')
+    const id = JSON.stringify([key.namespace, key.service, key.environment, key.kind, key.operation])
     // Two names that differ only in invalid UTF-8 read the same to a person: they are one series.
     const known = this.#byId.get(id)
     if (known !== undefined) return known

@@ -38,6 +38,8 @@ const CALM_WINDOWS = 3
 /** Windows of a series that are kept out of its baseline because they hold clearly more than the usual share of outliers or failures. */
 export interface Hold {
   sinceMs: number
+  /** End of the last window in it. */
+  untilMs: number
   calm: number
   /** What they held, to become the baseline if the level stays. */
   held: Summary
@@ -115,10 +117,10 @@ export class Learner {
 
   /** Whether the window is kept out of the latency baseline. A level that has stayed for long enough becomes the baseline. */
   #holdLatency(state: SeriesState, window: Summary, startMs: number, endMs: number): boolean {
-    const hold = this.#hold(state.latencyHold, departs(state.latency, window), window, startMs)
+    const hold = this.#hold(state.latencyHold, departs(state.latency, window), window, startMs, endMs)
     state.latencyHold = hold
     if (hold === null || hold.calm > 0) return false
-    if (endMs - hold.sinceMs < this.#options.rebaselineMs) return true
+    if (!this.#hasStayed(hold, hold.held.within.total + hold.held.beyond.total)) return true
     const before = latencyModel(state.latency)
     const sketch = new Sketch()
     sketch.merge(hold.held.within)
@@ -144,10 +146,11 @@ export class Learner {
       clearlyMore(window.failures, window.count, usual),
       window,
       startMs,
+      endMs,
     )
     state.failureHold = hold
     if (hold === null || hold.calm > 0) return false
-    if (endMs - hold.sinceMs < this.#options.rebaselineMs) return true
+    if (!this.#hasStayed(hold, hold.held.count)) return true
     state.failure = { spans: hold.held.count, failures: hold.held.failures }
     state.failureHold = null
     const after = failureModel(state.failure).rate
@@ -161,16 +164,30 @@ export class Learner {
   }
 
   /** The hold after one more window: begun, continued, calming down, or over. */
-  #hold(hold: Hold | null, departed: boolean, window: Summary, startMs: number): Hold | null {
+  #hold(
+    before: Hold | null,
+    departed: boolean,
+    window: Summary,
+    startMs: number,
+    endMs: number,
+  ): Hold | null {
+    // What was seen last so long ago has not stayed: a nightly job is no new level, and neither is a fault before a downtime.
+    const hold = before !== null && startMs - before.untilMs > this.#options.rebaselineMs ? null : before
     if (!departed) {
       if (hold === null || ++hold.calm >= CALM_WINDOWS) return null
       return hold
     }
     this.#held.value++
-    const next = hold ?? { sinceMs: startMs, calm: 0, held: new Summary() }
+    const next = hold ?? { sinceMs: startMs, untilMs: endMs, calm: 0, held: new Summary() }
     next.calm = 0
+    next.untilMs = Math.max(next.untilMs, endMs)
     next.held.merge(window)
     return next
+  }
+
+  /** Whether what departed has become the level: it lasts for long enough, and there is enough of it to learn from. */
+  #hasStayed(hold: Hold, samples: number): boolean {
+    return hold.untilMs - hold.sinceMs >= this.#options.rebaselineMs && samples >= MIN_SAMPLES
   }
 
   #tell(

@@ -38,6 +38,7 @@ interface StoredSeries {
 type StoredSketch = readonly number[]
 interface StoredHold {
   readonly sinceMs: number
+  readonly untilMs: number
   readonly calm: number
   readonly count: number
   readonly failures: number
@@ -166,6 +167,7 @@ const storeHold = (hold: Hold | null): StoredHold | null =>
     ? null
     : {
         sinceMs: hold.sinceMs,
+        untilMs: hold.untilMs,
         calm: hold.calm,
         count: hold.held.count,
         failures: hold.held.failures,
@@ -180,7 +182,7 @@ function loadHold(stored: StoredHold | null): Hold | null {
   held.failures = stored.failures
   held.within.merge(loadSketch(stored.within))
   held.beyond.merge(loadSketch(stored.beyond))
-  return { sinceMs: stored.sinceMs, calm: stored.calm, held }
+  return { sinceMs: stored.sinceMs, untilMs: stored.untilMs, calm: stored.calm, held }
 }
 
 const storeSeries = (state: SeriesState): StoredSeries => ({

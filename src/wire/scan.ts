@@ -232,6 +232,13 @@ function scanSpan(bytes: Uint8Array, from: number, end: number, items: Items, it
   let at = from
   while (at < end) {
     let tag = bytes[at]
+    // Most fields are short attributes.
+    if (tag === 0x4a && at + 1 < end && bytes[at + 1] < 0x80) {
+      const stop = at + 2 + bytes[at + 1]
+      if (stop > end || !scanAttribute(bytes, at + 2, stop)) return false
+      at = stop
+      continue
+    }
     if (tag >= 0x80 || tag < 8) {
       at = readTag(bytes, at, end)
       if (at === BROKEN) return false
@@ -380,11 +387,11 @@ function scanAttribute(bytes: Uint8Array, at: number, end: number): boolean {
     const inner = valueAt + 2
     if (
       keyLength < 0x80 &&
-      inner < end &&
+      inner + 1 < end &&
+      end - inner < 0x80 &&
       bytes[valueAt] === 0x12 &&
       inner + bytes[valueAt + 1] === end &&
-      end - inner < 0x80 &&
-      isSimple(bytes, inner, end)
+      (bytes[inner] === 0x0a ? inner + 2 + bytes[inner + 1] === end : isNumber(bytes, inner, end))
     ) {
       if (FIRST_LETTER[keyLength] !== bytes[keyAt]) return true
       readAnyValue(bytes, inner, end)
@@ -398,10 +405,9 @@ function scanAttribute(bytes: Uint8Array, at: number, end: number): boolean {
   return true
 }
 
-/** Whether an AnyValue, which is not empty, is exactly one string, bool, int or double. */
-function isSimple(bytes: Uint8Array, at: number, end: number): boolean {
+/** Whether an AnyValue is exactly one bool, int or double. */
+function isNumber(bytes: Uint8Array, at: number, end: number): boolean {
   const tag = bytes[at]
-  if (tag === 0x0a) return at + 1 < end && at + 2 + bytes[at + 1] === end && bytes[at + 1] < 0x80
   if (tag === 0x10 || tag === 0x18) return skipVarint(bytes, at + 1, end) === end
   return tag === 0x21 && at + 9 === end
 }

@@ -12,7 +12,7 @@ import { type Request, SPANS } from './traffic.ts'
 /** How fast event time passes, on whatever machine: windows are closed and learned as in a busy service. */
 const SPANS_PER_MS = 200
 /** Requests between two readings of the CPU clock; stamping them is not measured. */
-const CHUNK = 64
+const CHUNK = 8
 
 export interface Scoring {
   /** Spans that left the data plane, and how many of them it has marked. */

@@ -95,6 +95,28 @@ describe('times', () => {
   })
 })
 
+test('one request grows by no more than 16 MiB of marks, and what goes without is counted', async () => {
+  const planes = recordedPlanes()
+  await planes.send(ordinary(300))
+  const slow = Array.from({ length: 40_000 }, () => spanAt(20_000, 3000, { traceId: '', spanId: '' }))
+  const { bytes } = await planes.send(slow)
+  const unmarked = planes.registry.read('otlier.outliers.unmarked')
+  expect(unmarked).toBeGreaterThan(0)
+  expect(unmarked).toBeLessThan(40_000)
+  expect(bytes.length).toBeLessThan(40_000 * 60 + 17 * 2 ** 20)
+})
+
+test('millions of spans of two bytes are forwarded, counted, and not looked at', async () => {
+  const planes = recordedPlanes()
+  const spans = Buffer.alloc(2 * 300_000)
+  for (let at = 0; at < spans.length; at += 2) spans[at] = 0x12
+  const batch = batchOf(delimited(1, delimited(2, spans)))
+  await planes.inspector.send(batch)
+  expect(planes.forwarded.at(-1)?.bytes).toBe(batch.bytes)
+  expect(planes.forwarded.at(-1)?.items).toBe(300_000)
+  expect(planes.registry.read('otlier.detection.bypassed', { reason: 'error' })).toBe(1)
+})
+
 test('a wall clock that jumps ahead closes no window', async () => {
   const planes = recordedPlanes()
   await planes.send(ordinary(300))

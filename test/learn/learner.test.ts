@@ -66,6 +66,18 @@ describe('the poison guard', () => {
     expect(planes.events).toHaveLength(told)
   })
 
+  test('a job that is slow for a while each night is no new level, however often it comes', async () => {
+    const planes = recordedPlanes()
+    const night = 24 * 60 * MINUTE
+    await run(planes, 0, 10 * MINUTE, 20)
+    for (const at of [night, 2 * night, 3 * night]) {
+      await run(planes, at, at + 5 * MINUTE, 900)
+      expect(planes.models.get('POST /pay')?.state).toBe('frozen')
+    }
+    expect(p50(planes)).toBeLessThan(22)
+    expect(planes.events.filter(event => event.name === 'otlier.baseline.shift')).toEqual([])
+  })
+
   test('a burst of failures is not learned, and a rate of failures that stays is', async () => {
     const planes = recordedPlanes({ rebaselineMs: 15 * MINUTE })
     await run(planes, 0, 10 * MINUTE, 20)

@@ -49,6 +49,7 @@ test('a fault on the way of events ends nothing: they stand in the log', async (
       throw new TypeError('a bug')
     },
     async close() {},
+    isProven: () => true,
   }
   const events = sendEvents(bus, broken, world, log, '0.0.0')
   bus.publish('event', 'a', {
