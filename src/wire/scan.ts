@@ -421,6 +421,14 @@ for (const key of [ERROR_TYPE, HTTP_STATUS, HTTP_STATUS_BEFORE_1_21, GRPC_STATUS
 /** Notes in `verdict` what the value just read says, where its key matters. */
 function noteAttribute(bytes: Uint8Array, keyAt: number, keyEnd: number): void {
   const { stringAt, stringEnd, int } = attribute
+  const length = keyEnd - keyAt
+  // Nearly every status of HTTP says that all is well: while none has said otherwise, it makes no difference whose it is.
+  if (
+    int < 400 &&
+    verdict.http < 400 &&
+    (length === HTTP_STATUS.length || length === HTTP_STATUS_BEFORE_1_21.length)
+  )
+    return
   if (equalsAt(bytes, keyAt, keyEnd, ERROR_TYPE)) {
     verdict.errorType = true
   } else if (

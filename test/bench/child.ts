@@ -29,7 +29,6 @@ export function child(program: string, { args = [], env = {}, profile }: ChildOp
   const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
   const running = fork(at(program), [...args], {
     execArgv: [
-      ...(process.env.XARGS ? process.env.XARGS.split(' ') : []),
       '--import',
       at('./cpu-clock.ts'),
       ...(profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile]),

@@ -40,7 +40,7 @@ export async function passing(requests: readonly Request[], profile?: string): P
     const backend = start('./backend.ts')
     const address = `127.0.0.1:${await portOf(backend, /port (\d+)/)}`
     const relay = start('./relay.ts', { args: [address], profile })
-    const service = start('../../src/main.ts', { args: settings(address), env: ENVIRONMENT, profile })
+    const service = start('../../src/main.ts', { args: settings(address), profile })
     const middles = {
       relay: { process: relay, load: load(await portOf(relay, /port (\d+)/), requests) },
       service: { process: service, load: load(await portOf(service, /gRPC +http:\S+:(\d+)/), requests) },
@@ -84,9 +84,6 @@ async function arrived(backend: Child, spans: number): Promise<Received> {
 async function portOf(process: Child, pattern: RegExp): Promise<number> {
   return Number((await process.said(pattern))[1])
 }
-
-/** As `npm start` sets it. */
-const ENVIRONMENT: Record<string, string> = JSON.parse(process.env.MENV ?? '{}')
 
 /** Its defaults, on free ports, without compression and without files. */
 const settings = (backend: string) =>

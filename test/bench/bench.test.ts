@@ -1,0 +1,16 @@
+//! What the bench measures is what it says: every span is counted, and one in a hundred is marked.
+import { expect, test } from 'vitest'
+import { scoring } from './scoring.ts'
+import { requests, SPANS } from './traffic.ts'
+
+test('the scan bench scores every span, and marks one in a hundred once the models are ready', async () => {
+  const plane = await scoring(requests(8))
+  await plane.score(1600, false)
+  const before = plane.seen()
+  expect(before.spans).toBe(1600 * SPANS)
+  await plane.score(40, true)
+  const after = plane.seen()
+  expect(after.spans - before.spans).toBe(40 * SPANS)
+  expect((after.marked - before.marked) / (40 * SPANS)).toBeGreaterThan(0.008)
+  expect((after.marked - before.marked) / (40 * SPANS)).toBeLessThan(0.012)
+})
