@@ -7,7 +7,6 @@ import { cleanEnvironment } from '../kit/programs.ts'
 const LIMIT_MS = 30_000
 
 export interface Child {
-  pid?: number | undefined
   /** The first part of what it says on stdout that `pattern` matches. */
   said(pattern: RegExp): Promise<RegExpExecArray>
   /** Sends a word and awaits the answer. One question at a time. */
@@ -60,7 +59,6 @@ export function child(program: string, { args = [], env = {}, profile }: ChildOp
   }
 
   return {
-    pid: running.pid,
     ask,
     cpuUs: async () => (await ask<{ cpuUs: number }>('cpu')).cpuUs,
     said: pattern =>

@@ -1,5 +1,6 @@
 //! The whole service against the relay: the same load through both to the same backend, each in a process of its own.
 import { setTimeout as sleep } from 'node:timers/promises'
+import packageJson from '../../package.json' with { type: 'json' }
 import type { Received } from './backend.ts'
 import { type Child, child } from './child.ts'
 import { type Load, load } from './load.ts'
@@ -40,7 +41,7 @@ export async function passing(requests: readonly Request[], profile?: string): P
     const backend = start('./backend.ts')
     const address = `127.0.0.1:${await portOf(backend, /port (\d+)/)}`
     const relay = start('./relay.ts', { args: [address], profile })
-    const service = start('../../src/main.ts', { args: settings(address), profile })
+    const service = start('../../src/main.ts', { args: settings(address), env: startEnvironment(), profile })
     const middles = {
       relay: { process: relay, load: load(await portOf(relay, /port (\d+)/), requests) },
       service: { process: service, load: load(await portOf(service, /gRPC +http:\S+:(\d+)/), requests) },
@@ -84,6 +85,12 @@ async function arrived(backend: Child, spans: number): Promise<Received> {
 async function portOf(process: Child, pattern: RegExp): Promise<number> {
   return Number((await process.said(pattern))[1])
 }
+
+/** What `npm start` puts before the command. */
+const startEnvironment = () =>
+  Object.fromEntries(
+    [...packageJson.scripts.start.matchAll(/(\w+)=(\S+)/g)].map(([, name, value]) => [name, value]),
+  )
 
 /** Its defaults, on free ports, without compression and without files. */
 const settings = (backend: string) =>

@@ -7,6 +7,8 @@ export const SERVICES = 40
 export const OPERATIONS = 50
 export const SERIES = SERVICES * OPERATIONS
 export const SPANS = 512
+/** After so many requests every operation has the 200 samples that its model needs, and some more. */
+export const READY_AFTER = 1000
 /** As a Collector in front would send them: a few resources a request, two scopes each. */
 const RESOURCES = 4
 const SCOPES = 2

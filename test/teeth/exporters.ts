@@ -175,8 +175,8 @@ export const EXPORTERS = [
       row: 'queue',
       guard: 'the queue is bounded in bytes',
       file: 'flow/queue.ts',
-      on: ': held.value + cost <= options.sizeBytes',
-      off: ': held.value >= 0',
+      on: 'held.value === 0 || held.value + cost <= options.sizeBytes',
+      off: 'held.value >= 0',
       test: 'with refuse, turns the sender away and counts nothing',
     },
     {
