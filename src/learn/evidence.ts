@@ -1,0 +1,508 @@
+//! What every place shows, window by window: levels are learned, departures judged and compared with calm times. Knows no incidents.
+import { type FeatureWindow, type LogMoments, MEASURE } from '../bus/bus.ts'
+import { CountTrack } from '../detect/counts.ts'
+import { LocationTrack } from '../detect/location.ts'
+import type { Middle } from '../detect/robust.ts'
+import { SCALES } from '../detect/scales.ts'
+import type { PeakRecord } from '../detect/tail.ts'
+import { BEYOND_DOUBT, levelFor, recordOfAll, recordOfClass } from '../detect/unusual.ts'
+import { isYoung, type LaggedLevel, Landscape, type Pod, type Series, type Service } from './landscape.ts'
+import { CLASSES, FEATURE_CLASSES, Feature, type FeatureClass, type Place, type Tails } from './places.ts'
+import { Rows } from './rows.ts'
+
+export interface EvidenceOptions {
+  readonly windowMs: number
+  readonly maxSeries: number
+  /** A departure that stays for so long becomes the new level. */
+  readonly rebaselineMs: number
+}
+
+/** A feature in this state is watched by nobody else: its departure has ended after so many calm windows. */
+const CALM_WINDOWS = 6
+/** Learning stops where the deciding statistic passes what calm times exceed so often a day, whatever the budget. */
+const FREEZE_PER_DAY = 5
+/** How often levels are read off the record again. */
+const LEVEL_EVERY_MS = 10 * 60_000
+/** After a silence of everybody, rates are judged again so many windows later. */
+const RATE_PAUSE = 2
+
+const SERVER = 2
+/** A way between services counts as slow from this z on; where two others are slow that share no end with it, it is nobody's fault. */
+const SHARED_Z = 2.5
+const SHARED_BY = 2
+
+/** The sums of one service or pod in one window. */
+interface Parts {
+  residual: number
+  variance: number
+  doubt: number
+  n: number
+  level: number
+  traces: number
+  origins: number
+}
+const newParts = (): Parts => ({ residual: 0, variance: 0, doubt: 0, n: 0, level: 0, traces: 0, origins: 0 })
+
+/** A new level that was adopted. */
+export interface Adopted {
+  readonly feature: Feature
+  readonly sinceMs: number
+  /** In nanoseconds, as a share, or as a count of one window. */
+  readonly before: number
+  readonly after: number
+}
+
+export class Evidence {
+  readonly landscape: Landscape
+  readonly features: Feature[] = []
+  readonly tails: Tails
+  /** Peaks of the deciding statistic in calm times. */
+  readonly record: PeakRecord = recordOfAll()
+  freezeLevel = Number.POSITIVE_INFINITY
+  /** Windows of nobody's traces in a row. */
+  silentWindows = 0
+  nowMs = Number.NEGATIVE_INFINITY
+  /** The gaps from a service to whom it calls, by the caller's id. */
+  readonly gapsFrom = new Map<string, Feature[]>()
+  /** The features of pods, by the name of their service. */
+  readonly podsOf = new Map<string, Feature[]>()
+  readonly #options: EvidenceOptions
+  readonly #byId = new Map<string, Feature>()
+  #levelMs = Number.NEGATIVE_INFINITY
+  #ratePause = 0
+  readonly #slowWays: Feature[][] = SCALES.map(() => [])
+  readonly #shared: boolean[] = SCALES.map(() => false)
+  readonly #rows = new Rows()
+  readonly #middle: Middle = { n: 0, mean: 0, variance: 0 }
+  readonly #touched: Series[] = []
+  readonly #services = new Map<Service, Parts>()
+  readonly #pods = new Map<Pod, Parts>()
+
+  constructor(options: EvidenceOptions) {
+    this.#options = options
+    this.landscape = new Landscape({ maxSeries: options.maxSeries, maxPods: options.maxSeries })
+    this.tails = Object.fromEntries(
+      FEATURE_CLASSES.map(name => {
+        const { hourly, scale } = CLASSES[name]
+        return [name, hourly.map(z => recordOfClass(z, scale))]
+      }),
+    ) as unknown as Tails
+  }
+
+  /** One window of the whole deployment. Returns the levels that were adopted in it. */
+  window(window: FeatureWindow): readonly Adopted[] {
+    this.nowMs = window.endMs
+    if (window.cells.length === 0) {
+      this.silentWindows++
+      if (this.silentWindows === 1) this.#excuseRates(1)
+      return []
+    }
+    if (this.silentWindows > 0) {
+      this.silentWindows = 0
+      this.#ratePause = RATE_PAUSE
+    }
+    this.#readCells(window)
+    this.#readLinks(window)
+    this.#spread()
+    this.#turn()
+    return this.#account(window)
+  }
+
+  #readCells(window: FeatureWindow): void {
+    const { cells } = window
+    const rows = this.#rows
+    rows.begin(window)
+    for (let row = 0; row < cells.length; row++) {
+      const series = this.landscape.seriesAt(window, cells.series[row])
+      if (series === null) continue
+      const pod = this.landscape.podAt(window, cells.pod[row])
+      if (series.lastTouchedMs !== window.endMs) {
+        series.lastTouchedMs = window.endMs
+        this.#touched.push(series)
+      }
+      series.spans += cells.spans[row]
+      series.traces += cells.traces[row]
+      series.roots += cells.roots[row]
+      series.origins += cells.origins[row] - cells.away[row]
+      series.away += cells.away[row]
+      series.clients += effectiveAt(cells.duration, row)
+      series.answered += effectiveAt(cells.gap, row)
+      if (cells.slowNs[row] > series.slowNs) {
+        series.slowNs = cells.slowNs[row]
+        series.slowTrace = hex(cells.slowTrace, row)
+      }
+      if (pod === null || !isYoung(pod, window.endMs)) rows.join(series, row)
+      if (pod === null) continue
+      let parts = this.#pods.get(pod)
+      if (parts === undefined) this.#pods.set(pod, (parts = newParts()))
+      parts.origins += cells.origins[row] - cells.away[row]
+      if (series.isCall) continue
+      parts.traces += cells.traces[row]
+      rows.middleOfRow(row, MEASURE.self, series.self.level, this.#middle)
+      residualOf(series.self, this.#middle, parts)
+    }
+    for (const series of this.#touched) {
+      if (series.isCall) {
+        rows.middle(series, MEASURE.gap, series.gap)
+        rows.middle(series, MEASURE.duration, series.duration)
+      } else rows.middle(series, MEASURE.self, series.self)
+    }
+  }
+
+  #readLinks(window: FeatureWindow): void {
+    const { links } = window
+    for (let row = 0; row < links.length; row++) {
+      const parent = this.landscape.seriesAt(window, links.parent[row])
+      const child = this.landscape.seriesAt(window, links.child[row])
+      if (parent === null || child === null) continue
+      if (parent.isCall) {
+        if (!child.isCall) this.landscape.saw(parent, child, links.children[row])
+        continue
+      }
+      // A call from within, or one that is seen on the other side alone. What is internal may be renamed and wrapped at will.
+      if (!child.isCall && child.service === parent.service) continue
+      let call = parent.calls.get(child)
+      if (call === undefined) parent.calls.set(child, (call = { parents: 0, children: 0 }))
+      call.parents += links.parents[row]
+      call.children += links.children[row]
+    }
+  }
+
+  /** From series to the places that they belong to. */
+  #spread(): void {
+    for (const series of this.#touched) {
+      const { service } = series
+      let parts = this.#services.get(service)
+      if (parts === undefined) this.#services.set(service, (parts = newParts()))
+      parts.origins += series.origins
+      if (series.isCall) {
+        this.#spreadCall(series)
+        continue
+      }
+      parts.traces += series.traces
+      if (series.self.now.n > 0) {
+        residualOf(series.self, series.self.now, parts)
+        const own = this.#feature('operation self', service, { series })
+        add(own, residualOf(series.self, series.self.now, newParts()))
+      }
+      const failure = this.#feature('operation failure', service, { series })
+      failure.a += series.origins
+      failure.b += series.traces
+      for (const [child, call] of series.calls) {
+        const target = child.callee ?? (child.service === service ? null : child.service)
+        const missing = this.#feature('call missing', service, {
+          series,
+          target: target?.name ?? (child.peer || child.key.operation),
+          targetService: target,
+          detail: child.key.id,
+        })
+        missing.a += call.parents
+        missing.b += series.spans
+        call.parents = call.children = 0
+      }
+      if (series.roots > 0 && series.key.kind === SERVER)
+        this.#feature('entry rate', service).a += series.roots
+    }
+    for (const [service, parts] of this.#services) {
+      if (parts.traces > 0) {
+        add(this.#feature('service self', service), parts)
+        const failure = this.#feature('service failure', service)
+        failure.a += parts.origins
+        failure.b += parts.traces
+      }
+    }
+    for (const [pod, parts] of this.#pods) this.#spreadPod(pod, parts)
+  }
+
+  #spreadCall(series: Series): void {
+    const { service, callee } = series
+    const target = callee?.name ?? (series.peer || series.key.operation)
+    if (callee !== null) {
+      const edge = { caller: service, target, targetService: callee }
+      if (!series.isAsync) {
+        if (series.gap.now.n > 0)
+          add(this.#feature('edge gap', callee, edge), residualOf(series.gap, series.gap.now, newParts()))
+        const unseen = this.#feature('service unseen', callee)
+        unseen.a += Math.max(0, series.clients - series.answered)
+        unseen.b += series.clients
+      }
+      const failure = this.#feature('edge failure', callee, edge)
+      failure.a += series.away
+      failure.b += series.traces
+      return
+    }
+    // Whoever is called sends no telemetry: it is a place of its own, seen from its callers.
+    const peer = { caller: service, target }
+    if (series.duration.now.n > 0)
+      add(
+        this.#feature('peer duration', service, peer),
+        residualOf(series.duration, series.duration.now, newParts()),
+      )
+    const failure = this.#feature('edge failure', service, peer)
+    failure.a += series.away
+    failure.b += series.traces
+  }
+
+  /** A pod against its siblings. What all of them share cancels out. */
+  #spreadPod(pod: Pod, parts: Parts): void {
+    const whole = newParts()
+    for (const sibling of pod.service.pods) {
+      const other = sibling === pod ? undefined : this.#pods.get(sibling)
+      if (other !== undefined) addParts(whole, other)
+    }
+    const failure = this.#feature('pod failure', pod.service, { pod })
+    failure.a += parts.origins
+    failure.b += parts.traces
+    if (parts.n === 0) return
+    const young = isYoung(pod, this.nowMs)
+    if (whole.n === 0 && !young) return
+    const feature = this.#feature(young ? 'young pod self' : 'pod self', pod.service, { pod })
+    const rest = whole.n > 0 ? whole.residual / whole.n : 0
+    const restVariance = whole.n > 0 ? whole.variance / (whole.n * whole.n) : 0
+    feature.a += parts.residual - parts.n * rest
+    feature.b += parts.variance + parts.n * parts.n * restVariance
+    feature.c += parts.doubt
+    feature.d += parts.n
+    feature.e += parts.level
+  }
+
+  #feature(name: FeatureClass, service: Service, at: At = {}): Feature {
+    const { caller = null, series = null, pod = null, target = '', targetService = null, detail = '' } = at
+    const id = `${name}|${service.id}|${caller?.id ?? ''}|${series?.key.id ?? ''}|${pod?.key.id ?? ''}|${target}|${detail}`
+    let feature = this.#byId.get(id)
+    if (feature === undefined) {
+      const place: Place = { id, service, caller, series, pod, target, targetService }
+      const usual = name === 'pod failure' ? (this.#feature('service failure', service).track as never) : null
+      feature = new Feature(place, name, usual)
+      this.#byId.set(id, feature)
+      this.features.push(feature)
+      if (name === 'edge gap' && caller !== null) file(this.gapsFrom, caller.id, feature)
+      if (pod !== null) file(this.podsOf, service.name, feature)
+    }
+    return feature
+  }
+
+  /** The ways between services that are slow in this window, by scale. */
+  #findShared(): void {
+    for (const slow of this.#slowWays) slow.length = 0
+    for (const feature of this.features) {
+      if (feature.class !== 'edge gap' && feature.class !== 'peer duration') continue
+      for (let scale = 0; scale < SCALES.length; scale++)
+        if (feature.judged[scale].z >= SHARED_Z) this.#slowWays[scale].push(feature)
+    }
+  }
+
+  /** Whether ways that have neither end in common with this one are slow at the same time: then it is the network, and not this edge. */
+  #isShared({ place }: Feature, scale: number): boolean {
+    let others = 0
+    for (const { place: other } of this.#slowWays[scale]) {
+      if (other.caller === place.caller || other.target === place.target) continue
+      if (++others >= SHARED_BY) return true
+    }
+    return false
+  }
+
+  find(id: string): Feature | undefined {
+    return this.#byId.get(id)
+  }
+
+  #turn(): void {
+    const { windowMs } = this.#options
+    for (const feature of this.features) feature.judge(windowMs)
+    this.#findShared()
+    for (const feature of this.features) {
+      const isWay = feature.class === 'edge gap' || feature.class === 'peer duration'
+      for (let scale = 0; scale < SCALES.length; scale++)
+        this.#shared[scale] = isWay && this.#isShared(feature, scale)
+      feature.hold(this.tails[feature.class], this.#shared)
+      if (this.#ratePause > 0 && feature.class === 'entry rate') feature.surprise = Number.NEGATIVE_INFINITY
+    }
+    if (this.#ratePause > 0) this.#ratePause--
+    // Every series turns, and not only those that were seen: what waits is learned in time.
+    for (const series of this.landscape.series.values()) this.#turnSeries(series)
+    this.#touched.length = 0
+    this.#services.clear()
+    this.#pods.clear()
+  }
+
+  #turnSeries(series: Series): void {
+    const { windowMs } = this.#options
+    const { service, callee } = series
+    const frozenSelf = this.#isFrozen(`service self|${service.id}|||||`)
+    const spread = 0.1
+    series.self.turn(frozenSelf, spread, windowMs)
+    series.gap.turn(
+      callee !== null && this.#isFrozen(`edge gap|${callee.id}|${service.id}|||${callee.name}|`),
+      spread,
+      windowMs,
+    )
+    series.duration.turn(frozenSelf, spread, windowMs)
+    if (series.isCall && series.traces > 0) followPerTrace(series)
+    series.spans = series.traces = series.roots = series.origins = series.away = 0
+    series.clients = series.answered = 0
+    series.slowNs = 0
+  }
+
+  #isFrozen(id: string): boolean {
+    return this.#byId.get(id)?.isFrozen ?? false
+  }
+
+  #excuseRates(windows: number): void {
+    for (const { track } of this.features) if (track instanceof CountTrack) track.excuse(windows)
+  }
+
+  /** Peaks into the record, freezing, and the adoption of what stays. */
+  #account(window: FeatureWindow): readonly Adopted[] {
+    const { windowMs, rebaselineMs } = this.#options
+    const nowMs = window.endMs
+    this.record.pass(windowMs)
+    for (const scales of Object.values(this.tails)) for (const tail of scales) tail.pass(windowMs)
+    if (nowMs - this.#levelMs >= LEVEL_EVERY_MS) {
+      this.#levelMs = nowMs
+      this.record.forget(nowMs)
+      for (const scales of Object.values(this.tails)) for (const tail of scales) tail.forget(nowMs)
+      this.freezeLevel = levelFor(this.record, FREEZE_PER_DAY)
+    }
+    const adopted: Adopted[] = []
+    for (const feature of this.features) {
+      if (feature.surprise > 0) {
+        if (Number.isNaN(feature.sinceMs)) feature.sinceMs = window.startMs - windowMs
+        feature.calm = 0
+        if (feature.surprise > feature.peak) {
+          feature.peak = feature.surprise
+          feature.peakMs = nowMs
+        }
+        for (let scale = 0; scale < SCALES.length; scale++)
+          if (feature.held[scale] > feature.peakZ[scale]) feature.peakZ[scale] = feature.held[scale]
+        if (feature.surprise >= this.freezeLevel && !feature.isFrozen) {
+          feature.frozenMs = nowMs
+          this.#holdBack(feature)
+        }
+      } else if (!Number.isNaN(feature.sinceMs) && ++feature.calm >= CALM_WINDOWS) this.#end(feature)
+      if (feature.isFrozen && nowMs - feature.frozenMs >= rebaselineMs) {
+        adopted.push({ feature, sinceMs: feature.sinceMs, ...beforeAfter(feature) })
+        this.#adopt(feature)
+        this.#end(feature)
+      }
+    }
+    return adopted
+  }
+
+  /** A departure is over. What was within doubt belongs to calm times. */
+  #end(feature: Feature): void {
+    if (feature.peak < this.freezeLevel + BEYOND_DOUBT) {
+      this.record.note(feature.peakMs, feature.peak)
+      for (let scale = 0; scale < SCALES.length; scale++)
+        if (feature.peakZ[scale] > 0)
+          this.tails[feature.class][scale].note(feature.peakMs, Math.log(feature.peakZ[scale]))
+    }
+    feature.sinceMs = feature.frozenMs = Number.NaN
+    feature.peak = Number.NEGATIVE_INFINITY
+    feature.peakZ.fill(0)
+    feature.calm = 0
+  }
+
+  #holdBack({ class: name, place }: Feature): void {
+    for (const series of place.service.series) if (name === 'service self') series.self.forgetWaiting()
+    if (name === 'edge gap' && place.caller !== null)
+      for (const series of place.caller.series)
+        if (series.callee === place.service) series.gap.forgetWaiting()
+  }
+
+  /** What has stayed becomes what is usual. */
+  #adopt(feature: Feature): void {
+    const { track, place, judged } = feature
+    const { shift } = judged[SCALES.length - 1]
+    if (track instanceof LocationTrack) {
+      const shifted = (level: LaggedLevel) => {
+        level.level.mean += shift
+        level.forgetWaiting()
+      }
+      if (feature.class === 'service self') for (const { self } of place.service.series) shifted(self)
+      if (feature.class === 'operation self' && place.series !== null) shifted(place.series.self)
+      if (feature.class === 'edge gap' && place.caller !== null)
+        for (const { callee, gap } of place.caller.series) if (callee === place.service) shifted(gap)
+      if (feature.class === 'peer duration' && place.caller !== null)
+        for (const series of place.caller.series)
+          if (series.callee === null && (series.peer || series.key.operation) === place.target)
+            shifted(series.duration)
+    } else track.adopt()
+  }
+}
+
+/** Per window with traces: about an hour, and about a minute. */
+const USUALLY = 1 / 360
+const LATELY = 1 / 5
+
+function followPerTrace(series: Series): void {
+  const now = series.spans / series.traces
+  if (series.usualPerTrace === 0) series.usualPerTrace = series.nowPerTrace = now
+  series.nowPerTrace += LATELY * (now - series.nowPerTrace)
+  series.usualPerTrace += USUALLY * (Math.min(now, 1.1 * series.usualPerTrace) - series.usualPerTrace)
+}
+
+/** The mean of one series in one window counts as at most so many spreads away, and one more for every so many samples. */
+const FEW_SPREADS = 3
+const FEW_SAMPLES = 3
+
+interface At {
+  readonly caller?: Service
+  readonly series?: Series
+  readonly pod?: Pod
+  readonly target?: string
+  readonly targetService?: Service | null
+  readonly detail?: string
+}
+
+/** Adds what one series says in one window to `into`. Nothing while its level is not known. */
+function residualOf(lagged: LaggedLevel, { n, mean }: Middle, into: Parts): Parts {
+  const { level } = lagged
+  if (!level.isReady || !(n > 0)) return into
+  // One sample of a heavy tail is not yet a level: the fewer there are, the less far out they count as lying.
+  const bound = Math.sqrt(level.variance) * (FEW_SPREADS + (n - 1) / FEW_SAMPLES)
+  into.residual += n * Math.max(-bound, Math.min(bound, mean - level.mean))
+  into.variance += n * level.variance
+  into.doubt += (n * n * level.variance) / level.samples
+  into.n += n
+  into.level += n * level.mean
+  return into
+}
+
+function file(into: Map<string, Feature[]>, key: string, feature: Feature): void {
+  const list = into.get(key)
+  if (list === undefined) into.set(key, [feature])
+  else list.push(feature)
+}
+
+function beforeAfter(feature: Feature): { before: number; after: number } {
+  const { level, shift } = feature.judged[SCALES.length - 1]
+  if (feature.track instanceof LocationTrack)
+    return { before: Math.exp(level), after: Math.exp(level + shift) }
+  if (feature.track instanceof CountTrack) {
+    const windows = SCALES[SCALES.length - 1]
+    return { before: level / windows, after: level / windows / Math.exp(shift) }
+  }
+  return { before: level, after: feature.class === 'call missing' ? level - shift : level + shift }
+}
+
+function addParts(to: Parts, from: Parts): void {
+  to.residual += from.residual
+  to.variance += from.variance
+  to.doubt += from.doubt
+  to.n += from.n
+  to.level += from.level
+}
+
+function add(feature: Feature, { residual, variance, doubt, n, level }: Parts): void {
+  feature.a += residual
+  feature.b += variance
+  feature.c += doubt
+  feature.d += n
+  feature.e += level
+}
+
+const effectiveAt = ({ n, n2 }: LogMoments, row: number): number =>
+  n2[row] > 0 ? (n[row] * n[row]) / n2[row] : 0
+
+const hex = (bytes: Uint8Array, row: number): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset + row * 16, 16).toString('hex')
