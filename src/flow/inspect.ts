@@ -11,6 +11,7 @@ import { scanTraces } from '../wire/scan.ts'
 import { splice } from '../wire/splice.ts'
 import { type Finding, type MarkOptions, markBytes, markOf, outlierEvent } from './annotate.ts'
 import { registerBands } from './bands.ts'
+import type { Loan } from './loan.ts'
 import { Models } from './models.ts'
 import { SeriesTable } from './series.ts'
 import type { Batch, CheckedBatch, Headers, Outcome, Sink } from './sink.ts'
@@ -66,7 +67,7 @@ export function inspect(
         const items = check(batch.signal, batch.bytes)
         return items < 0 ? { kind: 'refused', cause: malformed } : next.send({ ...batch, items })
       }
-      const { bytes, receivedMs, headers } = batch
+      const { bytes, receivedMs, headers, loan = null } = batch
       let items: number
       let pieces: readonly Uint8Array[] | null = null
       try {
@@ -81,8 +82,8 @@ export function inspect(
       if (items < 0) return { kind: 'refused', cause: malformed }
       return next.send(
         pieces === null
-          ? { signal: 'traces', bytes, items, receivedMs, headers }
-          : marked(pieces, items, receivedMs, headers),
+          ? { signal: 'traces', bytes, items, receivedMs, headers, loan }
+          : marked(pieces, items, receivedMs, headers, loan),
       )
     },
     passTime: () => detection.tally.passTime(world.monotonic()),
@@ -96,12 +97,14 @@ function marked(
   items: number,
   receivedMs: number,
   headers: Headers,
+  loan: Loan | null,
 ): CheckedBatch {
   return {
     signal: 'traces',
     items,
     receivedMs,
     headers,
+    loan,
     pieces,
     get bytes() {
       return merge(pieces)
