@@ -99,7 +99,7 @@ describe('deploy/Dockerfile', () => {
       good.replace('USER 1000:1000\n', ''),
       good.replace('COPY proto proto', 'ADD https://example.test/x /x'),
       good.replace(
-        'ENTRYPOINT ["node", "/opt/otlier/dist/main.js"]',
+        'ENTRYPOINT ["node", "--initial-heap-size=128", "/opt/otlier/dist/main.js"]',
         'ENTRYPOINT node /opt/otlier/dist/main.js',
       ),
       good.replace(/HEALTHCHECK[^\]]*\]/, ''),

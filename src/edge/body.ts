@@ -1,5 +1,5 @@
 //! The bytes of one message as they arrive in pieces, in memory that follows what has arrived and not what was declared.
-import type { Loan } from '../flow/loan.ts'
+import type { Loan } from '../base/loan.ts'
 import { fresh, type Pool } from './pool.ts'
 
 /** Above this, memory doubles as bytes arrive: a declared length alone costs nothing. */

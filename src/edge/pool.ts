@@ -1,6 +1,7 @@
 //! Memory for the bodies of requests that is used again: fresh memory costs page faults, and a garbage collection every few dozen requests.
+
+import { Loan } from '../base/loan.ts'
 import type { Cancel, World } from '../base/world.ts'
-import { Loan } from '../flow/loan.ts'
 
 /** Smaller ones cost less than the keeping of books, larger ones are seldom and too much to keep. */
 const SMALLEST_BYTES = 2 ** 14

@@ -1,8 +1,8 @@
 //! What both receivers share: their options, admission by bytes, and the way of a request from its last byte to its outcome.
 import { Failure } from '../base/errors.ts'
+import type { Loan } from '../base/loan.ts'
 import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
-import type { Loan } from '../flow/loan.ts'
 import {
   type Batch,
   type Headers,

@@ -1,6 +1,6 @@
 //! The contract between the parts of the data plane: what a batch is, what becomes of it, and what a destination answers.
 import type { Failure } from '../base/errors.ts'
-import type { Loan } from './loan.ts'
+import type { Loan } from '../base/loan.ts'
 
 export type Signal = 'traces' | 'metrics' | 'logs'
 export const SIGNALS: readonly Signal[] = ['traces', 'metrics', 'logs']

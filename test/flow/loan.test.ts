@@ -1,9 +1,9 @@
 //! The laws of memory on loan: it comes back once, after everybody who was given it has let go, and never before.
 import { expect, test } from 'vitest'
 import { Registry } from '../../src/base/counters.ts'
+import { Loan } from '../../src/base/loan.ts'
 import { silentLog } from '../../src/base/log.ts'
 import { fanout } from '../../src/flow/fanout.ts'
-import { Loan } from '../../src/flow/loan.ts'
 import { QUEUE_LIMITS, type QueueOptions, queue } from '../../src/flow/queue.ts'
 import { RETRY_DEFAULTS } from '../../src/flow/retry.ts'
 import type { Answer, CheckedBatch } from '../../src/flow/sink.ts'

@@ -88,7 +88,7 @@ export const SERVICE = [
     {
       row: 'memory',
       guard: 'memory that was given out twice stays away',
-      file: 'flow/loan.ts',
+      file: 'base/loan.ts',
       on: 'this.#isShared ? null : holders',
       off: 'holders',
       test: 'memory that nobody lets go of, or that was given out twice, never comes back',
