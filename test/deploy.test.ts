@@ -75,6 +75,7 @@ describe('deploy/Dockerfile', () => {
       Array(2).fill(`node:${runtime.version}-slim`),
     )
     expect(text).toMatch(/MALLOC_MMAP_THRESHOLD_=65536/)
+    expect(text).toMatch(/^ENTRYPOINT \["node", "--initial-heap-size=128", /m)
     expect(text).toMatch(/HEALTHCHECK [^[]*CMD \["node", "\/opt\/otlier\/dist\/main\.js", "healthcheck"/)
   })
 
@@ -230,6 +231,7 @@ describe('deploy/otlier.service', () => {
     expect(text).toContain(`node_modules/${name}/${bin.otlier} run`)
     expect(text).toMatch(/^TimeoutStopSec=30s$/m)
     expect(text).toMatch(/^Environment=MALLOC_MMAP_THRESHOLD_=65536$/m)
+    expect(text).toMatch(/^ExecStart=\/usr\/bin\/node --initial-heap-size=128 /m)
   })
 })
 
