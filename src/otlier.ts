@@ -16,6 +16,7 @@ import { startGrpcReceiver } from './edge/grpc-in.ts'
 import { startHttpReceiver } from './edge/http-in.ts'
 import { Admission, type Receiver } from './edge/receiver.ts'
 import { startSelfTelemetry } from './edge/self-telemetry.ts'
+import { type AssembleOptions, Assembler, MAX_SPANS } from './flow/assemble.ts'
 import { counted, generated, refusedRequests, watchMalformed } from './flow/counted.ts'
 import { closeAll, fanout } from './flow/fanout.ts'
 import { type InspectOptions, type Inspector, inspect } from './flow/inspect.ts'
@@ -26,7 +27,7 @@ import { Learner, type LearnOptions } from './learn/learner.ts'
 import { restoreSnapshot, saveSnapshot } from './learn/snapshot.ts'
 
 /** What detection is told by the configuration. */
-export type Detecting = Omit<InspectOptions, 'latestMs'> & LearnOptions
+export type Detecting = Omit<InspectOptions, 'latestMs'> & AssembleOptions & LearnOptions
 
 export const detecting = (config: Config): Detecting => {
   const { otlier } = config.processors
@@ -34,6 +35,8 @@ export const detecting = (config: Config): Detecting => {
     detect: config.service.pipelines.traces?.processors.includes('otlier') ?? false,
     windowMs: otlier.windowMs,
     latenessMs: otlier.allowedLatenessMs,
+    traceWaitMs: otlier.traceWaitMs,
+    maxSpans: MAX_SPANS,
     maxSeries: otlier.maxSeries,
     rebaselineMs: otlier.rebaselineAfterMs,
     isolationForest: otlier.compat.isolationforest,
@@ -58,7 +61,8 @@ export function planes(
 ): Planes {
   const bus = memoryBus(error => log.error({ err: error }, 'a listener on the bus failed'))
   const learner = new Learner(bus, registry, options)
-  const inspector = inspect(next, world, bus, log, registry, { ...options, latestMs })
+  const assembler = new Assembler(bus, world, log, registry, options)
+  const inspector = inspect(next, world, bus, log, registry, assembler, { ...options, latestMs })
   return { bus, inspector, learner }
 }
 
