@@ -98,11 +98,11 @@ export class PodTable {
 
   #read(bytes: Uint8Array, at: number, end: number, group: Group): number {
     const found = texts(bytes, at, end, ATTRIBUTES_TAG, WANTED_BYTES, MAX_VALUE_BYTES)
-    const valueOf = (key: string) => found[WANTED.indexOf(key)]
-    const name = NAMES.map(valueOf).find(value => value !== '') ?? ''
-    const machine = MACHINES.map(valueOf).find(value => value !== '') ?? ''
+    const of = (key: string) => found[WANTED.indexOf(key)]
+    const name = NAMES.map(of).find(value => value !== '') ?? ''
+    const machine = MACHINES.map(of).find(value => value !== '') ?? ''
     const attributes: Record<string, string> = {}
-    for (const key of KEPT) if (valueOf(key) !== '') attributes[key] = valueOf(key)
+    for (const key of KEPT) if (of(key) !== '') attributes[key] = of(key)
     return this.#register(group, name, attributes, machine)
   }
 

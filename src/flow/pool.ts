@@ -1,9 +1,8 @@
-//! Spans that wait for the rest of their trace: rows of 64 bytes, chained by trace, and traces in the order in which they fall due.
+//! Spans that wait for the rest of their trace: rows of 64 bytes, chained by trace, and traces by the window in which they fall due.
 
 /** Words of 32 bits that a span takes: one line of a processor's cache. */
 export const SPAN_WORDS = 16
 /** Where in a span's row its columns are. */
-export const NEXT = 0
 export const ID = 1
 export const PARENT = 3
 /** The nanoseconds of its end, high and low half. */
@@ -14,6 +13,8 @@ export const POD = 8
 export const META = 9
 /** Of how many spans it is a sample, in sixteenths. */
 export const WEIGHT = 10
+/** A hash of its id. */
+export const HASH = 11
 /** By a view of doubles on the same rows. */
 export const SPAN_DOUBLES = SPAN_WORDS / 2
 export const DURATION_NS = 6
@@ -33,8 +34,8 @@ const SLOT_MS = 5
 const NONE = -1
 const SMALLEST = 1024
 
-/** What a full pool takes for each span: its row, the row of its trace if it has one to itself, and a word to find that by. */
-export const BYTES_A_SPAN: number = 4 * (SPAN_WORDS + TRACE_WORDS + 1)
+/** What a full pool takes for each span: its row, the row of its trace if it has one to itself, and a word each to find them by. */
+export const BYTES_A_SPAN: number = 4 * (SPAN_WORDS + TRACE_WORDS + 2)
 
 /** The traces that are looked at when the window beginning at `startMs` is closed. */
 interface Slot {
@@ -48,8 +49,10 @@ export class Pool {
   spans = 0
   rows: Int32Array = new Int32Array(0)
   doubles: Float64Array = new Float64Array(0)
+  /** By span: the next of its trace. Apart from the rows, so that walking along a trace does not wait for them one by one. */
+  next: Int32Array = new Int32Array(0)
   traces: Int32Array = new Int32Array(0)
-  readonly slots = new Map<number, Slot>()
+  readonly #slots = new Map<number, Slot>()
   readonly maxSpans: number
   /** Keeps anybody from choosing ids that share a bucket. */
   readonly seed: number
@@ -64,22 +67,17 @@ export class Pool {
     this.seed = seed
   }
 
-  /** Whether there is no room for another span until one is freed. */
-  get full(): boolean {
-    return this.spans >= this.maxSpans
-  }
-
   /** The row of a new span; its columns hold anything. */
   addSpan(): number {
     if (this.#freeSpan === NONE) this.#grow()
     const span = this.#freeSpan
-    this.#freeSpan = this.rows[span * SPAN_WORDS + NEXT]
+    this.#freeSpan = this.next[span]
     this.spans++
     return span
   }
 
   freeSpan(span: number): void {
-    this.rows[span * SPAN_WORDS + NEXT] = this.#freeSpan
+    this.next[span] = this.#freeSpan
     this.#freeSpan = span
     this.spans--
   }
@@ -115,7 +113,7 @@ export class Pool {
   /** Puts a span at the head of its trace; returns how many that has now. */
   chain(trace: number, span: number): number {
     const at = trace * TRACE_WORDS
-    this.rows[span * SPAN_WORDS + NEXT] = this.traces[at + FIRST]
+    this.next[span] = this.traces[at + FIRST]
     this.traces[at + FIRST] = span
     return ++this.traces[at + COUNT]
   }
@@ -143,13 +141,13 @@ export class Pool {
 
   /** The trace that has waited longest in the slot, or -1. */
   firstOf(slotMs: number): number {
-    return this.slots.get(slotMs)?.head ?? NONE
+    return this.#slots.get(slotMs)?.head ?? NONE
   }
 
   /** The earliest slot that holds a trace; Infinity where there is none. */
   earliestMs(): number {
     let earliest = Number.POSITIVE_INFINITY
-    for (const startMs of this.slots.keys()) if (startMs < earliest) earliest = startMs
+    for (const startMs of this.#slots.keys()) if (startMs < earliest) earliest = startMs
     return earliest
   }
 
@@ -176,16 +174,16 @@ export class Pool {
     if (after === NONE) slot.tail = before
     else traces[after * TRACE_WORDS + BEFORE] = before
     if (slot.head !== NONE) return
-    this.slots.delete(slot.startMs)
+    this.#slots.delete(slot.startMs)
     this.#last = null
   }
 
   #slotAt(startMs: number): Slot {
     if (this.#last !== null && this.#last.startMs === startMs) return this.#last
-    let slot = this.slots.get(startMs)
+    let slot = this.#slots.get(startMs)
     if (slot === undefined) {
       slot = { startMs, head: NONE, tail: NONE }
-      this.slots.set(startMs, slot)
+      this.#slots.set(startMs, slot)
     }
     this.#last = slot
     return slot
@@ -207,18 +205,21 @@ export class Pool {
     rows.set(this.rows)
     this.rows = rows
     this.doubles = new Float64Array(rows.buffer)
+    const next = new Int32Array(after)
+    next.set(this.next)
+    this.next = next
     const traces = new Int32Array(after * TRACE_WORDS)
     traces.set(this.traces)
     this.traces = traces
     this.#starts = new Float64Array(traces.buffer)
     for (let row = after - 1; row >= before; row--) {
-      rows[row * SPAN_WORDS + NEXT] = this.#freeSpan
+      next[row] = this.#freeSpan
       this.#freeSpan = row
       traces[row * TRACE_WORDS + ALIKE] = this.#freeTrace
       this.#freeTrace = row
     }
     this.#buckets = new Int32Array(after).fill(NONE)
-    for (const { head } of this.slots.values()) {
+    for (const { head } of this.#slots.values()) {
       for (let trace = head; trace !== NONE; trace = traces[trace * TRACE_WORDS + AFTER]) {
         const at = trace * TRACE_WORDS
         const bucket = this.#bucketOf(traces[at], traces[at + 1], traces[at + 2], traces[at + 3])

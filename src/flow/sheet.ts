@@ -184,11 +184,12 @@ export function featureWindow(
 }
 
 const NO_ROWS = new Int32Array(0)
+const NO_SUMS = new Float64Array(0)
 
 function cellsOf(sheet: Sheet | null, bySeries: Int32Array, byPod: Int32Array): Cells {
   const order = sheet === null ? NO_ROWS : sorted(sheet.cells, bySeries, byPod)
-  const sums = sheet === null ? new Float64Array(0) : sheet.sums
-  const column = (at: number) => Float64Array.from(order, row => sums[row * CELL_DOUBLES + at])
+  const sums = sheet === null ? NO_SUMS : sheet.sums
+  const column = (at: number) => picked(sums, order, CELL_DOUBLES, at)
   const moments = (at: number): LogMoments => ({
     n: column(at),
     n2: column(at + 1),
@@ -197,8 +198,8 @@ function cellsOf(sheet: Sheet | null, bySeries: Int32Array, byPod: Int32Array): 
   })
   return {
     length: order.length,
-    series: Int32Array.from(order, row => sheet?.cells.first[row] ?? NONE),
-    pod: Int32Array.from(order, row => sheet?.cells.second[row] ?? NONE),
+    series: sheet === null ? NO_ROWS : picked(sheet.cells.first, order),
+    pod: sheet === null ? NO_ROWS : picked(sheet.cells.second, order),
     spans: column(SPANS),
     roots: column(ROOTS),
     failures: column(FAILURES),
@@ -208,34 +209,45 @@ function cellsOf(sheet: Sheet | null, bySeries: Int32Array, byPod: Int32Array): 
     duration: moments(DURATION),
     self: moments(SELF),
     gap: moments(GAP),
-    slowTrace: ids(order, sheet?.slow),
+    slowTrace: ids(order, sheet === null ? NO_ROWS : sheet.slow),
     slowNs: column(SLOW_NS),
-    plainTrace: ids(order, sheet?.plain),
+    plainTrace: ids(order, sheet === null ? NO_ROWS : sheet.plain),
   }
 }
 
 function linksOf(sheet: Sheet | null, bySeries: Int32Array): Links {
-  const order = sheet === null ? NO_ROWS : sorted(sheet.links, bySeries, bySeries)
+  if (sheet === null)
+    return { length: 0, parent: NO_ROWS, child: NO_ROWS, parents: NO_SUMS, children: NO_SUMS }
+  const order = sorted(sheet.links, bySeries, bySeries)
   return {
     length: order.length,
-    parent: Int32Array.from(order, row => sheet?.links.first[row] ?? NONE),
-    child: Int32Array.from(order, row => sheet?.links.second[row] ?? NONE),
-    parents: Float64Array.from(order, row => sheet?.parents[row] ?? 0),
-    children: Float64Array.from(order, row => sheet?.children[row] ?? 0),
+    parent: picked(sheet.links.first, order),
+    child: picked(sheet.links.second, order),
+    parents: picked(sheet.parents, order),
+    children: picked(sheet.children, order),
   }
+}
+
+/** One column of rows of `stride` numbers, in this order. */
+function picked<T extends Int32Array | Float64Array>(rows: T, order: Int32Array, stride = 1, column = 0): T {
+  const Column = rows.constructor as new (length: number) => T
+  const out = new Column(order.length)
+  for (let at = 0; at < order.length; at++) out[at] = rows[order[at] * stride + column]
+  return out
 }
 
 /** The rows in the order of both ranks. */
 function sorted({ length, first, second }: Pairs, byFirst: Int32Array, bySecond: Int32Array): Int32Array {
-  return Int32Array.from({ length }, (_, row) => row).sort(
+  const order = new Int32Array(length)
+  for (let row = 0; row < length; row++) order[row] = row
+  return order.sort(
     (a, b) => byFirst[first[a]] - byFirst[first[b]] || bySecond[second[a]] - bySecond[second[b]],
   )
 }
 
-function ids(order: Int32Array, words: Int32Array | undefined): Uint8Array {
+function ids(order: Int32Array, words: Int32Array): Uint8Array {
   const bytes = new Uint8Array(order.length * ID_BYTES)
   const view = new DataView(bytes.buffer)
-  if (words === undefined) return bytes
   for (let at = 0; at < order.length; at++) {
     for (let word = 0; word < 4; word++) view.setInt32(at * ID_BYTES + word * 4, words[order[at] * 4 + word])
   }
