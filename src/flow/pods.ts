@@ -113,7 +113,8 @@ export class PodTable {
     machine: string,
   ): number {
     const { service, namespace, environment } = group
-    const id = JSON.stringify([namespace, service, environment, name])
+    // A pod that keeps its name over a release, as those of a StatefulSet do, is another place: what sets it apart has changed.
+    const id = JSON.stringify([namespace, service, environment, name, attributes])
     const known = this.#byId.get(id)
     if (known !== undefined) return known
     // The one that holds what no longer fits is always there to be found: there are no more of them than services.
