@@ -1,4 +1,5 @@
 //! Spans for the laws of assembly: as requests for the planes and as facts for the oracle, and messages in a form to compare.
+import { expect } from 'vitest'
 import { Registry } from '../../src/base/counters.ts'
 import type { FeatureWindow, LogMoments } from '../../src/bus/bus.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
@@ -8,7 +9,7 @@ import { ACCEPTED } from '../../src/flow/sink.ts'
 import type { CellRow, Fact, WindowRows } from '../oracle/assembly.ts'
 import { recordingLog } from './log.ts'
 import { type PlainSpan, tracesRequest } from './odd.ts'
-import { batchOf, DETECTING } from './planes.ts'
+import { batchOf, DETECTING, START_MS } from './planes.ts'
 import { simulatedWorld } from './world.ts'
 
 /** A span and who sent it. */
@@ -140,4 +141,50 @@ const momentsAt = ({ n, n2, y, yy }: LogMoments, row: number) => ({
 function idAt(bytes: Uint8Array, row: number): string {
   const id = Buffer.from(bytes.subarray(16 * row, 16 * row + 16)).toString('hex')
   return /^0+$/.test(id) ? '' : id
+}
+
+export type Assembling = ReturnType<typeof assembling>
+
+/** The windows in which something stands. */
+export const filled = (to: Assembling): WindowRows[] =>
+  rowsOf(to.messages).filter(({ cells }) => cells.length > 0)
+
+let ids = 0
+/** A span that begins `atMs` after the start of the recording. */
+export function sent(
+  atMs: number,
+  durationMs: number,
+  more: Partial<Sent['span']> = {},
+  at: Partial<Omit<Sent, 'span'>> = {},
+): Sent {
+  const span = {
+    name: 'op',
+    kind: 'server' as const,
+    traceId: (++ids).toString(16).padStart(32, '0'),
+    spanId: (++ids).toString(16).padStart(16, '0'),
+    startNs: BigInt(Math.round((START_MS + atMs) * 1000)) * 1000n,
+    durationNs: Math.round(durationMs * 1e6),
+    ...more,
+  }
+  return { service: 's', pod: 's-1', machine: 'm-1', weight: 1, ...at, span }
+}
+export const TRACE_ID: string = 'ab'.repeat(16)
+/** A span id. */
+export const id = (n: number): string => n.toString(16).padStart(16, '0')
+/** The mean of logarithms as milliseconds. */
+export const msOf = ({ n, y }: { n: number; y: number }): number => Math.exp(y / n) / 1e6
+/** The only cell of a series; `name` is its operation. */
+export const cellOf = (to: Assembling, name: string): CellRow => {
+  const cells = filled(to).flatMap(window =>
+    window.cells.filter(({ series }) => JSON.parse(series)[4] === name),
+  )
+  expect(cells).toHaveLength(1)
+  return cells[0]
+}
+/** Spans of one trace, all at once, and all that is open afterwards. */
+export async function whole(spans: readonly Sent[]) {
+  const to = assembling()
+  await to.send(spans)
+  to.flush()
+  return to
 }
