@@ -16,6 +16,7 @@ import { startGrpcReceiver } from './edge/grpc-in.ts'
 import { startHttpReceiver } from './edge/http-in.ts'
 import { Admission, type Receiver } from './edge/receiver.ts'
 import { startSelfTelemetry } from './edge/self-telemetry.ts'
+import { type AssembleOptions, Assembler, MAX_SPANS } from './flow/assemble.ts'
 import { counted, generated, refusedRequests, watchMalformed } from './flow/counted.ts'
 import { closeAll, fanout } from './flow/fanout.ts'
 import { type InspectOptions, type Inspector, inspect } from './flow/inspect.ts'
@@ -23,10 +24,11 @@ import { QUEUE_LIMITS, type Queue, queue } from './flow/queue.ts'
 import { RETRY_DEFAULTS } from './flow/retry.ts'
 import { type CheckedBatch, SIGNALS, type Signal, type Sink } from './flow/sink.ts'
 import { Learner, type LearnOptions } from './learn/learner.ts'
+import { LearningPlane, type PlaneOptions } from './learn/plane.ts'
 import { restoreSnapshot, saveSnapshot } from './learn/snapshot.ts'
 
 /** What detection is told by the configuration. */
-export type Detecting = Omit<InspectOptions, 'latestMs'> & LearnOptions
+export type Detecting = Omit<InspectOptions, 'latestMs'> & AssembleOptions & LearnOptions & PlaneOptions
 
 export const detecting = (config: Config): Detecting => {
   const { otlier } = config.processors
@@ -34,8 +36,11 @@ export const detecting = (config: Config): Detecting => {
     detect: config.service.pipelines.traces?.processors.includes('otlier') ?? false,
     windowMs: otlier.windowMs,
     latenessMs: otlier.allowedLatenessMs,
+    traceWaitMs: otlier.traceWaitMs,
+    maxSpans: MAX_SPANS,
     maxSeries: otlier.maxSeries,
     rebaselineMs: otlier.rebaselineAfterMs,
+    budgets: [otlier.budgetPerDay],
     isolationForest: otlier.compat.isolationforest,
     jaegerWarnings: otlier.jaegerWarnings,
   }
@@ -45,6 +50,7 @@ export interface Planes {
   readonly bus: Bus
   readonly inspector: Inspector
   readonly learner: Learner
+  readonly plane: LearningPlane
 }
 
 /** Both planes over one bus: what `otlier run` and `otlier replay` share to the line. */
@@ -58,8 +64,10 @@ export function planes(
 ): Planes {
   const bus = memoryBus(error => log.error({ err: error }, 'a listener on the bus failed'))
   const learner = new Learner(bus, registry, options)
-  const inspector = inspect(next, world, bus, log, registry, { ...options, latestMs })
-  return { bus, inspector, learner }
+  const plane = new LearningPlane(bus, registry, options)
+  const assembler = new Assembler(bus, world, log, registry, options)
+  const inspector = inspect(next, world, bus, log, registry, assembler, { ...options, latestMs })
+  return { bus, inspector, learner, plane }
 }
 
 const TICK_MS = 1000

@@ -11,6 +11,7 @@ import { merge } from '../wire/merge.ts'
 import { scanTraces } from '../wire/scan.ts'
 import { splice } from '../wire/splice.ts'
 import { type Finding, type MarkOptions, markBytes, markOf, outlierEvent } from './annotate.ts'
+import type { Assembler, Feed } from './assemble.ts'
 import { registerBands } from './bands.ts'
 import { Models } from './models.ts'
 import { SeriesTable } from './series.ts'
@@ -46,9 +47,10 @@ export function inspect(
   bus: Bus,
   log: Log,
   registry: Registry,
+  assembler: Assembler,
   options: InspectOptions,
 ): Inspector {
-  const detection = new Detection(world, bus, registry, options)
+  const detection = new Detection(world, bus, registry, assembler, options)
   const bypassed = registry.counter(
     'otlier.detection.bypassed',
     '{batch}',
@@ -61,6 +63,14 @@ export function inspect(
     'OTLIER_MALFORMED',
     'The protobuf framing is broken; nothing of the request was taken.',
   )
+  /** A fault in assembly stops neither the clocks nor a stop. */
+  function attempt(act: () => void) {
+    try {
+      act()
+    } catch (error) {
+      log.error({ error }, 'the assembly of traces failed')
+    }
+  }
   return {
     async send(batch: Batch): Promise<Outcome> {
       if (batch.signal !== 'traces' || !options.detect) {
@@ -86,8 +96,14 @@ export function inspect(
           : marked(pieces, items, receivedMs, headers, loan),
       )
     },
-    passTime: () => detection.tally.passTime(world.monotonic()),
-    flush: () => detection.tally.flush(),
+    passTime() {
+      detection.tally.passTime(world.monotonic())
+      attempt(() => assembler.passTime(world.monotonic(), options.latestMs()))
+    },
+    flush() {
+      detection.tally.flush()
+      attempt(() => assembler.flush())
+    },
     close: () => next.close(),
   }
 }
@@ -117,6 +133,8 @@ class Detection {
   readonly tally: Tally
   readonly #series: SeriesTable
   readonly #models: Models
+  readonly #assembler: Assembler
+  readonly #feed: Feed
   readonly #world: World
   readonly #bus: Bus
   readonly #registry: Registry
@@ -128,14 +146,16 @@ class Detection {
   /** The latest span end seen. */
   #streamMs = 0
 
-  constructor(world: World, bus: Bus, registry: Registry, options: InspectOptions) {
+  constructor(world: World, bus: Bus, registry: Registry, assembler: Assembler, options: InspectOptions) {
     this.#world = world
+    this.#assembler = assembler
     this.#bus = bus
     this.#registry = registry
     this.#options = options
     this.#series = new SeriesTable(options.maxSeries, (series, key) => this.#models.met(series, key))
     this.#models = new Models(bus, id => this.#series.byId(id))
     this.tally = new Tally(bus, this.#series, options)
+    this.#feed = assembler.feed(this.#series)
     this.#suppressed = registry.counter(
       'otlier.events.suppressed',
       '{event}',
@@ -210,7 +230,9 @@ class Detection {
         tally.add(series, learning[series] === 1, timed ? durationNs : -1, endMs, slow, failed)
       }
     }
-    tally.endOfBatch(this.#world.monotonic())
+    const monotonicMs = this.#world.monotonic()
+    tally.endOfBatch(monotonicMs)
+    this.#assembler.take(this.#feed, bytes, items, latestMs, monotonicMs)
     return marked.length === 0 ? null : splice(bytes, items, marked, additions)
   }
 
