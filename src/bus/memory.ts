@@ -7,6 +7,7 @@ export function memoryBus(onBug: (error: unknown) => void): Bus {
     summary: new Set(),
     features: new Set(),
     model: new Set(),
+    incident: new Set(),
     event: new Set(),
   }
   return {

@@ -2,8 +2,8 @@
 import type { Judged } from './judged.ts'
 import { SCALES, WINDOWS_KEPT } from './scales.ts'
 
-/** Learned with a half-life of half an hour, in windows of ten seconds: it follows the course of the day, and no fault of minutes. */
-const HALF_LIFE_MS = 30 * 60_000
+/** What is learned weighs half after this long: it follows the course of the day and the slower moods of a machine, and no fault of minutes. */
+const HALF_LIFE_MS = 12 * 60_000
 /** Below so many samples nothing is forgotten: a rare operation keeps what it has. */
 const KEPT_SAMPLES = 150
 /** Before so many samples a level is not judged by. */

@@ -239,7 +239,13 @@ class Detection {
   #mark(bytes: Uint8Array, item: number, series: number, slow: boolean, failed: boolean): Uint8Array | null {
     const model = this.#models.of(series)
     if (model === undefined) return null
-    const finding: Finding = { model, slow, failed, durationNs: this.items.durationNs[item] }
+    const finding: Finding = {
+      model,
+      slow,
+      failed,
+      durationNs: this.items.durationNs[item],
+      incident: this.#models.incidentOf(model),
+    }
     const mark = markOf(finding)
     const outliers = this.#outliersOf(model, slow ? 'latency' : 'error')
     outliers.value++

@@ -2,12 +2,11 @@
 import { createHash } from 'node:crypto'
 import type { Attributes } from '../base/attributes.ts'
 import { clip } from '../base/words.ts'
-import type { EventRecord } from '../bus/bus.ts'
-import { SCALES } from '../detect/scales.ts'
+import type { EventRecord, IncidentState } from '../bus/bus.ts'
 import type { Evidence } from './evidence.ts'
 import type { Service } from './landscape.ts'
-import { clock, contributors, phrase, title } from './phrases.ts'
-import type { Feature } from './places.ts'
+import { contributors, phrase, title } from './phrases.ts'
+import { CLASSES, type Feature } from './places.ts'
 import { rankSuspects, type Scene, type Suspect, zOf } from './suspects.ts'
 
 export interface IncidentOptions {
@@ -49,6 +48,8 @@ export interface Member {
   phrase: string
   calm: number
   over: boolean
+  /** Its end has been told. */
+  told: boolean
 }
 
 export interface Incident {
@@ -72,11 +73,18 @@ export class Incidents {
   #pods: (service: string) => readonly Feature[] = () => []
   readonly #options: IncidentOptions
   readonly #publish: (event: EventRecord) => void
+  readonly #mark: (state: IncidentState) => void
   #levelMs = Number.NEGATIVE_INFINITY
 
-  constructor(options: IncidentOptions, publish: (event: EventRecord) => void) {
+  /** `mark`: tells the data plane which series an incident affects. */
+  constructor(
+    options: IncidentOptions,
+    publish: (event: EventRecord) => void,
+    mark: (state: IncidentState) => void = () => {},
+  ) {
     this.#options = options
     this.#publish = publish
+    this.#mark = mark
   }
 
   /** After each window. */
@@ -94,11 +102,19 @@ export class Incidents {
     const active = evidence.features
       .filter(feature => feature.surprise >= Math.max(1, this.level - JOIN_BELOW) && isLive(feature))
       .sort((a, b) => b.surprise - a.surprise || (a.place.id < b.place.id ? -1 : 1))
-    for (const incident of this.open) for (const member of incident.members.values()) follow(member)
+    for (const incident of this.open) {
+      for (const member of incident.members.values()) {
+        follow(member)
+        if (member.over && !member.told) {
+          member.told = true
+          this.#tellAnomaly('otlier.anomaly.resolved', incident, member, nowMs)
+        }
+      }
+    }
     for (const feature of active) {
       if (this.open.some(incident => incident.members.get(feature.place.id)?.over === false)) continue
       const home = this.open.find(incident => belongs(incident, feature, nowMs))
-      if (home !== undefined) this.#join(home, feature)
+      if (home !== undefined) this.#join(home, feature, nowMs)
       else if (feature.surprise >= this.level && this.open.length < MOST_OPEN) this.#begin(feature, nowMs)
     }
     const scene = sceneOf(evidence)
@@ -133,18 +149,20 @@ export class Incidents {
       said: '',
     }
     this.open.push(incident)
-    this.#join(incident, feature)
+    this.#join(incident, feature, nowMs)
   }
 
-  #join(incident: Incident, feature: Feature): void {
+  #join(incident: Incident, feature: Feature, nowMs: number): void {
     const known = incident.members.get(feature.place.id)
     if (known !== undefined) {
       known.over = false
       known.calm = 0
+      if (known.told) this.#tellAnomaly('otlier.anomaly.opened', incident, known, nowMs)
+      known.told = false
       return
     }
     if (incident.members.size >= MOST_MEMBERS) return
-    incident.members.set(feature.place.id, {
+    const member: Member = {
       feature,
       id: incidentId(incident.openedMs, `${incident.id} ${feature.place.id}`),
       sinceMs: feature.sinceMs,
@@ -152,7 +170,11 @@ export class Incidents {
       phrase: phrase(feature),
       calm: 0,
       over: false,
-    })
+      told: false,
+    }
+    incident.members.set(feature.place.id, member)
+    this.#tellAnomaly('otlier.anomaly.opened', incident, member, nowMs)
+    this.#mark({ id: incident.id, open: true, series: seriesOf(incident) })
   }
 
   #review(incident: Incident, scene: Scene, nowMs: number): void {
@@ -187,7 +209,50 @@ export class Incidents {
     this.#tell(first ? 'otlier.incident.opened' : 'otlier.incident.updated', incident, nowMs, incident.title)
   }
 
+  /** One series, edge or pod departs from its baseline in one feature, or has come back to it. */
+  #tellAnomaly(name: string, incident: Incident, member: Member, nowMs: number): void {
+    const { feature } = member
+    const { place } = feature
+    const over = name.endsWith('resolved')
+    const minutes = Math.max(1, Math.round((nowMs - member.sinceMs) / 60_000))
+    const { value, expected, unit } = valuesOf(feature)
+    this.#publish({
+      name,
+      timeNs: BigInt(Math.round(over ? nowMs : member.sinceMs)) * 1_000_000n,
+      observedMs: nowMs + this.#options.delayMs,
+      severity: over ? 9 : isSevere(member) ? 17 : 13,
+      body: clip(`${place.service.name}: ${over ? `over after ${minutes} min: ` : ''}${member.phrase}`, 300),
+      traceId: '',
+      spanId: '',
+      resource: resourceOf(place.service),
+      attributes: {
+        'otlier.anomaly.id': member.id,
+        'otlier.incident.id': incident.id,
+        'otlier.anomaly.feature': feature.name,
+        'otlier.anomaly.kinds': [kindOf(feature)],
+        'otlier.anomaly.score': round(member.peak / this.level),
+        'otlier.anomaly.severity': isSevere(member) ? 'critical' : 'warning',
+        'otlier.anomaly.reason': clip(member.phrase, 200),
+        'otlier.anomaly.value': value,
+        'otlier.anomaly.expected': expected,
+        'otlier.anomaly.unit': unit,
+        'otlier.anomaly.baseline.samples': BigInt(Math.round(feature.judged[feature.scale].n)),
+        'otlier.anomaly.detector': feature.class,
+        'otlier.anomaly.series.service': place.service.name,
+        ...(place.series === null ? {} : { 'otlier.anomaly.series.operation': place.series.key.operation }),
+        ...(place.caller === null ? {} : { 'otlier.anomaly.edge.caller': place.caller.name }),
+        ...(this.#options.tag ? { 'otlier.budget': this.#options.budget } : {}),
+      },
+    })
+  }
+
   #resolve(incident: Incident, nowMs: number, why: string): void {
+    this.#mark({ id: incident.id, open: false, series: [] })
+    for (const member of incident.members.values()) {
+      if (member.told) continue
+      member.told = true
+      this.#tellAnomaly('otlier.anomaly.resolved', incident, member, nowMs)
+    }
     const minutes = Math.max(1, Math.round((nowMs - incident.sinceMs) / 60_000))
     const body = clip(
       `${incident.suspects[0]?.name ?? ''}: over after ${minutes} min, ${why}. ${incident.title}`,
@@ -247,6 +312,30 @@ const slowest = (service: Service): string => {
   let longest = { slowNs: 0, slowTrace: '' }
   for (const series of service.series) if (series.slowNs > longest.slowNs) longest = series
   return longest.slowTrace
+}
+
+const round = (value: number) => Number(value.toPrecision(6))
+
+/** What was seen and what is normal, in the unit that users read. */
+function valuesOf(feature: Feature): { value: number; expected: number; unit: string } {
+  const { level, shift, n } = feature.judged[feature.scale]
+  if (feature.class === 'entry rate')
+    return { value: round(n / Math.exp(shift)), expected: round(n), unit: '{span}' }
+  if (CLASSES[feature.class].kind === 'location')
+    return { value: round(Math.exp(level + shift) / 1e9), expected: round(Math.exp(level) / 1e9), unit: 's' }
+  const value = feature.class === 'call missing' ? level - shift : level + shift
+  return { value: round(value), expected: round(level), unit: '1' }
+}
+
+/** Ids of all series of the services, and of the calls, that an incident is about. */
+function seriesOf(incident: Incident): string[] {
+  const ids = new Set<string>()
+  for (const { feature } of incident.members.values()) {
+    const { service, caller } = feature.place
+    if (caller === null) for (const { key } of service.series) ids.add(key.id)
+    else for (const { key, callee } of caller.series) if (callee === service) ids.add(key.id)
+  }
+  return [...ids]
 }
 
 const firstOf = (said: string) => said.split(',')[0]
@@ -349,7 +438,3 @@ export function incidentId(ms: number, what: string): string {
   for (let n = 0; n < 16; n++) rest += BASE32[digest[n] & 31]
   return time + rest
 }
-
-/** When it is said that something has been going on for so long. */
-export const since = (ms: number): string => clock(ms)
-export const LONGEST_SCALE = SCALES.length - 1

@@ -2,7 +2,6 @@
 import type { Registry } from '../base/counters.ts'
 import { duration } from '../base/words.ts'
 import type { Bus, EventRecord } from '../bus/bus.ts'
-import { SCALES } from '../detect/scales.ts'
 import { levelFor } from '../detect/unusual.ts'
 import { type Adopted, Evidence } from './evidence.ts'
 import { Incidents, resourceOf } from './incidents.ts'
@@ -44,6 +43,7 @@ export class LearningPlane {
             explainAway: !ablate.includes('explaining'),
           },
           event => this.#publish(event),
+          state => this.#bus.publish('incident', state.id, state),
         ),
     )
     const open = registry.gauge('otlier.incidents.open', '{incident}', 'Incidents that are open.')
@@ -96,5 +96,3 @@ export class LearningPlane {
     })
   }
 }
-
-export const LONGEST = SCALES.length - 1

@@ -15,6 +15,7 @@ export const DETECTING: Detecting = {
   maxSpans: 2 ** 18,
   maxSeries: 20_000,
   rebaselineMs: 3_600_000,
+  budgets: [1],
   isolationForest: false,
   jaegerWarnings: false,
 }
