@@ -23,6 +23,7 @@ import { type InspectOptions, type Inspector, inspect } from './flow/inspect.ts'
 import { QUEUE_LIMITS, type Queue, queue } from './flow/queue.ts'
 import { RETRY_DEFAULTS } from './flow/retry.ts'
 import { type CheckedBatch, SIGNALS, type Signal, type Sink } from './flow/sink.ts'
+import { restorePlane, savePlane } from './learn/keep.ts'
 import { Learner, type LearnOptions } from './learn/learner.ts'
 import { LearningPlane, type PlaneOptions } from './learn/plane.ts'
 import { restoreSnapshot, saveSnapshot } from './learn/snapshot.ts'
@@ -104,7 +105,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   // The two planes, and what they say.
   const latestMs = () => world.now() + config.processors.otlier.windowMs
   const options = detecting(config)
-  const { bus, inspector, learner } = planes(
+  const { bus, inspector, learner, plane } = planes(
     counted(toQueues, world, registry),
     world,
     log,
@@ -112,7 +113,10 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     options,
     latestMs,
   )
-  if (directory !== null) learner.restore(await restoreSnapshot(directory, options.maxSeries, world, log))
+  if (directory !== null) {
+    learner.restore(await restoreSnapshot(directory, options.maxSeries, world, log))
+    await restorePlane(directory, plane, world, log)
+  }
   const ownTelemetry = generated(toQueues, registry)
   const events = sendEvents(
     bus,
@@ -242,7 +246,9 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   /** One after the other: two at once would write the same temporary file. */
   function save(): Promise<void> {
     saving = saving.then(async () => {
-      if (directory !== null) await saveSnapshot(directory, learner.states.values(), world, log)
+      if (directory === null) return
+      await saveSnapshot(directory, learner.states.values(), world, log)
+      await savePlane(directory, plane, world, log)
     })
     return saving
   }

@@ -55,6 +55,20 @@ export class CountTrack {
     this.expected = count / WINDOWS_KEPT
   }
 
+  /** What is kept over a restart. */
+  store(): readonly number[] {
+    return [this.expected, this.learned, this.windows, ...this.spread2]
+  }
+
+  /** The windows before the restart are taken to have been as usual. */
+  restore([expected, learned, windows, ...spread2]: readonly number[]): void {
+    this.expected = expected
+    this.learned = learned
+    this.windows = windows
+    this.spread2.set(spread2)
+    this.#ring.fill(expected)
+  }
+
   judge(into: Judged[], learn: boolean): void {
     if (learn) this.windows = Math.min(SPREAD_WINDOWS, this.windows + 1)
     const share = 1 / (PRIOR_WINDOWS + this.windows)

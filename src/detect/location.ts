@@ -111,6 +111,16 @@ export class LocationTrack {
     this.#empty = n > 0 ? 0 : Math.min(WINDOWS_KEPT, this.#empty + 1)
   }
 
+  /** What is kept over a restart: how much is usual from window to window. */
+  store(): readonly number[] {
+    return [this.windows, ...this.spread2]
+  }
+
+  restore([windows, ...spread2]: readonly number[]): void {
+    this.windows = windows
+    this.spread2.set(spread2)
+  }
+
   /** Judges the last windows on every scale. `learn`: they also teach how much is usual from window to window. */
   judge(into: Judged[], learn: boolean): void {
     const ring = this.#ring

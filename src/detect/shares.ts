@@ -100,6 +100,18 @@ export class ShareTrack {
     this.#whole = whole * scale
   }
 
+  /** What is kept over a restart. */
+  store(): readonly number[] {
+    return [this.#hits, this.#whole, this.windows, ...this.spread2]
+  }
+
+  restore([hits, whole, windows, ...spread2]: readonly number[]): void {
+    this.#hits = hits
+    this.#whole = whole
+    this.windows = windows
+    this.spread2.set(spread2)
+  }
+
   judge(into: Judged[], learn: boolean): void {
     const { worse, leastSpread } = this.#options
     const by = this.#by ?? this

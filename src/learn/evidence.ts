@@ -27,6 +27,8 @@ const LEVEL_EVERY_MS = 10 * 60_000
 const RATE_PAUSE = 2
 
 const SERVER = 2
+const BEFORE_FAULT_MS = 3 * 60_000
+const AFTER_FAULT_MS = 5 * 60_000
 /** A way between services counts as slow from this z on; where two others are slow that share no end with it, it is nobody's fault. */
 const SHARED_Z = 2.5
 const SHARED_BY = 2
@@ -70,6 +72,9 @@ export class Evidence {
   readonly #byId = new Map<string, Feature>()
   #levelMs = Number.NEGATIVE_INFINITY
   #ratePause = 0
+  /** The last time in which something was in a fault beyond doubt, and a while around it: it is no calm time. */
+  #faultSinceMs = Number.POSITIVE_INFINITY
+  #faultUntilMs = Number.NEGATIVE_INFINITY
   readonly #slowWays: Feature[][] = SCALES.map(() => [])
   readonly #shared: boolean[] = SCALES.map(() => false)
   readonly #rows = new Rows()
@@ -182,15 +187,15 @@ export class Evidence {
       parts.traces += series.traces
       if (series.self.now.n > 0) {
         residualOf(series.self, series.self.now, parts)
-        const own = this.#feature('operation self', service, { series })
+        const own = this.feature('operation self', service, { series })
         add(own, residualOf(series.self, series.self.now, newParts()))
       }
-      const failure = this.#feature('operation failure', service, { series })
+      const failure = this.feature('operation failure', service, { series })
       failure.a += series.origins
       failure.b += series.traces
       for (const [child, call] of series.calls) {
         const target = child.callee ?? (child.service === service ? null : child.service)
-        const missing = this.#feature('call missing', service, {
+        const missing = this.feature('call missing', service, {
           series,
           target: target?.name ?? (child.peer || child.key.operation),
           targetService: target,
@@ -201,12 +206,12 @@ export class Evidence {
         call.parents = call.children = 0
       }
       if (series.roots > 0 && series.key.kind === SERVER)
-        this.#feature('entry rate', service).a += series.roots
+        this.feature('entry rate', service).a += series.roots
     }
     for (const [service, parts] of this.#services) {
       if (parts.traces > 0) {
-        add(this.#feature('service self', service), parts)
-        const failure = this.#feature('service failure', service)
+        add(this.feature('service self', service), parts)
+        const failure = this.feature('service failure', service)
         failure.a += parts.origins
         failure.b += parts.traces
       }
@@ -221,12 +226,12 @@ export class Evidence {
       const edge = { caller: service, target, targetService: callee }
       if (!series.isAsync) {
         if (series.gap.now.n > 0)
-          add(this.#feature('edge gap', callee, edge), residualOf(series.gap, series.gap.now, newParts()))
-        const unseen = this.#feature('service unseen', callee)
+          add(this.feature('edge gap', callee, edge), residualOf(series.gap, series.gap.now, newParts()))
+        const unseen = this.feature('service unseen', callee)
         unseen.a += Math.max(0, series.clients - series.answered)
         unseen.b += series.clients
       }
-      const failure = this.#feature('edge failure', callee, edge)
+      const failure = this.feature('edge failure', callee, edge)
       failure.a += series.away
       failure.b += series.traces
       return
@@ -235,10 +240,10 @@ export class Evidence {
     const peer = { caller: service, target }
     if (series.duration.now.n > 0)
       add(
-        this.#feature('peer duration', service, peer),
+        this.feature('peer duration', service, peer),
         residualOf(series.duration, series.duration.now, newParts()),
       )
-    const failure = this.#feature('edge failure', service, peer)
+    const failure = this.feature('edge failure', service, peer)
     failure.a += series.away
     failure.b += series.traces
   }
@@ -250,13 +255,13 @@ export class Evidence {
       const other = sibling === pod ? undefined : this.#pods.get(sibling)
       if (other !== undefined) addParts(whole, other)
     }
-    const failure = this.#feature('pod failure', pod.service, { pod })
+    const failure = this.feature('pod failure', pod.service, { pod })
     failure.a += parts.origins
     failure.b += parts.traces
     if (parts.n === 0) return
     const young = isYoung(pod, this.nowMs)
     if (whole.n === 0 && !young) return
-    const feature = this.#feature(young ? 'young pod self' : 'pod self', pod.service, { pod })
+    const feature = this.feature(young ? 'young pod self' : 'pod self', pod.service, { pod })
     const rest = whole.n > 0 ? whole.residual / whole.n : 0
     const restVariance = whole.n > 0 ? whole.variance / (whole.n * whole.n) : 0
     feature.a += parts.residual - parts.n * rest
@@ -266,13 +271,14 @@ export class Evidence {
     feature.e += parts.level
   }
 
-  #feature(name: FeatureClass, service: Service, at: At = {}): Feature {
+  /** The feature of a place, made where there is none. */
+  feature(name: FeatureClass, service: Service, at: At = {}): Feature {
     const { caller = null, series = null, pod = null, target = '', targetService = null, detail = '' } = at
     const id = `${name}|${service.id}|${caller?.id ?? ''}|${series?.key.id ?? ''}|${pod?.key.id ?? ''}|${target}|${detail}`
     let feature = this.#byId.get(id)
     if (feature === undefined) {
-      const place: Place = { id, service, caller, series, pod, target, targetService }
-      const usual = name === 'pod failure' ? (this.#feature('service failure', service).track as never) : null
+      const place: Place = { id, service, caller, series, pod, target, targetService, detail }
+      const usual = name === 'pod failure' ? (this.feature('service failure', service).track as never) : null
       feature = new Feature(place, name, usual)
       this.#byId.set(id, feature)
       this.features.push(feature)
@@ -355,8 +361,14 @@ export class Evidence {
   #account(window: FeatureWindow): readonly Adopted[] {
     const { windowMs, rebaselineMs } = this.#options
     const nowMs = window.endMs
-    this.record.pass(windowMs)
-    for (const scales of Object.values(this.tails)) for (const tail of scales) tail.pass(windowMs)
+    if (this.features.some(feature => feature.isFrozen && this.#isBeyondDoubt(feature))) {
+      if (nowMs > this.#faultUntilMs) this.#faultSinceMs = nowMs - BEFORE_FAULT_MS
+      this.#faultUntilMs = nowMs + AFTER_FAULT_MS
+    }
+    if (nowMs > this.#faultUntilMs) {
+      this.record.pass(windowMs)
+      for (const scales of Object.values(this.tails)) for (const tail of scales) tail.pass(windowMs)
+    }
     if (nowMs - this.#levelMs >= LEVEL_EVERY_MS) {
       this.#levelMs = nowMs
       this.record.forget(nowMs)
@@ -390,7 +402,9 @@ export class Evidence {
 
   /** A departure is over. What was within doubt belongs to calm times. */
   #end(feature: Feature): void {
-    if (feature.peak < this.freezeLevel + BEYOND_DOUBT) {
+    // What departs beside a fault is mostly its consequence, and says nothing about calm times.
+    const beside = feature.peakMs >= this.#faultSinceMs && feature.sinceMs <= this.#faultUntilMs
+    if (!beside && !this.#isBeyondDoubt(feature)) {
       this.record.note(feature.peakMs, feature.peak)
       for (let scale = 0; scale < SCALES.length; scale++)
         if (feature.peakZ[scale] > 0)
@@ -400,6 +414,10 @@ export class Evidence {
     feature.peak = Number.NEGATIVE_INFINITY
     feature.peakZ.fill(0)
     feature.calm = 0
+  }
+
+  #isBeyondDoubt(feature: Feature): boolean {
+    return feature.peak >= this.freezeLevel + BEYOND_DOUBT
   }
 
   #holdBack({ class: name, place }: Feature): void {
@@ -446,9 +464,9 @@ const FEW_SPREADS = 3
 const FEW_SAMPLES = 3
 
 interface At {
-  readonly caller?: Service
-  readonly series?: Series
-  readonly pod?: Pod
+  readonly caller?: Service | null
+  readonly series?: Series | null
+  readonly pod?: Pod | null
   readonly target?: string
   readonly targetService?: Service | null
   readonly detail?: string

@@ -66,6 +66,17 @@ export interface Incident {
   said: string
 }
 
+/** An open incident as it is kept over a restart. */
+export interface StoredIncident
+  extends Pick<Incident, 'id' | 'openedMs' | 'sinceMs' | 'title' | 'severity' | 'saidMs' | 'said'> {
+  readonly members: readonly {
+    readonly place: string
+    readonly sinceMs: number
+    readonly peak: number
+    readonly phrase: string
+  }[]
+}
+
 export class Incidents {
   readonly open: Incident[] = []
   /** The deciding statistic from which on an incident opens. */
@@ -120,6 +131,42 @@ export class Incidents {
     const scene = sceneOf(evidence)
     this.#pods = service => evidence.podsOf.get(service) ?? []
     for (const incident of [...this.open]) this.#review(incident, scene, nowMs)
+  }
+
+  store(): StoredIncident[] {
+    return this.open.map(({ id, openedMs, sinceMs, members, title, severity, saidMs, said }) => ({
+      id,
+      openedMs,
+      sinceMs,
+      title,
+      severity,
+      saidMs,
+      said,
+      members: [...members.values()]
+        .filter(({ over }) => !over)
+        .map(member => ({
+          place: member.feature.place.id,
+          sinceMs: member.sinceMs,
+          peak: member.peak,
+          phrase: member.phrase,
+        })),
+    }))
+  }
+
+  /** An incident that was open goes on; nothing is said of it again. */
+  restore(stored: readonly StoredIncident[], find: (id: string) => Feature | undefined): void {
+    for (const { members, ...each } of stored) {
+      const incident: Incident = { ...each, members: new Map(), suspects: [], quiet: 0 }
+      for (const { place, sinceMs, peak, phrase } of members) {
+        const feature = find(place)
+        if (feature === undefined) continue
+        const id = incidentId(incident.openedMs, `${incident.id} ${place}`)
+        incident.members.set(place, { feature, id, sinceMs, peak, phrase, calm: 0, over: false, told: false })
+      }
+      if (incident.members.size === 0) continue
+      this.open.push(incident)
+      this.#mark({ id: incident.id, open: true, series: seriesOf(incident) })
+    }
   }
 
   /** The departures of a feature have become normal. */

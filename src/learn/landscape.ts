@@ -131,7 +131,7 @@ export class Landscape {
       return found
     }
     const key = window.series[index]
-    return (known[index] = key.overflow ? null : this.#meet(key, window.peers[index] ?? '', window.endMs))
+    return (known[index] = key.overflow ? null : this.meet(key, window.peers[index] ?? '', window.endMs))
   }
 
   podAt(window: FeatureWindow, index: number): Pod | null {
@@ -168,7 +168,7 @@ export class Landscape {
     return service
   }
 
-  #meet(key: SeriesKey, peer: string, nowMs: number): Series | null {
+  meet(key: SeriesKey, peer: string, nowMs: number): Series | null {
     const known = this.series.get(key.id)
     if (known !== undefined) return known
     if (this.series.size >= this.#bounds.maxSeries) {
@@ -251,6 +251,21 @@ export class Landscape {
       caller.callee = callee.service
     caller.service.callees.add(callee.service)
     callee.service.callers.add(caller.service)
+  }
+
+  /** The same, as it was known before a restart. */
+  calls(caller: Series, callee: Service): void {
+    caller.callee = callee
+    caller.votes.set(callee, 1)
+    caller.service.callees.add(callee)
+    callee.callers.add(caller.service)
+  }
+
+  restorePod(key: PodKey, firstSeenMs: number, lastSeenMs: number, isYoungFrom: boolean): void {
+    const service = this.serviceOf(key.service, key.namespace, key.environment, lastSeenMs)
+    const pod: Pod = { key, service, firstSeenMs, lastSeenMs, isYoungFrom }
+    service.pods.add(pod)
+    this.pods.set(key.id, pod)
   }
 }
 

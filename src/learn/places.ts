@@ -38,6 +38,8 @@ export interface Place {
   /** The callee or peer of a call by name. */
   readonly target: string
   readonly targetService: Service | null
+  /** What tells it apart beside all that. */
+  readonly detail: string
 }
 
 type Kind = 'location' | 'share' | 'count'

@@ -21,14 +21,16 @@ export interface PlaneOptions {
 }
 
 export class LearningPlane {
-  readonly evidence: Evidence
+  evidence: Evidence
   readonly deciders: readonly Incidents[]
+  readonly #options: PlaneOptions
   readonly #bus: Bus
   readonly #delayMs: number
   readonly #unlisten: () => void
 
   constructor(bus: Bus, registry: Registry, options: PlaneOptions) {
     const { windowMs, budgets, ablate = [] } = options
+    this.#options = options
     this.#bus = bus
     this.#delayMs = options.traceWaitMs + options.latenessMs
     this.evidence = new Evidence(options)
@@ -51,6 +53,12 @@ export class LearningPlane {
       open.value = this.deciders[0].open.length
     })
     this.#unlisten = bus.listen('features', window => this.#hear(window))
+  }
+
+  /** As if nothing had been learned. */
+  forget(): void {
+    this.evidence = new Evidence(this.#options)
+    for (const { open } of this.deciders) open.length = 0
   }
 
   close(): void {
