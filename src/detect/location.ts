@@ -111,6 +111,12 @@ export class LocationTrack {
     this.#empty = n > 0 ? 0 : Math.min(WINDOWS_KEPT, this.#empty + 1)
   }
 
+  /** Forgets the last windows, and nothing of what is usual. */
+  clear(): void {
+    this.#ring.fill(0)
+    this.#empty = WINDOWS_KEPT
+  }
+
   /** What is kept over a restart: how much is usual from window to window. */
   store(): readonly number[] {
     return [this.windows, ...this.spread2]

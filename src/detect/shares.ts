@@ -100,6 +100,12 @@ export class ShareTrack {
     this.#whole = whole * scale
   }
 
+  /** Forgets the last windows, and nothing of what is usual. */
+  clear(): void {
+    this.#ring.fill(0)
+    this.#empty = WINDOWS_KEPT
+  }
+
   /** What is kept over a restart. */
   store(): readonly number[] {
     return [this.#hits, this.#whole, this.windows, ...this.spread2]

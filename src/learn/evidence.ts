@@ -3,9 +3,9 @@ import { type FeatureWindow, type LogMoments, MEASURE } from '../bus/bus.ts'
 import { CountTrack } from '../detect/counts.ts'
 import { LocationTrack } from '../detect/location.ts'
 import type { Middle } from '../detect/robust.ts'
-import { SCALES } from '../detect/scales.ts'
+import { SCALES, WINDOWS_KEPT } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
-import { BEYOND_DOUBT, levelFor, recordOfAll, recordOfClass } from '../detect/unusual.ts'
+import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
 import { isYoung, type LaggedLevel, Landscape, type Pod, type Series, type Service } from './landscape.ts'
 import { CLASSES, FEATURE_CLASSES, Feature, type FeatureClass, type Place, type Tails } from './places.ts'
 import { Rows } from './rows.ts'
@@ -100,6 +100,8 @@ export class Evidence {
     if (window.cells.length === 0) {
       this.silentWindows++
       if (this.silentWindows === 1) this.#excuseRates(1)
+      // What was seen before a long silence says nothing of the time after it.
+      if (this.silentWindows === WINDOWS_KEPT) for (const feature of this.features) feature.clear()
       return []
     }
     if (this.silentWindows > 0) {
@@ -373,7 +375,7 @@ export class Evidence {
       this.#levelMs = nowMs
       this.record.forget(nowMs)
       for (const scales of Object.values(this.tails)) for (const tail of scales) tail.forget(nowMs)
-      this.freezeLevel = levelFor(this.record, FREEZE_PER_DAY)
+      this.freezeLevel = valueFor(this.record, FREEZE_PER_DAY)
     }
     const adopted: Adopted[] = []
     for (const feature of this.features) {
@@ -394,7 +396,6 @@ export class Evidence {
       if (feature.isFrozen && nowMs - feature.frozenMs >= rebaselineMs) {
         adopted.push({ feature, sinceMs: feature.sinceMs, ...beforeAfter(feature) })
         this.#adopt(feature)
-        this.#end(feature)
       }
     }
     return adopted
@@ -427,25 +428,43 @@ export class Evidence {
         if (series.callee === place.service) series.gap.forgetWaiting()
   }
 
-  /** What has stayed becomes what is usual. */
+  /** What has stayed becomes what is usual, for all that measure by the same levels. */
   #adopt(feature: Feature): void {
-    const { track, place, judged } = feature
-    const { shift } = judged[SCALES.length - 1]
-    if (track instanceof LocationTrack) {
-      const shifted = (level: LaggedLevel) => {
-        level.level.mean += shift
-        level.forgetWaiting()
+    const { place, class: name } = feature
+    const same = this.features.filter(each => sharesLevels(feature, each))
+    if (feature.track instanceof LocationTrack) {
+      const { shift } = feature.judged[SCALES.length - 1]
+      for (const series of place.caller === null ? place.service.series : place.caller.series) {
+        const lagged = levelFor(name, place, series)
+        if (lagged === null) continue
+        const own = same.find(each => each.place.series === series && !Number.isNaN(each.sinceMs))
+        lagged.level.mean += own?.judged[SCALES.length - 1].shift ?? shift
+        lagged.forgetWaiting()
       }
-      if (feature.class === 'service self') for (const { self } of place.service.series) shifted(self)
-      if (feature.class === 'operation self' && place.series !== null) shifted(place.series.self)
-      if (feature.class === 'edge gap' && place.caller !== null)
-        for (const { callee, gap } of place.caller.series) if (callee === place.service) shifted(gap)
-      if (feature.class === 'peer duration' && place.caller !== null)
-        for (const series of place.caller.series)
-          if (series.callee === null && (series.peer || series.key.operation) === place.target)
-            shifted(series.duration)
-    } else track.adopt()
+    } else feature.track.adopt()
+    for (const each of same) each.clear()
   }
+}
+
+/** Whether two features are judged by the levels of the same series, so that both must begin anew when these change. */
+function sharesLevels(one: Feature, other: Feature): boolean {
+  if (one === other) return true
+  if (!one.class.endsWith(' self') || !other.class.endsWith(' self')) return false
+  if (one.place.service !== other.place.service) return false
+  return (
+    one.class !== 'operation self' || other.place.series === null || other.place.series === one.place.series
+  )
+}
+
+/** The level of a series by which a place is judged; null where it is not. */
+function levelFor(name: FeatureClass, place: Place, series: Series): LaggedLevel | null {
+  if (name === 'edge gap') return series.callee === place.service ? series.gap : null
+  if (name === 'peer duration')
+    return series.callee === null && (series.peer || series.key.operation) === place.target
+      ? series.duration
+      : null
+  if (series.isCall || (place.series !== null && place.series !== series)) return null
+  return series.self
 }
 
 /** Per window with traces: about an hour, and about a minute. */

@@ -220,6 +220,18 @@ export class Feature {
     }
   }
 
+  /** Forgets the last windows, and with them any departure. */
+  clear(): void {
+    this.track.clear()
+    this.#before.fill(0)
+    this.held.fill(0)
+    this.surprise = Number.NEGATIVE_INFINITY
+    this.sinceMs = this.frozenMs = Number.NaN
+    this.peak = Number.NEGATIVE_INFINITY
+    this.peakZ.fill(0)
+    this.calm = 0
+  }
+
   /** Whether the effect is large enough to matter to anybody. */
   #passes({ shift, level, n }: Judged): boolean {
     const { floor, kind } = CLASSES[this.class]
