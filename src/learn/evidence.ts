@@ -7,6 +7,7 @@ import { SCALES, WINDOWS_KEPT } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
 import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
 import { isYoung, type LaggedLevel, Landscape, type Pod, type Series, type Service } from './landscape.ts'
+import { Nodes } from './nodes.ts'
 import { CLASSES, FEATURE_CLASSES, Feature, type FeatureClass, type Place, type Tails } from './places.ts'
 import { Rows } from './rows.ts'
 
@@ -77,6 +78,9 @@ export class Evidence {
   #faultUntilMs = Number.NEGATIVE_INFINITY
   readonly #slowWays: Feature[][] = SCALES.map(() => [])
   readonly #shared: boolean[] = SCALES.map(() => false)
+  readonly #nodes = new Nodes()
+  /** By service, over its pods. */
+  readonly #nodeShift = new Map<Service, { n: number; sum: number }>()
   readonly #rows = new Rows()
   readonly #middle: Middle = { n: 0, mean: 0, variance: 0 }
   readonly #touched: Series[] = []
@@ -177,6 +181,14 @@ export class Evidence {
 
   /** From series to the places that they belong to. */
   #spread(): void {
+    this.#nodes.window(this.#pods)
+    this.#nodeShift.clear()
+    for (const [pod, { n }] of this.#pods) {
+      const of = this.#nodeShift.get(pod.service) ?? { n: 0, sum: 0 }
+      of.n += n
+      of.sum += n * this.#nodes.shiftOf(pod)
+      this.#nodeShift.set(pod.service, of)
+    }
     for (const series of this.#touched) {
       const { service } = series
       let parts = this.#services.get(service)
@@ -188,9 +200,11 @@ export class Evidence {
       }
       parts.traces += series.traces
       if (series.self.now.n > 0) {
-        residualOf(series.self, series.self.now, parts)
-        const own = this.feature('operation self', service, { series })
-        add(own, residualOf(series.self, series.self.now, newParts()))
+        const said = residualOf(series.self, series.self.now, newParts())
+        // What the machines do to all that run on them is not the service's.
+        said.residual -= said.n * this.#nodeShiftOf(service)
+        addParts(parts, said)
+        add(this.feature('operation self', service, { series }), said)
       }
       const failure = this.feature('operation failure', service, { series })
       failure.a += series.origins
@@ -266,11 +280,17 @@ export class Evidence {
     const feature = this.feature(young ? 'young pod self' : 'pod self', pod.service, { pod })
     const rest = whole.n > 0 ? whole.residual / whole.n : 0
     const restVariance = whole.n > 0 ? whole.variance / (whole.n * whole.n) : 0
-    feature.a += parts.residual - parts.n * rest
+    const node = this.#nodes.shiftOf(pod) - (whole.n > 0 ? this.#nodeShiftOf(pod.service) : 0)
+    feature.a += parts.residual - parts.n * (rest + node)
     feature.b += parts.variance + parts.n * parts.n * restVariance
     feature.c += parts.doubt
     feature.d += parts.n
     feature.e += parts.level
+  }
+
+  #nodeShiftOf(service: Service): number {
+    const of = this.#nodeShift.get(service)
+    return of === undefined || of.n === 0 ? 0 : of.sum / of.n
   }
 
   /** The feature of a place, made where there is none. */

@@ -29,8 +29,8 @@ const NO_DATA_WINDOWS = 18
 const QUIET_WINDOWS = 3
 /** z on the two shorter scales below which there is no sign. */
 const CALM_Z = 1.5
-/** A later departure belongs to an incident only so long after it opened, unless it is at a service that the incident knows. */
-const GATHER_MS = 3 * 60_000
+/** A departure next to an incident belongs to it if it began so shortly after it; what begins later, and is strong enough to open an incident, opens its own. */
+const GATHER_MS = 90_000
 /** No update more often than this, unless who is suspected first changes. */
 const UPDATE_MS = 60_000
 const LEVEL_EVERY_MS = 10 * 60_000
@@ -124,7 +124,7 @@ export class Incidents {
     }
     for (const feature of active) {
       if (this.open.some(incident => incident.members.get(feature.place.id)?.over === false)) continue
-      const home = this.open.find(incident => belongs(incident, feature, nowMs))
+      const home = this.open.find(incident => belongs(incident, feature, this.level))
       if (home !== undefined) this.#join(home, feature, nowMs)
       else if (feature.surprise >= this.level && this.open.length < MOST_OPEN) this.#begin(feature, nowMs)
     }
@@ -437,10 +437,11 @@ function follow(member: Member): void {
 }
 
 /** Whether a departure is a part of an incident: at a service that it knows, at one that calls there, or at one next to it. */
-function belongs(incident: Incident, { place }: Feature, nowMs: number): boolean {
-  const early = nowMs - incident.openedMs < GATHER_MS
-  for (const { feature } of incident.members.values()) {
-    const { service, caller } = feature.place
+function belongs(incident: Incident, feature: Feature, level: number): boolean {
+  const { place } = feature
+  const early = feature.surprise < level || feature.sinceMs - incident.sinceMs <= GATHER_MS
+  for (const { feature: member } of incident.members.values()) {
+    const { service, caller } = member.place
     for (const known of caller === null ? [service] : [service, caller]) {
       for (const own of place.caller === null ? [place.service] : [place.service, place.caller]) {
         if (own === known) return true
