@@ -5,7 +5,7 @@ import type { FeatureWindow, LogMoments } from '../../src/bus/bus.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
 import { type AssembleOptions, Assembler } from '../../src/flow/assemble.ts'
 import { type Inspector, inspect } from '../../src/flow/inspect.ts'
-import { ACCEPTED } from '../../src/flow/sink.ts'
+import { ACCEPTED, type Batch } from '../../src/flow/sink.ts'
 import type { CellRow, Fact, WindowRows } from '../oracle/assembly.ts'
 import { recordingLog } from './log.ts'
 import { type PlainSpan, tracesRequest } from './odd.ts'
@@ -82,6 +82,10 @@ export function assembling(options: Partial<AssembleOptions> = {}, workers = 1) 
   const inspectors: Inspector[] = Array.from({ length: workers }, () =>
     inspect(next, world, bus, log, new Registry(), assembler, { ...all, latestMs: () => limit.ms }),
   )
+  async function sendBatch(batch: Batch, worker = 0) {
+    const { kind } = await inspectors[worker].send(batch)
+    if (kind !== 'accepted') throw new Error(`the request was ${kind}`)
+  }
   return {
     world,
     registry,
@@ -89,10 +93,8 @@ export function assembling(options: Partial<AssembleOptions> = {}, workers = 1) 
     messages,
     /** Spans that end later are not taken, and silence does not lead beyond. */
     limit,
-    async send(sent: readonly Sent[], worker = 0) {
-      const { kind } = await inspectors[worker].send(batchOf(requestOf(sent)))
-      if (kind !== 'accepted') throw new Error(`the request was ${kind}`)
-    },
+    send: (sent: readonly Sent[], worker = 0) => sendBatch(batchOf(requestOf(sent)), worker),
+    sendBatch,
     passTime: () => inspectors[0].passTime(),
     flush: () => inspectors[0].flush(),
     late: (reason: string) => registry.read('otlier.assembly.spans.late', { reason }),
