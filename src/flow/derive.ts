@@ -70,6 +70,8 @@ export class Deriver {
   #facts = new Uint8Array(SMALLEST)
   /** Sheets hold one for each cell and link that was touched; it is larger than whatever earlier groups left there. */
   #cellStamp = 1
+  /** What a step of weight stands for. */
+  #unit = 1 / WEIGHT_STEPS
   #linkStamp = 0
 
   constructor(pool: Pool, known: Known) {
@@ -82,8 +84,10 @@ export class Deriver {
    * Adds spans of one trace to a sheet: those from place `from` to before `to` of a list of rows. What it adds does not depend
    * on their order.
    * @param traceAt where the pool has the trace's id, as a place among its words; -1 where there is none
+   * @param traces for how many traces this one stands, beside what its own weights say
    */
-  derive(list: Int32Array, from: number, to: number, traceAt: number, sheet: Sheet): void {
+  derive(list: Int32Array, from: number, to: number, traceAt: number, traces: number, sheet: Sheet): void {
+    this.#unit = traces / WEIGHT_STEPS
     this.#reserve(to - from)
     const { spans } = this.#family
     for (let at = from; at < to; at++) spans[at - from] = list[at]
@@ -123,7 +127,7 @@ export class Deriver {
       }
       const { sums } = sheet
       const sum = row * CELL_DOUBLES
-      const weight = rows[at + WEIGHT] / WEIGHT_STEPS
+      const weight = rows[at + WEIGHT] * this.#unit
       const meta = rows[at + META]
       const kind = meta & KIND
       sums[sum + SPANS] += weight
@@ -206,10 +210,10 @@ export class Deriver {
         const childAt = spans[child] * SPAN_WORDS
         const link = sheet.link(rows[at + SERIES], rows[childAt + SERIES])
         if (link === NONE) continue
-        sheet.children[link] += rows[childAt + WEIGHT] / WEIGHT_STEPS
+        sheet.children[link] += rows[childAt + WEIGHT] * this.#unit
         if (sheet.linked[link] === this.#linkStamp) continue
         sheet.linked[link] = this.#linkStamp
-        sheet.parents[link] += rows[at + WEIGHT] / WEIGHT_STEPS
+        sheet.parents[link] += rows[at + WEIGHT] * this.#unit
       }
     }
   }
@@ -237,7 +241,7 @@ export class Deriver {
   }
 
   #weightOf(nth: number): number {
-    return this.#pool.rows[this.#family.spans[nth] * SPAN_WORDS + WEIGHT] / WEIGHT_STEPS
+    return this.#pool.rows[this.#family.spans[nth] * SPAN_WORDS + WEIGHT] * this.#unit
   }
 
   /** Keeps the smaller of a row's trace id and the one in hand. No id is zero. */
