@@ -1,4 +1,5 @@
 //! What a whole trace says: own times, gaps between client and server, origins of failure and links, added to its window's sheet.
+import { BINS_PER_E, MEASURE } from '../bus/bus.ts'
 import { WEIGHT_STEPS } from '../wire/threshold.ts'
 import { Intervals } from './busy.ts'
 import {
@@ -229,15 +230,28 @@ export class Deriver {
     if ((this.#facts[cell] & ORIGIN) !== 0) sums[sum + ORIGINS] += weight
     if ((this.#facts[cell] & ORIGIN_AWAY) !== 0) sums[sum + AWAY] += weight
     const timed = this.#samples[samples + TIMED]
-    if (timed !== NONE) {
-      const durationNs = this.#pool.doubles[this.#family.spans[timed] * SPAN_DOUBLES + DURATION_NS]
-      addMoments(sums, sum + DURATION, this.#weightOf(timed), durationNs)
+    if (timed === NONE) {
+      if (traceAt >= 0) this.#choose(sheet.plain, row, traceAt)
+      return
     }
+    const durationLn = ln(this.#pool.doubles[this.#family.spans[timed] * SPAN_DOUBLES + DURATION_NS])
+    addMoments(sums, sum + DURATION, this.#weightOf(timed), durationLn)
     const own = this.#samples[samples + OWN]
-    if (own !== NONE) addMoments(sums, sum + SELF, this.#weightOf(own), this.#ownNs[own])
     const call = this.#samples[samples + CALL]
-    if (call !== NONE) addMoments(sums, sum + GAP, this.#weightOf(call), this.#ownNs[call])
+    if (own !== NONE) this.#learn(sheet, row, SELF, MEASURE.self, own)
+    if (call !== NONE) this.#learn(sheet, row, GAP, MEASURE.gap, call)
+    if (own === NONE && call === NONE) {
+      sheet.bin(row, MEASURE.duration, Math.round(durationLn * BINS_PER_E), this.#weightOf(timed))
+    }
     if (traceAt >= 0) this.#choose(sheet.plain, row, traceAt)
+  }
+
+  /** Adds a self time or a gap. */
+  #learn(sheet: Sheet, row: number, moments: number, measure: number, nth: number): void {
+    const weight = this.#weightOf(nth)
+    const ownLn = ln(this.#ownNs[nth])
+    addMoments(sheet.sums, row * CELL_DOUBLES + moments, weight, ownLn)
+    sheet.bin(row, measure, Math.round(ownLn * BINS_PER_E), weight)
   }
 
   #weightOf(nth: number): number {
@@ -257,8 +271,10 @@ export class Deriver {
   }
 }
 
-function addMoments(sums: Float64Array, at: number, weight: number, ns: number): void {
-  const y = Math.round(Math.log(Math.max(1, ns)) * LOG_STEPS) / LOG_STEPS
+const ln = (ns: number) => Math.log(Math.max(1, ns))
+
+function addMoments(sums: Float64Array, at: number, weight: number, logarithm: number): void {
+  const y = Math.round(logarithm * LOG_STEPS) / LOG_STEPS
   sums[at] += weight
   sums[at + 1] += weight * weight
   sums[at + 2] += weight * y

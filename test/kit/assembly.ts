@@ -1,7 +1,7 @@
 //! Spans for the laws of assembly: as requests for the planes and as facts for the oracle, and messages in a form to compare.
 import { expect } from 'vitest'
 import { Registry } from '../../src/base/counters.ts'
-import type { FeatureWindow, LogMoments } from '../../src/bus/bus.ts'
+import type { Bins, FeatureWindow, LogMoments } from '../../src/bus/bus.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
 import { type AssembleOptions, Assembler } from '../../src/flow/assemble.ts'
 import { type Inspector, inspect } from '../../src/flow/inspect.ts'
@@ -104,7 +104,7 @@ export function assembling(options: Partial<AssembleOptions> = {}, workers = 1) 
 
 /** Messages with names for numbers, as the oracle puts them. */
 export const rowsOf = (messages: readonly FeatureWindow[]): WindowRows[] =>
-  messages.map(({ startMs, series, pods, cells, links }) => ({
+  messages.map(({ startMs, series, pods, cells, bins, links }) => ({
     startMs,
     cells: Array.from(
       { length: cells.length },
@@ -123,6 +123,7 @@ export const rowsOf = (messages: readonly FeatureWindow[]): WindowRows[] =>
         slowTrace: idAt(cells.slowTrace, row),
         slowNs: cells.slowNs[row],
         plainTrace: idAt(cells.plainTrace, row),
+        bins: binsAt(bins, row),
       }),
     ),
     links: Array.from({ length: links.length }, (_, row) => ({
@@ -132,6 +133,12 @@ export const rowsOf = (messages: readonly FeatureWindow[]): WindowRows[] =>
       children: links.children[row],
     })),
   }))
+
+/** In the order of the message, which is a part of the law. */
+const binsAt = ({ length, row, measure, bucket, weight }: Bins, of: number): CellRow['bins'] =>
+  Array.from({ length }, (_, at) => at)
+    .filter(at => row[at] === of)
+    .map(at => [measure[at], bucket[at], weight[at]])
 
 const momentsAt = ({ n, n2, y, yy }: LogMoments, row: number) => ({
   n: n[row],
