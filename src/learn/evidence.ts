@@ -6,7 +6,7 @@ import type { Middle } from '../detect/robust.ts'
 import { SCALES, WINDOWS_KEPT } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
 import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
-import { isYoung, type LaggedLevel, Landscape, type Pod, type Series, type Service } from './landscape.ts'
+import { isYoung, type LaggedLevel, Landscape, type Pod, type Series, type ServiceNode } from './landscape.ts'
 import { Nodes } from './nodes.ts'
 import { CLASSES, FEATURE_CLASSES, Feature, type FeatureClass, type Place, type Tails } from './places.ts'
 import { Rows } from './rows.ts'
@@ -80,11 +80,11 @@ export class Evidence {
   readonly #shared: boolean[] = SCALES.map(() => false)
   readonly #nodes = new Nodes()
   /** By service, over its pods. */
-  readonly #nodeShift = new Map<Service, { n: number; sum: number }>()
+  readonly #nodeShift = new Map<ServiceNode, { n: number; sum: number }>()
   readonly #rows = new Rows()
   readonly #middle: Middle = { n: 0, mean: 0, variance: 0 }
   readonly #touched: Series[] = []
-  readonly #services = new Map<Service, Parts>()
+  readonly #services = new Map<ServiceNode, Parts>()
   readonly #pods = new Map<Pod, Parts>()
 
   constructor(options: EvidenceOptions) {
@@ -288,13 +288,13 @@ export class Evidence {
     feature.e += parts.level
   }
 
-  #nodeShiftOf(service: Service): number {
+  #nodeShiftOf(service: ServiceNode): number {
     const of = this.#nodeShift.get(service)
     return of === undefined || of.n === 0 ? 0 : of.sum / of.n
   }
 
   /** The feature of a place, made where there is none. */
-  feature(name: FeatureClass, service: Service, at: At = {}): Feature {
+  feature(name: FeatureClass, service: ServiceNode, at: At = {}): Feature {
     const { caller = null, series = null, pod = null, target = '', targetService = null, detail = '' } = at
     const id = `${name}|${service.id}|${caller?.id ?? ''}|${series?.key.id ?? ''}|${pod?.key.id ?? ''}|${target}|${detail}`
     let feature = this.#byId.get(id)
@@ -503,11 +503,11 @@ const FEW_SPREADS = 3
 const FEW_SAMPLES = 3
 
 interface At {
-  readonly caller?: Service | null
+  readonly caller?: ServiceNode | null
   readonly series?: Series | null
   readonly pod?: Pod | null
   readonly target?: string
-  readonly targetService?: Service | null
+  readonly targetService?: ServiceNode | null
   readonly detail?: string
 }
 

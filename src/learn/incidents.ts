@@ -4,7 +4,7 @@ import type { Attributes } from '../base/attributes.ts'
 import { clip } from '../base/words.ts'
 import type { EventRecord, IncidentState } from '../bus/bus.ts'
 import type { Evidence } from './evidence.ts'
-import type { Service } from './landscape.ts'
+import type { ServiceNode } from './landscape.ts'
 import { contributors, phrase, title } from './phrases.ts'
 import { CLASSES, type Feature } from './places.ts'
 import { rankSuspects, type Scene, type Suspect, zOf } from './suspects.ts'
@@ -349,13 +349,13 @@ export class Incidents {
   }
 }
 
-export const resourceOf = ({ name, namespace, environment }: Service): Attributes => ({
+export const resourceOf = ({ name, namespace, environment }: ServiceNode): Attributes => ({
   'service.name': name,
   ...(namespace === '' ? {} : { 'service.namespace': namespace }),
   ...(environment === '' ? {} : { 'deployment.environment.name': environment }),
 })
 
-const slowest = (service: Service): string => {
+const slowest = (service: ServiceNode): string => {
   let longest = { slowNs: 0, slowTrace: '' }
   for (const series of service.series) if (series.slowNs > longest.slowNs) longest = series
   return longest.slowTrace
@@ -453,7 +453,7 @@ function belongs(incident: Incident, feature: Feature, level: number): boolean {
   return false
 }
 
-function reaches(from: Service, to: Service, steps: number): boolean {
+function reaches(from: ServiceNode, to: ServiceNode, steps: number): boolean {
   if (from === to) return true
   if (steps === 0) return false
   for (const callee of from.callees) if (reaches(callee, to, steps - 1)) return true

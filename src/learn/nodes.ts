@@ -1,5 +1,5 @@
 //! What the pods of a node have in common: a noisy machine slows down all of them, and that is no fault of any service.
-import type { Pod, Service } from './landscape.ts'
+import type { Pod, ServiceNode } from './landscape.ts'
 
 /** Of a node's pods the last half minute or so counts. */
 const KEPT = 0.8
@@ -17,7 +17,7 @@ interface Said {
 /** How much slower each node makes its pods, told from the pods of other services on it. Shrunk towards not at all. */
 export class Nodes {
   readonly #ofPod = new Map<Pod, Said>()
-  readonly #ofNode = new Map<string, Map<Service, Said>>()
+  readonly #ofNode = new Map<string, Map<ServiceNode, Said>>()
 
   /**
    * The next window begins. `pods`: each with its shift against the levels of its series, the variance of that, and its samples.
