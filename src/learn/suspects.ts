@@ -79,7 +79,7 @@ export function rankSuspects(
         )
       else vote(place.target, feature, weight)
     } else if (kind === 'edge failure' && place.targetService === null) vote(place.target, feature, weight)
-    else if (kind === 'service self' || kind === 'operation self' || kind === 'call missing') {
+    else if (kind === 'service self' || kind === 'operation self' || kind.endsWith(' missing')) {
       // Waiting before the next try, and giving up early, look like work of one's own.
       const cause = [...service.callees].find(callee => failing.has(callee.name))
       if (cause !== undefined && !failing.has(service.name))
