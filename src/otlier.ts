@@ -18,6 +18,7 @@ import { Admission, type Receiver } from './edge/receiver.ts'
 import { startSelfTelemetry } from './edge/self-telemetry.ts'
 import { counted, generated, refusedRequests, watchMalformed } from './flow/counted.ts'
 import { closeAll, fanout } from './flow/fanout.ts'
+import { guards } from './flow/guard.ts'
 import { type InspectOptions, type Inspector, inspect } from './flow/inspect.ts'
 import { QUEUE_LIMITS, type Queue, queue } from './flow/queue.ts'
 import { RETRY_DEFAULTS } from './flow/retry.ts'
@@ -56,9 +57,13 @@ export function planes(
   options: Detecting,
   latestMs: () => number,
 ): Planes {
-  const bus = memoryBus(error => log.error({ err: error }, 'a listener on the bus failed'))
+  const guarding = guards(world, log, registry)
+  const bus = memoryBus(
+    error => log.error({ err: error }, 'a listener on the bus failed'),
+    topic => guarding.step(`a listener of ${topic}`).attempt,
+  )
   const learner = new Learner(bus, registry, options)
-  const inspector = inspect(next, world, bus, log, registry, { ...options, latestMs })
+  const inspector = inspect(next, world, bus, guarding, registry, { ...options, latestMs })
   return { bus, inspector, learner }
 }
 
