@@ -3,6 +3,8 @@ import type { Log } from '../base/log.ts'
 import { renderProblem } from '../base/tree.ts'
 import { realWorld, type World } from '../base/world.ts'
 import type { Config } from '../config.ts'
+import type { Undelivered } from '../flow/queue.ts'
+import type { Reload } from '../wiring/reload.ts'
 import { configFlags, readArguments } from './arguments.ts'
 import { banner, commandBeside, explainBind, type Started } from './banner.ts'
 import { COMMANDS } from './help.ts'
@@ -25,6 +27,10 @@ export interface Parts {
 
 /** A service that is up. */
 export interface Running extends Omit<Started, 'directory'> {
+  /** Takes over another configuration while telemetry flows. Whether it is in force; the log says why where it is not. */
+  readonly reload: Reload
+  /** What would be lost if the process ended now, by destination and signal. */
+  undelivered(): readonly Undelivered[]
   /** Stops in order, within `shutdown_timeout`. The count of accepted items that stopping itself lost. */
   stop(): Promise<number>
 }
