@@ -158,7 +158,9 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     registry,
   )
   return {
-    listening: listening(),
+    get listening() {
+      return listening()
+    },
     notes: destinations.notes,
     reload,
     undelivered: destinations.undelivered,

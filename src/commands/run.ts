@@ -1,18 +1,20 @@
-//! `otlier run`: reads the configuration, starts the service, says where it is, and stops it on a signal.
+//! `otlier run`: reads the configuration, starts the service, says where it is, reads it again when asked to, and stops it on a signal.
 import type { Log } from '../base/log.ts'
 import { renderProblem } from '../base/tree.ts'
 import { realWorld, type World } from '../base/world.ts'
 import type { Config } from '../config.ts'
 import type { Undelivered } from '../flow/queue.ts'
 import type { Reload } from '../wiring/reload.ts'
-import { configFlags, readArguments } from './arguments.ts'
+import { configFlags, readArguments, UsageError } from './arguments.ts'
 import { banner, commandBeside, explainBind, type Started } from './banner.ts'
 import { COMMANDS } from './help.ts'
 import { chooseDirectory, loadConfig, realSurroundings } from './load-config.ts'
 import { type OpenLog, openLog } from './logger.ts'
-import { STOP_SIGNALS, type Stopper, type StopSignal, stopper } from './signals.ts'
+import type { Settled } from './settle-config.ts'
+import { hasLostTerminal, STOP_SIGNALS, type Stopper, type StopSignal, stopper } from './signals.ts'
 import { reportProblems } from './validate.ts'
 import { VERSION } from './version.ts'
+import { watchFiles } from './watch.ts'
 
 /** What the service is given. */
 export interface Parts {
@@ -43,7 +45,13 @@ const EXIT_BUG = 70
 const STOP_GRACE_MS = 5000
 
 export async function run(args: readonly string[]): Promise<number> {
-  const flags = configFlags(readArguments(args, COMMANDS.run.options))
+  const parsed = readArguments(args, COMMANDS.run.options)
+  const flags = configFlags(parsed)
+  if (parsed.has('watch') && flags.config.length === 0)
+    throw new UsageError('--watch needs a file to watch: --config FILE')
+  // Before anything is read: what changes meanwhile is a change.
+  const reloads = onceAtATime()
+  if (parsed.has('watch')) await watchFiles(flags.config, realWorld, reloads.ask)
   const settled = await loadConfig(flags, realSurroundings())
   const failed = settled.problems.some(problem => problem.severity === 'error')
   if (failed) {
@@ -54,17 +62,20 @@ export async function run(args: readonly string[]): Promise<number> {
   const opened = openLog(config.service.logs.level, process.stderr.isTTY === true)
   for (const problem of settled.problems) opened.log.warn(renderProblem(problem))
   catchBugs(opened)
-  const code = await serve(
-    config,
-    opened,
-    commandBeside(args, process.env['npm_lifecycle_event'] === 'start'),
-  )
+  const command = commandBeside(args, process.env['npm_lifecycle_event'] === 'start')
+  const code = await serve(config, opened, command, reloads, () => loadConfig(flags, realSurroundings()))
   opened.flush()
   // Sockets that a peer keeps open must not keep a stopped service alive.
   process.exit(code)
 }
 
-async function serve(config: Config, { log }: OpenLog, command: string): Promise<number> {
+async function serve(
+  config: Config,
+  { log }: OpenLog,
+  command: string,
+  reloads: Reloads,
+  load: () => Promise<Settled>,
+): Promise<number> {
   const world = realWorld
   const { path: directory, warning } = await chooseDirectory(config, process.env, world.disk)
   if (warning !== null) log.warn(warning)
@@ -76,14 +87,16 @@ async function serve(config: Config, { log }: OpenLog, command: string): Promise
     directory,
     say: line => console.log(line),
   })
+  let running: Running | null = null
+  let current = config
   // A signal during the start is heard, and obeyed as soon as there is something to stop.
   const stopping = stopper(world, {
     stop: async () => (await starting).stop(),
-    limitMs: config.shutdownTimeoutMs + STOP_GRACE_MS,
+    tellLeft: () => tellLeft(running?.undelivered() ?? [], log),
+    limitMs: () => current.shutdownTimeoutMs + STOP_GRACE_MS,
     say: line => log.info(line),
   })
-  listenToSignals(stopping)
-  let running: Running
+  listenToSignals(stopping, reloads.ask)
   try {
     running = await starting
   } catch (error) {
@@ -95,7 +108,54 @@ async function serve(config: Config, { log }: OpenLog, command: string): Promise
     return 1
   }
   console.log(banner(config, { ...running, directory }, VERSION))
+  const { reload } = running
+  reloads.begin(async () => {
+    const settled = await load()
+    if (!(await reload(settled))) return
+    current = settled.config
+    log.level = current.service.logs.level
+  })
   return stopping.ended
+}
+
+interface Reloads {
+  /** To be called for every reason to read the configuration again. */
+  ask(): void
+  /** Now it can be. */
+  begin(act: () => Promise<void>): void
+}
+
+/** What is asked for while one is under way, or before any can be, is done once afterwards. */
+function onceAtATime(): Reloads {
+  let reload: (() => Promise<void>) | null = null
+  let isAsked = false
+  let isBusy = false
+  async function work() {
+    if (reload === null || isBusy) return
+    isBusy = true
+    while (isAsked) {
+      isAsked = false
+      await reload()
+    }
+    isBusy = false
+  }
+  return {
+    ask() {
+      isAsked = true
+      void work()
+    },
+    begin(act) {
+      reload = act
+      void work()
+    },
+  }
+}
+
+/** Says in the log where something is left, and how much in all. */
+function tellLeft(left: readonly Undelivered[], log: Log): number {
+  for (const { exporter, signal, items } of left)
+    log.error({ exporter, signal, items }, 'ending at once loses what the destination has not taken')
+  return left.reduce((sum, { items }) => sum + items, 0)
 }
 
 /** What the language itself throws is nobody's weather. */
@@ -103,9 +163,14 @@ const isBug = (error: unknown) =>
   !(error instanceof Error) ||
   [TypeError, ReferenceError, RangeError, SyntaxError].some(kind => error instanceof kind)
 
-function listenToSignals(stopping: Stopper) {
-  for (const signal of Object.keys(STOP_SIGNALS) as StopSignal[])
-    process.on(signal, () => stopping.hear(signal))
+function listenToSignals(stopping: Stopper, reload: () => void) {
+  const hadTerminal = process.stdin.isTTY === true
+  for (const signal of Object.keys(STOP_SIGNALS) as StopSignal[]) {
+    process.on(signal, () => {
+      if (signal === 'SIGHUP' && !hasLostTerminal(hadTerminal)) reload()
+      else stopping.hear(signal)
+    })
+  }
 }
 
 /** A bug must be seen, and a process in an unknown state must not go on; whoever runs it starts it again. */
