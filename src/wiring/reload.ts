@@ -2,6 +2,7 @@
 import type { Registry } from '../base/counters.ts'
 import type { Log } from '../base/log.ts'
 import { renderProblem } from '../base/tree.ts'
+import { failedBind } from '../commands/banner.ts'
 import type { Settled } from '../commands/settle-config.ts'
 import type { Config } from '../config.ts'
 import { needRestart } from './changes.ts'
@@ -46,7 +47,7 @@ export function makeReload(parts: ReloadParts, log: Log, registry: Registry): Re
       try {
         ready.push(await plan(config))
       } catch (error) {
-        return giveUp((error as Error).message)
+        return giveUp(failedBind(error, config)?.sentence ?? (error as Error).message)
       }
     }
     if (parts.isStopping()) return giveUp('Otlier is shutting down')
