@@ -1,4 +1,5 @@
 //! `otlier run`: reads the configuration, starts the service, says where it is, reads it again when asked to, and stops it on a signal.
+import { isatty } from 'node:tty'
 import type { Log } from '../base/log.ts'
 import { renderProblem } from '../base/tree.ts'
 import { realWorld, type World } from '../base/world.ts'
@@ -43,6 +44,8 @@ export type Start = (config: Config, parts: Parts) => Promise<Running>
 const EXIT_BUG = 70
 /** Stopping keeps to `shutdown_timeout` by itself; this is for when it does not. */
 const STOP_GRACE_MS = 5000
+/** The last lines of the log are given this long. */
+const LAST_WORDS_MS = 500
 
 export async function run(args: readonly string[]): Promise<number> {
   const parsed = readArguments(args, COMMANDS.run.options)
@@ -64,6 +67,7 @@ export async function run(args: readonly string[]): Promise<number> {
   catchBugs(opened)
   const command = commandBeside(args, process.env['npm_lifecycle_event'] === 'start')
   const code = await serve(config, opened, command, reloads, () => loadConfig(flags, realSurroundings()))
+  await Promise.race([opened.written(), realWorld.sleep(LAST_WORDS_MS)])
   opened.flush()
   // Sockets that a peer keeps open must not keep a stopped service alive.
   process.exit(code)
@@ -164,7 +168,7 @@ const isBug = (error: unknown) =>
   [TypeError, ReferenceError, RangeError, SyntaxError].some(kind => error instanceof kind)
 
 function listenToSignals(stopping: Stopper, reload: () => void) {
-  const hadTerminal = process.stdin.isTTY === true
+  const hadTerminal = isatty(0)
   for (const signal of Object.keys(STOP_SIGNALS) as StopSignal[]) {
     process.on(signal, () => {
       if (signal === 'SIGHUP' && !hasLostTerminal(hadTerminal)) reload()

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, type TestContext, test } from 'vitest'
 import { type BackendOptions, startBackend } from '../kit/backend.ts'
 import { GrpcClient } from '../kit/client.ts'
-import { begin } from '../kit/programs.ts'
+import { begin, run } from '../kit/programs.ts'
 import { arrived, load } from './load.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -130,6 +130,47 @@ describe.concurrent('SIGTERM', () => {
     const told = logOf(stderr).filter(({ msg }) => String(msg).startsWith('ending at once loses'))
     expect(told).toMatchObject([{ exporter: 'otlp', signal: 'traces', items: lost }])
   })
+})
+
+test('a stop ends also where nobody reads the log any more', async scene => {
+  const { expect } = scene
+  const peer = await backend(scene)
+  const otlier = await underLoad(scene, toward(peer.grpc))
+  await otlier.sending.more(50)
+  otlier.child.stderr.destroy()
+  otlier.child.stdout.destroy()
+  otlier.child.kill('SIGTERM')
+  expect((await otlier.ended).status).toBe(0)
+  await otlier.sending.end()
+  expect(arrived(peer).toSorted()).toEqual(otlier.sending.accepted.toSorted())
+})
+
+/** Starts its arguments on a terminal of their own, closes that once they are ready, and prints what they ended with. */
+const ON_A_TERMINAL = `
+import os, pty, select, sys, time
+pid, fd = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+seen, until = b'', time.time() + 15
+while b'Ready.' not in seen and time.time() < until:
+    if select.select([fd], [], [], 0.1)[0]: seen += os.read(fd, 4096)
+os.close(fd)
+until, ended = time.time() + 10, 0
+while not ended and time.time() < until:
+    time.sleep(0.05)
+    ended, status = os.waitpid(pid, os.WNOHANG)
+if not ended: os.kill(pid, 9)
+print('ended with', os.waitstatus_to_exitcode(status) if ended else 'nothing')`
+
+test('a terminal that is closed ends it in order: it does not stay behind on its ports', async ({
+  expect,
+  skip,
+}) => {
+  const { status, stdout } = await run('python3', ['-c', ON_A_TERMINAL, process.execPath, MAIN, ...ALONE])
+  if (status === 127) {
+    console.log('SKIP: there is no python3 to make a terminal with')
+    skip()
+  }
+  expect(stdout).toContain('ended with 0')
 })
 
 describe.concurrent('a reload', () => {
