@@ -181,6 +181,14 @@ export const EXPORTERS = [
     },
     {
       row: 'reload',
+      guard: 'whoever waits for a destination is woken when it is another one',
+      file: 'flow/queue.ts',
+      on: 'waiting.abort()',
+      off: '',
+      test: 'wake those who wait for a destination, which may be another one now',
+    },
+    {
+      row: 'reload',
       guard: 'wishes to wait are those of the destination before',
       file: 'flow/queue.ts',
       on: 'shut.open()',
@@ -205,6 +213,22 @@ export const EXPORTERS = [
     },
   ]),
   ...teethIn('flow/queue-answers.test.ts', [
+    {
+      row: 'stop',
+      guard: 'what is under way counts as left',
+      file: 'flow/queue.ts',
+      on: 'account.queued + account.inFlight +',
+      off: 'account.queued +',
+      test: 'asks a destination that is away until the deadline, and says exactly what was left',
+    },
+    {
+      row: 'stop',
+      guard: 'while stopping, a busy destination is asked until the deadline',
+      file: 'flow/retry.ts',
+      on: "if (nextMs > ending.deadlineMs()) return { kind: 'stopped', cause }",
+      off: "if (ending.stop.aborted) return { kind: 'stopped', cause }",
+      test: 'gives all to a destination that comes back before the deadline',
+    },
     {
       row: 'stop',
       guard: 'while stopping, a destination is asked once a second at least',

@@ -71,14 +71,6 @@ export const SERVICE = [
     },
     {
       row: 'reload',
-      guard: 'whoever waits for a destination is woken when it is another one',
-      file: 'flow/queue.ts',
-      on: 'waiting.abort()',
-      off: '',
-      test: 'what waits for an address that was wrong goes to the right one',
-    },
-    {
-      row: 'reload',
       guard: 'a destination that was taken out delivers what it had taken',
       file: 'wiring/destinations.ts',
       on: 'old.close(world.monotonic() + timeoutMs)',
@@ -101,6 +93,8 @@ export const SERVICE = [
       off: "account.dropped('shutdown')",
       test: 'one that was given up and comes back tells only of its own losses',
     },
+  ]),
+  ...teethIn('system/reload-live.test.ts', [
     {
       row: 'reload',
       guard: 'settings that need a restart are named',
@@ -108,48 +102,6 @@ export const SERVICE = [
       on: 'if (restart.length > 0)',
       off: 'if (restart.length < 0)',
       test: 'settings that are read at the start are named',
-    },
-  ]),
-  ...teethIn('system/signals.test.ts', [
-    {
-      row: 'stop',
-      guard: 'a forced end counts what is left',
-      file: 'commands/run.ts',
-      on: 'tellLeft: () => tellLeft(running?.undelivered() ?? [], log),',
-      off: 'tellLeft: () => 0,',
-      test: 'SIGTERM > twice ends at once, not with 0, and with the exact count',
-    },
-    {
-      row: 'stop',
-      guard: 'what is under way counts as left',
-      file: 'flow/queue.ts',
-      on: 'account.queued + account.inFlight +',
-      off: 'account.queued +',
-      test: 'SIGTERM > twice ends at once, not with 0, and with the exact count',
-    },
-    {
-      row: 'stop',
-      guard: 'a busy destination is asked again until the deadline',
-      file: 'flow/retry.ts',
-      on: "if (nextMs > ending.deadlineMs()) return { kind: 'stopped', cause }",
-      off: "if (ending.stop.aborted) return { kind: 'stopped', cause }",
-      test: 'SIGTERM > with a backend that asks for patience again and again',
-    },
-    {
-      row: 'stop',
-      guard: 'a log that cannot be written does not keep the process alive',
-      file: 'commands/logger.ts',
-      on: 'sink.flushSync = () => {}',
-      off: '',
-      test: 'a terminal that is closed ends it in order',
-    },
-    {
-      row: 'stop',
-      guard: 'a terminal that has gone is told from an operator',
-      file: 'commands/signals.ts',
-      on: 'if (!hadTerminal) return false',
-      off: 'if (hadTerminal || !hadTerminal) return false',
-      test: 'a terminal that is closed ends it in order',
     },
   ]),
   ...teethIn('commands/watch.test.ts', [
@@ -193,6 +145,14 @@ export const SERVICE = [
     },
   ]),
   ...teethIn('commands/signals.test.ts', [
+    {
+      row: 'stop',
+      guard: 'a forced end says what is left',
+      file: 'commands/signals.ts',
+      on: 'again: ending at once; ${inWords(options.tellLeft())}',
+      off: 'again: ending at once; ${inWords(0)}',
+      test: 'a later SIGTERM ends with 143, and says how much is left',
+    },
     {
       row: 'stop',
       guard: 'what comes within a second is the same signal',
