@@ -42,6 +42,7 @@ describe('a bad configuration', () => {
     ]
     expect(await otlier.reconfigure(moved)).toBe(false)
     expect(otlier.says(`cannot listen on 127.0.0.1:${port} (${GRPC}): the port is taken`)).toHaveLength(1)
+    expect((await otlier.client.export('traces', new Uint8Array(0))).code).toBe(0)
     const sending = load(otlier.client)
     await sending.more(20)
     await sending.end()

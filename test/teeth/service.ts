@@ -149,8 +149,8 @@ export const SERVICE = [
       row: 'stop',
       guard: 'a forced end says what is left',
       file: 'commands/signals.ts',
-      on: 'again: ending at once; ${inWords(options.tellLeft())}',
-      off: 'again: ending at once; ${inWords(0)}',
+      on: 'options.tellLeft())}`)\n      resolve',
+      off: '0)}`)\n      resolve',
       test: 'a later SIGTERM ends with 143, and says how much is left',
     },
     {
