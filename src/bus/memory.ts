@@ -11,6 +11,7 @@ type Shield = (topic: keyof Topics) => (act: () => void) => void
 export function memoryBus(onBug: (error: unknown) => void, shield?: Shield): Bus {
   const listeners: { [T in keyof Topics]: Set<(message: Topics[T]) => void> } = {
     summary: new Set(),
+    features: new Set(),
     model: new Set(),
     event: new Set(),
   }

@@ -22,7 +22,10 @@ export function fanout(to: { readonly routes: Routes }): Sink<CheckedBatch> {
       if (closed) return stopping
       const { routes } = to
       // With no destination at all, telemetry is learned from and let go.
-      if (!SIGNALS.some(signal => routes[signal].length > 0)) return ACCEPTED
+      if (!SIGNALS.some(signal => routes[signal].length > 0)) {
+        batch.loan?.share(0)
+        return ACCEPTED
+      }
       const queues = routes[batch.signal]
       // First everybody is asked, then everybody is given it: nothing can come in between.
       const answers: Offer[] = queues.map(queue => queue.probe(batch))
@@ -32,6 +35,7 @@ export function fanout(to: { readonly routes: Routes }): Sink<CheckedBatch> {
         return full
       }
       if (answers.every(answer => answer === 'unsupported')) return unsupported
+      batch.loan?.share(answers.filter(answer => answer === 'taken').length)
       for (const queue of queues) queue.offer(batch)
       return ACCEPTED
     },

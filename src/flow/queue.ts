@@ -30,7 +30,7 @@ const MIB = 2 ** 20
 export const QUEUE_LIMITS = { maxBatchBytes: 3.5 * MIB, maxRequestBytes: 64 * MIB, lingerMs: 20 }
 
 /**
- * `taken`: it will be delivered, or stand in an account that says why not. `full`: the sender is to come again.
+ * `taken`: it will be delivered, or stand in an account that says why not, and its loan is let go of. `full`: the sender is to come again.
  * `dropped`, `unsupported`: this destination passes it over.
  */
 export type Offer = 'taken' | 'full' | 'dropped' | 'unsupported'
@@ -61,14 +61,15 @@ export interface Queue {
    */
   change(settings: QueueSettings): void
   /**
-   * Takes nothing more, gives what it holds one attempt each, and ends at the monotonic time `deadlineMs` at the latest.
-   * What is left then is dropped and told. Closes the exporter.
+   * Takes nothing more, and ends when what it holds is delivered, at the monotonic time `deadlineMs` at the latest. What is
+   * left then is dropped and told. Closes the exporter.
    */
   close(deadlineMs: number): Promise<readonly Undelivered[]>
 }
 
 /** What a batch weighs beside its bytes, so that even empty ones fill the queue. */
 const ENTRY_BYTES = 256
+
 export function queue(
   exporter: Exporter,
   world: World,
@@ -98,9 +99,7 @@ export function queue(
   )
   capacity.value = options.sizeBytes
   // A destination that was taken out and has come back has accounts of before.
-  const lostBefore = Object.fromEntries(
-    lanes.map(({ signal, account }) => [signal, account.dropped('shutdown')]),
-  ) as Record<Signal, number>
+  const lostBefore = lanes.map(({ account }) => account.dropped('shutdown'))
 
   let order = 0
   let timer: Cancel | null = null
@@ -113,12 +112,8 @@ export function queue(
   for (const { signal } of [stop, kill, again]) setMaxListeners(0, signal)
 
   const shut = gate(world)
-  const ending = {
-    stop: stop.signal,
-    kill: kill.signal,
-    again: () => again.signal,
-    deadlineMs: () => deadlineMs,
-  }
+  const signals = { stop: stop.signal, kill: kill.signal, again: () => again.signal }
+  const ending = { ...signals, deadlineMs: () => deadlineMs }
   const watched: Exporter = {
     id,
     async export(request) {
@@ -190,6 +185,7 @@ export function queue(
     const lane = oldestOf(lanes) as Lane
     const { batch, costBytes } = lane.shift()
     held.value -= costBytes
+    batch.loan?.letGo()
     lane.account.droppedFromQueue(batch.items, 'queue_full')
     notices.full(batch.items, options.whenFull)
   }
@@ -244,6 +240,7 @@ export function queue(
       if (kill.signal.aborted) return
       busy.value--
       held.value -= cost
+      for (const { batch } of run) batch.loan?.letGo()
       notices.holds(held.value, options.sizeBytes)
       lane.unheard()
       pump()
@@ -273,6 +270,7 @@ export function queue(
     while (lane.length > 0) {
       const { batch, costBytes } = lane.shift()
       held.value -= costBytes
+      batch.loan?.letGo()
       lane.account.droppedFromQueue(batch.items, 'unsupported')
       items += batch.items
     }
@@ -311,8 +309,8 @@ export function queue(
 
   const undelivered = () =>
     lanes
-      .map(({ signal, account }) => {
-        const items = account.queued + account.inFlight + account.dropped('shutdown') - lostBefore[signal]
+      .map(({ signal, account }, at) => {
+        const items = account.queued + account.inFlight + account.dropped('shutdown') - lostBefore[at]
         return { exporter: id, signal, items }
       })
       .filter(({ items }) => items > 0)

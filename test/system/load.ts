@@ -56,7 +56,7 @@ export const arrived = (backend: Pick<Backend, 'requests'>, from = 0): string[] 
   backend.requests
     .slice(from)
     .filter(({ signal }) => signal === 'traces')
-    .flatMap(({ bytes }) => decodeRequest('traces', bytes).resource_spans)
+    .flatMap(({ bytes }) => decodeRequest('traces', bytes).resource_spans ?? [])
     .flatMap(({ scope_spans }) => scope_spans)
     .flatMap(({ spans }) => spans)
     .map(({ name }) => name)

@@ -175,8 +175,8 @@ export const EXPORTERS = [
       row: 'queue',
       guard: 'a queue that empties by itself is well again',
       file: 'flow/queue.ts',
-      on: 'held.value -= cost\n      notices.holds(held.value, options.sizeBytes)',
-      off: 'held.value -= cost',
+      on: 'batch.loan?.letGo()\n      notices.holds(held.value, options.sizeBytes)',
+      off: 'batch.loan?.letGo()',
       test: 'has room again also when nobody offers it anything',
     },
     {
