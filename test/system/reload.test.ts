@@ -64,9 +64,13 @@ describe('destinations, under load', () => {
     const [first, second] = [await backend(), await backend()]
     const otlier = await service(toGrpc(first.grpc))
     const sending = load(otlier.client)
+    let now = first
     for (const peer of [second, first, second]) {
-      await sending.more(100)
+      // Requests wait for others for a moment: each address has to have got some.
+      const before = now.requests.length
+      await until('it has got something', () => now.requests.length > before)
       expect(await otlier.reconfigure(toGrpc(peer.grpc))).toBe(true)
+      now = peer
     }
     await sending.more(100)
     await sending.end()
