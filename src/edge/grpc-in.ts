@@ -91,7 +91,10 @@ class Call {
   begin(headers: http2.IncomingHttpHeaders): void {
     // A client that goes away in the middle is an 'error' of its stream, and nobody's bug.
     this.#stream.on('error', () => {})
-    this.#stream.on('close', this.#intake.enter())
+    this.#stream.on(
+      'close',
+      this.#intake.enter(() => this.#fail('OTLIER_STOPPING')),
+    )
     if (!this.#accepts(headers)) return
     const { world, options } = this.#intake
     const receiveMs = Math.min(options.receiveTimeoutMs, timeoutOf(headers['grpc-timeout']) as number)

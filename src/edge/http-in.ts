@@ -17,6 +17,7 @@ import {
   type Connection,
   Intake,
   Lease,
+  type LiveOptions,
   noRoom,
   type Receiver,
   type ReceiverOptions,
@@ -29,6 +30,10 @@ import { loadTls } from './tls.ts'
 export interface HttpReceiverOptions extends ReceiverOptions {
   /** Which pages of a browser may send. Nobody's, where it is missing. */
   readonly cors?: Cors
+}
+
+interface HttpReceiver extends Receiver {
+  change(options: LiveOptions & Pick<HttpReceiverOptions, 'cors'>): void
 }
 
 const PATHS: Readonly<Record<string, Signal | undefined>> = {
@@ -48,7 +53,8 @@ export async function startHttpReceiver(
   sink: Sink<Batch>,
   world: World,
   log: Log,
-): Promise<Receiver> {
+): Promise<HttpReceiver> {
+  let { cors } = options
   const intake = new Intake(options, sink, world, log)
   const { maxStreams, receiveTimeoutMs } = intake.options
   const connections = new WeakMap<object, Connection>()
@@ -59,7 +65,7 @@ export async function startHttpReceiver(
     const key: object = session ?? request.socket
     let connection = connections.get(key)
     if (connection === undefined) connections.set(key, (connection = intake.connection()))
-    new Exchange(intake, connection, options.cors, request, response).begin()
+    new Exchange(intake, connection, cors, request, response).begin()
   }
 
   const limits: http.ServerOptions = {
@@ -101,9 +107,16 @@ export async function startHttpReceiver(
       else serveHttp1.call(h1, socket)
     })
   })
-  return await listen(h1, intake, () => {
+  const receiver = await listen(h1, intake, () => {
     for (const session of sessions) session.close()
   })
+  return {
+    ...receiver,
+    change(live) {
+      cors = live.cors
+      receiver.change(live)
+    },
+  }
 }
 
 /** One request and its answer. */
@@ -141,7 +154,10 @@ class Exchange {
     // A client that goes away in the middle is nobody's bug.
     request.on('error', () => {})
     this.#response.on('error', () => {})
-    this.#response.on('close', this.#intake.enter())
+    this.#response.on(
+      'close',
+      this.#intake.enter(() => this.#fail('OTLIER_STOPPING')),
+    )
     if (!this.#accepts()) return
     const { world, options } = this.#intake
     this.#answerAtMs = world.monotonic() + 0.9 * options.receiveTimeoutMs

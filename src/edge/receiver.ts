@@ -54,11 +54,16 @@ const DEFAULTS = {
 export interface Receiver {
   readonly port: number
   /**
-   * Listens no longer, lets the requests in flight end, and cuts those that have not after `deadlineMs`. Once it has
-   * resolved, the sink gets nothing more.
+   * Listens no longer and lets the requests in flight end. Those that have not after `deadlineMs` are answered that the
+   * service stops, and cut a moment later. Once it has resolved, the sink gets nothing more.
    */
   stop(deadlineMs: number): Promise<void>
+  /** For the requests that begin from now on, over the connections that there are. */
+  change(options: LiveOptions): void
 }
+
+/** What a receiver may be told while it listens. */
+export type LiveOptions = Required<Pick<ReceiverOptions, 'forwardHeaders' | 'maxRecvBytes' | 'signals'>>
 
 /**
  * Bytes of requests that have been declared or have arrived, and are not answered. A request counts with the larger of
@@ -141,17 +146,19 @@ export interface Arrived {
 
 /** One receiver's options, made whole, with what it works on. */
 export class Intake {
-  readonly options: Required<Omit<ReceiverOptions, 'tls' | 'onRefused'>> & ReceiverOptions
+  options: Required<Omit<ReceiverOptions, 'tls' | 'onRefused'>> & ReceiverOptions
   readonly world: World
   readonly log: Log
   /** What can never be admitted is too large, and not a matter of waiting. */
-  readonly maxBytes: number
+  maxBytes: number
   isStopping = false
   readonly pool: Pool
   readonly #sink: Sink<Batch>
   /** Requests from their headers to the last byte of their answer. */
   #open = 0
   #idle: (() => void) | null = null
+  /** What ends each of the open requests with an answer. */
+  readonly #dismissals = new Set<() => void>()
 
   constructor(options: ReceiverOptions, sink: Sink<Batch>, world: World, log: Log) {
     this.options = { ...DEFAULTS, ...options }
@@ -167,13 +174,28 @@ export class Intake {
     return new Connection(admission, Math.max(connectionBudgetBytes, this.maxBytes))
   }
 
-  /** A request has begun. What is returned is called once, when its answer is out or it has been cut. */
-  enter(): () => void {
+  change(options: LiveOptions): void {
+    this.options = { ...this.options, ...options }
+    this.maxBytes = Math.min(this.options.maxRecvBytes, this.options.admission.limitBytes)
+  }
+
+  /**
+   * A request has begun. What is returned is called once, when its answer is out or it has been cut. `dismiss` answers
+   * that the service stops, unless another answer is on its way.
+   */
+  enter(dismiss: () => void): () => void {
     this.#open++
+    this.#dismissals.add(dismiss)
     return () => {
       this.#open--
+      this.#dismissals.delete(dismiss)
       this.#tellIdle()
     }
+  }
+
+  /** Ends every open request with an answer: nobody is left to wonder. */
+  dismiss(): void {
+    for (const dismiss of this.#dismissals) dismiss()
   }
 
   /** Calls `act` once no request is under way, at once if there is none. */
@@ -210,9 +232,15 @@ export class Intake {
     const leftMs = Math.max(request.answerAtMs - world.monotonic(), options.receiveTimeoutMs / 10)
     let cancel = () => {}
     const late = new Promise<Outcome>(resolve => {
-      cancel = world.after(leftMs, () =>
-        resolve({ kind: 'busy', retryAfterMs: null, cause: new Failure('OTLIER_NO_ANSWER') }),
-      )
+      const end = (code: 'OTLIER_NO_ANSWER' | 'OTLIER_STOPPING') =>
+        resolve({ kind: 'busy', retryAfterMs: null, cause: new Failure(code) })
+      const cancelTimer = world.after(leftMs, () => end('OTLIER_NO_ANSWER'))
+      const dismiss = () => end('OTLIER_STOPPING')
+      this.#dismissals.add(dismiss)
+      cancel = () => {
+        cancelTimer()
+        this.#dismissals.delete(dismiss)
+      }
     })
     // The bytes are in memory for as long as the sink works on them, answered or not.
     const work = this.#handle(request).finally(() => request.lease.release())

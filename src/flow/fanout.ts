@@ -7,11 +7,11 @@ import { ACCEPTED, type CheckedBatch, type Outcome, SIGNALS, type Signal, type S
 export type Routes = Readonly<Record<Signal, readonly Pick<Queue, 'probe' | 'offer'>[]>>
 
 /**
- * Accepts a batch when every destination has taken it or passed it over. `close` only ends the taking: the queues are
+ * Accepts a batch when every destination has taken it or passed it over. `routes` may be replaced at any time: a batch goes
+ * to all of the old ones or to all of the new ones. `close` only ends the taking: the queues are
  * closed by `closeAll`, which has a deadline and a result.
  */
-export function fanout(routes: Routes): Sink<CheckedBatch> {
-  const anywhere = SIGNALS.some(signal => routes[signal].length > 0)
+export function fanout(to: { readonly routes: Routes }): Sink<CheckedBatch> {
   const full: Outcome = { kind: 'busy', retryAfterMs: null, cause: new Failure('OTLIER_QUEUE_FULL') }
   const stopping: Outcome = { kind: 'busy', retryAfterMs: null, cause: new Failure('OTLIER_STOPPING') }
   const unsupported: Outcome = { kind: 'refused', cause: new Failure('OTLIER_SIGNAL_UNSUPPORTED') }
@@ -20,8 +20,9 @@ export function fanout(routes: Routes): Sink<CheckedBatch> {
   return {
     async send(batch) {
       if (closed) return stopping
+      const { routes } = to
       // With no destination at all, telemetry is learned from and let go.
-      if (!anywhere) {
+      if (!SIGNALS.some(signal => routes[signal].length > 0)) {
         batch.loan?.share(0)
         return ACCEPTED
       }
