@@ -199,7 +199,8 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
           ...shared,
           ...settings.endpoint,
           maxRecvBytes: settings.maxRecvMsgSizeBytes,
-          ...tlsOf(settings.tls),
+          tls: settings.tls,
+          auth: settings.auth,
           ...('cors' in settings ? corsOf(settings.cors) : {}),
         },
         self?.receiver(name, sink) ?? sink,
@@ -292,17 +293,6 @@ const queueSettings = ({ sendingQueue, retryOnFailure }: Sending) => ({
   numConsumers: sendingQueue.numConsumers,
   retry: retryOnFailure,
 })
-
-const tlsOf = (tls: { certFile: string | null; keyFile: string | null; clientCaFile: string | null }) =>
-  tls.certFile === null || tls.keyFile === null
-    ? {}
-    : {
-        tls: {
-          certFile: tls.certFile,
-          keyFile: tls.keyFile,
-          ...(tls.clientCaFile === null ? {} : { clientCaFile: tls.clientCaFile }),
-        },
-      }
 
 const corsOf = (cors: {
   allowedOrigins: readonly string[]

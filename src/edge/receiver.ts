@@ -1,6 +1,8 @@
 //! What both receivers share: their options, admission by bytes, and the way of a request from its last byte to its outcome.
+import { type TlsOptions, Server as TlsServer } from 'node:tls'
 import { Failure } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import { seldom } from '../base/seldom.ts'
 import type { World } from '../base/world.ts'
 import {
   type Batch,
@@ -12,9 +14,12 @@ import {
   VIA,
 } from '../flow/sink.ts'
 import { jsonToProto } from '../wire/json.ts'
+import { CONNECTION_AGE_MS, CONNECTION_GRACE_MS, jittered } from './age.ts'
+import { type AuthFiles, Guard } from './auth.ts'
 import { decompress, type Encoding } from './decompress.ts'
+import type { Following } from './follow.ts'
 import type { NotTaken } from './status.ts'
-import type { TlsFiles } from './tls.ts'
+import { type ServerTls, serverTls } from './tls.ts'
 
 export interface ReceiverOptions {
   readonly host: string
@@ -35,7 +40,12 @@ export interface ReceiverOptions {
   readonly maxStreams?: number
   /** The others are answered UNIMPLEMENTED or 404. */
   readonly signals?: readonly Signal[]
-  readonly tls?: TlsFiles
+  readonly tls?: ServerTls
+  readonly auth?: AuthFiles
+  /** A connection is asked to end at this age, up to a tenth earlier or later. */
+  readonly maxConnectionAgeMs?: number
+  /** And is cut so long after. */
+  readonly connectionGraceMs?: number
   /** A request was refused here and never reached the sink. `signal` is null where the path names none. */
   onRefused?(signal: Signal | null, cause: Failure): void
 }
@@ -47,6 +57,8 @@ const DEFAULTS = {
   connectionBudgetBytes: 64 * 2 ** 20,
   maxStreams: 256,
   signals: ['traces', 'metrics', 'logs'],
+  maxConnectionAgeMs: CONNECTION_AGE_MS,
+  connectionGraceMs: CONNECTION_GRACE_MS,
 } as const satisfies Partial<ReceiverOptions>
 
 export interface Receiver {
@@ -137,12 +149,16 @@ export interface Arrived {
 
 /** One receiver's options, made whole, with what it works on. */
 export class Intake {
-  readonly options: Required<Omit<ReceiverOptions, 'tls' | 'onRefused'>> & ReceiverOptions
+  readonly options: Required<Omit<ReceiverOptions, 'tls' | 'auth' | 'onRefused'>> & ReceiverOptions
   readonly world: World
   readonly log: Log
   /** What can never be admitted is too large, and not a matter of waiting. */
   readonly maxBytes: number
   isStopping = false
+  /** Null: everybody may send. */
+  guard: Guard | null = null
+  readonly #tls: Following<TlsOptions> | null
+  readonly #tell: ReturnType<typeof seldom<'unauthenticated'>>
   readonly #sink: Sink<Batch>
   /** Requests from their headers to the last byte of their answer. */
   #open = 0
@@ -153,7 +169,42 @@ export class Intake {
     this.world = world
     this.log = log
     this.#sink = sink
+    this.#tls = options.tls === undefined ? null : serverTls(options.tls, this)
+    this.#tell = seldom(world)
     this.maxBytes = Math.min(this.options.maxRecvBytes, this.options.admission.limitBytes)
+  }
+
+  /** Reads tokens and certificates, before anything listens. Null: no TLS. Rejects with a sentence that names the file. */
+  async open(): Promise<TlsOptions | null> {
+    const secure = (await this.#tls?.open()) ?? null
+    if (this.options.auth !== undefined) this.guard = await Guard.open(this.options.auth, this)
+    return secure === null ? null : { ...secure, handshakeTimeout: this.options.receiveTimeoutMs }
+  }
+
+  /** From now on `server` shows new connections the certificates of the moment. */
+  renews(server: object): void {
+    if (this.#tls !== null && server instanceof TlsServer)
+      this.#tls.onChange = made => server.setSecureContext(made)
+  }
+
+  /** Follows files no longer. */
+  close(): void {
+    this.#tls?.stop()
+    this.guard?.stop()
+  }
+
+  /** How long from now a connection may go on, in milliseconds. */
+  connectionAgeMs(): number {
+    return jittered(this.options.maxConnectionAgeMs, this.world)
+  }
+
+  /** Tells of a request that was refused before it reached the sink. */
+  refused(signal: Signal | null, cause: Failure, from: string | undefined): void {
+    this.options.onRefused?.(signal, cause)
+    if (cause.code !== 'OTLIER_UNAUTHENTICATED') return
+    this.#tell('unauthenticated', suppressed =>
+      this.log.warn({ from, suppressed }, 'a sender without a valid token or password was turned away'),
+    )
   }
 
   connection(): Connection {
@@ -223,7 +274,7 @@ export class Intake {
       return await this.#sink.send({ signal, bytes: plain, receivedMs, headers })
     } catch (error) {
       if (error instanceof Failure) {
-        this.options.onRefused?.(signal, error)
+        this.refused(signal, error, undefined)
         return error.code === 'OTLIER_MEMORY' ? noRoom() : { kind: 'refused', cause: error }
       }
       this.log.error({ err: error, signal }, 'a request could not be handled: this is a bug')
