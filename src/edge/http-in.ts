@@ -38,8 +38,6 @@ const PATHS: Readonly<Record<string, Signal | undefined>> = {
 
 /** How long a client may go on sending what has been refused already, so that it sees the answer before the connection ends. */
 const LINGER_MS = 1000
-/** An idle connection is kept this long: SDKs export every few seconds. */
-const KEEP_ALIVE_MS = 65_000
 
 /** A failed listen rejects with its own error (EADDRINUSE, EACCES), a bad certificate with a sentence that names the file. */
 export async function startHttpReceiver(
@@ -50,7 +48,7 @@ export async function startHttpReceiver(
 ): Promise<Receiver> {
   const intake = new Intake(options, sink, world, log)
   const secure = await intake.open()
-  const { receiveTimeoutMs } = intake.options
+  const { receiveTimeoutMs, idleTimeoutMs } = intake.options
   const connections = new WeakMap<object, Peer>()
   const sessions = new Set<http2.ServerHttp2Session>()
 
@@ -70,7 +68,7 @@ export async function startHttpReceiver(
     // The exchange has its own deadline and answers it; this one is for what never becomes an exchange.
     requestTimeout: 2 * receiveTimeoutMs,
     connectionsCheckingInterval: Math.ceil(receiveTimeoutMs / 4),
-    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveTimeout: idleTimeoutMs,
   }
   const h1 =
     secure === null
@@ -82,6 +80,8 @@ export async function startHttpReceiver(
   h1.on('checkContinue', handle)
   h1.on('checkExpectation', handle)
   h1.on('clientError', answerNonsense)
+  // Before Node makes a clientError of it: a handshake that has failed, or has no end, leaves nobody to answer.
+  h1.prependListener('tlsClientError', (_, socket) => socket.destroy())
 
   const h2 = http2.createServer(http2Options(intake))
   h2.on('request', handle as unknown as Parameters<typeof h2.on<'request'>>[1])

@@ -38,6 +38,8 @@ export interface ReceiverOptions {
   /** Bytes of unanswered requests of one connection. One message of the largest size always fits. */
   readonly connectionBudgetBytes?: number
   readonly maxStreams?: number
+  /** Over HTTP/1, a connection without a request is kept this long. */
+  readonly idleTimeoutMs?: number
   /** The others are answered UNIMPLEMENTED or 404. */
   readonly signals?: readonly Signal[]
   readonly tls?: ServerTls
@@ -56,6 +58,8 @@ const DEFAULTS = {
   receiveTimeoutMs: 10_000,
   connectionBudgetBytes: 64 * 2 ** 20,
   maxStreams: 256,
+  // SDKs export every few seconds, metrics every minute.
+  idleTimeoutMs: 65_000,
   signals: ['traces', 'metrics', 'logs'],
   maxConnectionAgeMs: CONNECTION_AGE_MS,
   connectionGraceMs: CONNECTION_GRACE_MS,
