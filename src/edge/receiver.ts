@@ -245,7 +245,8 @@ export class Intake {
     if (via === undefined && forwardHeaders.length === 0) return NO_HEADERS
     const headers: Record<string, string> = {}
     for (const name of [VIA, ...forwardHeaders]) {
-      const value = incoming[name]
+      // A header may be called `constructor`, which every object has.
+      const value = Object.hasOwn(incoming, name) ? incoming[name] : undefined
       if (value !== undefined) headers[name] = typeof value === 'string' ? value : value.join(', ')
     }
     if (headers[VIA]?.split(',').some(id => id.trim() === instanceId)) return new Failure('OTLIER_LOOP')
