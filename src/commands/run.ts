@@ -5,6 +5,7 @@ import { realWorld, type World } from '../base/world.ts'
 import type { Config } from '../config.ts'
 import { configFlags, readArguments } from './arguments.ts'
 import { banner, commandBeside, explainBind, type Started } from './banner.ts'
+import { exposures } from './exposure.ts'
 import { COMMANDS } from './help.ts'
 import { chooseDirectory, loadConfig, realSurroundings } from './load-config.ts'
 import { type OpenLog, openLog } from './logger.ts'
@@ -60,6 +61,7 @@ export async function run(args: readonly string[]): Promise<number> {
 
 async function serve(config: Config, { log }: OpenLog, command: string): Promise<number> {
   const world = realWorld
+  for (const exposure of exposures(config)) log.warn(exposure)
   const { path: directory, warning } = await chooseDirectory(config, process.env, world.disk)
   if (warning !== null) log.warn(warning)
   const { startOtlier }: { startOtlier: Start } = await import('../otlier.ts')
