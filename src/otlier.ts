@@ -198,6 +198,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
         {
           ...shared,
           ...settings.endpoint,
+          settingsPath: `receivers.otlp.protocols.${name}.`,
           maxRecvBytes: settings.maxRecvMsgSizeBytes,
           tls: settings.tls,
           auth: settings.auth,

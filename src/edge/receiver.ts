@@ -43,6 +43,8 @@ export interface ReceiverOptions {
   /** The others are answered UNIMPLEMENTED or 404. */
   readonly signals?: readonly Signal[]
   readonly tls?: ServerTls
+  /** Stands before the names of settings in errors: `receivers.otlp.protocols.grpc.` */
+  readonly settingsPath?: string
   readonly auth?: AuthFiles
   /** A connection is asked to end at this age, up to a tenth earlier or later. */
   readonly maxConnectionAgeMs?: number
@@ -153,7 +155,8 @@ export interface Arrived {
 
 /** One receiver's options, made whole, with what it works on. */
 export class Intake {
-  readonly options: Required<Omit<ReceiverOptions, 'tls' | 'auth' | 'onRefused'>> & ReceiverOptions
+  readonly options: Required<Omit<ReceiverOptions, 'tls' | 'auth' | 'settingsPath' | 'onRefused'>> &
+    ReceiverOptions
   readonly world: World
   readonly log: Log
   /** What can never be admitted is too large, and not a matter of waiting. */
@@ -180,9 +183,15 @@ export class Intake {
 
   /** Reads tokens and certificates, before anything listens. Null: no TLS. Rejects with a sentence that names the file. */
   async open(): Promise<TlsOptions | null> {
-    const secure = (await this.#tls?.open()) ?? null
-    if (this.options.auth !== undefined) this.guard = await Guard.open(this.options.auth, this)
-    return secure === null ? null : { ...secure, handshakeTimeout: this.options.receiveTimeoutMs }
+    const { auth, receiveTimeoutMs, settingsPath = '' } = this.options
+    try {
+      const secure = (await this.#tls?.open()) ?? null
+      if (auth !== undefined) this.guard = await Guard.open(auth, this)
+      return secure === null ? null : { ...secure, handshakeTimeout: receiveTimeoutMs }
+    } catch (error) {
+      this.close()
+      throw new Error(`${settingsPath}${(error as Error).message}`)
+    }
   }
 
   /** From now on `server` shows new connections the certificates of the moment. */

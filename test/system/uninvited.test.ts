@@ -128,5 +128,7 @@ test('attempts without a valid token are counted, and told at a bounded rate, wi
 
 test('a start with a file of tokens that is not there says so, and nothing listens', async () => {
   const set = 'receivers.otlp.protocols.grpc.auth.bearer_token_file=/nowhere/tokens'
-  await expect(startService([set])).rejects.toThrow('auth.bearer_token_file: /nowhere/tokens does not exist')
+  await expect(startService([set])).rejects.toThrow(
+    'receivers.otlp.protocols.grpc.auth.bearer_token_file: /nowhere/tokens does not exist',
+  )
 })

@@ -185,7 +185,11 @@ describe.each(TRANSPORTS)('%s', type => {
     const answers: Answer[] = []
     let going = true
     const loop = async () => {
-      while (going) answers.push(await ask(exporter))
+      while (going) {
+        const answer = await ask(exporter)
+        answers.push(answer)
+        if (answer.kind !== 'delivered') return
+      }
     }
     const loops = [loop(), loop(), loop()]
     const names = ['one', 'two', 'three', 'four']

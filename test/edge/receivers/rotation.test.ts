@@ -8,7 +8,7 @@ import { Admission } from '../../../src/edge/receiver.ts'
 import { type Authority, type Certificate, certificateAuthority } from '../../kit/certificates.ts'
 import { httpCall, PROTOBUF } from '../../kit/client.ts'
 import { recordingLog } from '../../kit/log.ts'
-import { grpcClient } from '../../kit/receivers.ts'
+import { grpcClient, startReceiver } from '../../kit/receivers.ts'
 import { recordingSink } from '../../kit/sinks.ts'
 import { simulatedWorld } from '../../kit/world.ts'
 
@@ -184,6 +184,18 @@ describe.each(['grpc', 'http'] as const)('over %s', transport => {
       })
     }
     expect([await reused(null), await reused(first)]).toEqual([true, false])
+  })
+
+  test('a start that fails for its tokens follows no certificate either', async () => {
+    const { world, receiver } = await serve(transport)
+    await receiver.stop(0)
+    const start = startReceiver(transport, recordingSink(), {
+      world,
+      tls: { certFile: 'cert.pem', keyFile: 'key.pem' },
+      auth: { bearerTokenFile: 'none', basicFile: null },
+    })
+    await expect(start).rejects.toThrow('auth.bearer_token_file: none does not exist')
+    expect(world.timers()).toBe(0)
   })
 
   test('a stop follows no file any longer', async () => {
