@@ -27,7 +27,11 @@ const MIN_SECRET_CHARS = 6
 /** Destinations like to repeat the token that they refuse. What they say reaches a log, so the values of headers are taken out of it. */
 function discreet(exporter: Exporter, values: readonly string[]): Exporter {
   const words = values.flatMap(value => [value, ...value.split(/\s+/)])
-  const secrets = words.filter(word => word.length >= MIN_SECRET_CHARS).sort((a, b) => b.length - a.length)
+  const secrets = words
+    .filter(word => word.length >= MIN_SECRET_CHARS)
+    // A message of gRPC may come with more characters escaped than its client undoes.
+    .flatMap(word => [word, encodeURIComponent(word.toWellFormed())])
+    .sort((a, b) => b.length - a.length)
   if (secrets.length === 0) return exporter
   const hide = (text: string) => secrets.reduce((hidden, secret) => hidden.replaceAll(secret, MASK), text)
   return {

@@ -258,6 +258,15 @@ export const SECURITY = [
     },
     {
       row: 'H15',
+      guard: 'a client that reads no answer is cut',
+      file: 'edge/http-in.ts',
+      on: 'h1.timeout = 2 * receiveTimeoutMs',
+      off: '',
+      test: 'H15 over HTTP/1.1 one that asks on and on, and reads no answer',
+      hangs: true,
+    },
+    {
+      row: 'H15',
       guard: 'an idle connection ends',
       file: 'edge/http-in.ts',
       on: 'keepAliveTimeout: idleTimeoutMs,',

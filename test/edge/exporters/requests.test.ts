@@ -122,8 +122,8 @@ describe.each(TRANSPORTS)('%s: headers', type => {
 
   test('that a destination repeats in its answer are masked, whole and word by word', async () => {
     const repeating = await startBackend({ raw: true })
-    const said = 'Bearer s3cret-token is not s3cret-token, and a short one is yes'
-    const headers = { authorization: 'Bearer s3cret-token', 'x-short': 'yes' }
+    const said = 'Bearer s3cret+/t0ken== is not s3cret+/t0ken== and a short one is yes'
+    const headers = { authorization: 'Bearer s3cret+/t0ken==', 'x-short': 'yes' }
     const { exporter } = exporterTo(type, addressOf(repeating, type), { headers, encoding: 'json' })
     const { request } = requestOf(['a1'])
     repeating.script = () =>
@@ -132,12 +132,12 @@ describe.each(TRANSPORTS)('%s: headers', type => {
         : { kind: 'http', status: 401, body: JSON.stringify({ message: said }) }
     expect(await exporter.export(request)).toMatchObject({
       kind: 'refused',
-      cause: { message: expect.stringContaining('**** is not ****, and a short one is yes') },
+      cause: { message: expect.stringContaining('**** is not **** and a short one is yes') },
     })
     repeating.script = () => ({ kind: 'partial', rejected: 0, message: said })
     expect(await exporter.export(request)).toMatchObject({
       kind: 'delivered',
-      message: '**** is not ****, and a short one is yes',
+      message: '**** is not **** and a short one is yes',
     })
     await exporter.close()
     await repeating.stop()

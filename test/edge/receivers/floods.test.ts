@@ -37,11 +37,15 @@ type Transport = 'grpc' | 'http'
 async function serve(transport: Transport, options: StartOptions = {}) {
   const sink = recordingSink()
   const { port, admission } = await startReceiver(transport, sink, options)
-  /** Whether somebody else is served. */
-  const isServed = async () =>
+  const once = async () =>
     transport === 'grpc'
       ? (await grpcClient(port).export('traces', EMPTY)).code === 0
       : (await httpCall({ port, headers: PROTOBUF, body: EMPTY })).status === 200
+  /** Whether somebody else is served. Where a request is given a moment only, a busy machine may need more than one. */
+  const isServed = async () => {
+    for (let tries = 0; tries < 5; tries++) if (await once()) return true
+    return false
+  }
   return { port, admission, sink, isServed }
 }
 
@@ -60,6 +64,9 @@ function drip(port: number, text: string | Uint8Array, repeat: string): Promise<
     })
   })
 }
+
+const REQUEST =
+  'POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n'
 
 const SHORT = { receiveTimeoutMs: 150 } as const
 
@@ -134,14 +141,26 @@ describe('H15 a slow client is cut', () => {
     await sink.received(1)
   })
 
+  test('H15 over HTTP/1.1 one that asks on and on, and reads no answer, is bounded and cut', async () => {
+    const { port, sink, isServed } = await serve('http', SHORT)
+    const socket = net.connect(port, '127.0.0.1')
+    onTestFinished(() => void socket.destroy())
+    socket.pause()
+    socket.on('error', () => {})
+    const closed = new Promise<void>(resolve => socket.on('close', () => resolve()))
+    const many = Buffer.from(REQUEST.repeat(1000))
+    while (!socket.destroyed) await Promise.race([new Promise(done => socket.write(many, done)), closed])
+    // What is answered fits the buffers of the system; the rest is not even taken.
+    expect(sink.batches.length).toBeLessThan(100_000)
+    expect(await isServed()).toBe(true)
+  })
+
   test('H15 over HTTP/1.1 a connection is kept while it is used, and ends when it is idle', async () => {
     const { port } = await serve('http', { idleTimeoutMs: 100 })
     const socket = net.connect(port, '127.0.0.1')
-    const request =
-      'POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n'
     const closed = new Promise(resolve => socket.on('close', resolve))
     for (let n = 0; n < 5; n++) {
-      socket.write(request)
+      socket.write(REQUEST)
       expect(String(await new Promise(resolve => socket.once('data', resolve)))).toMatch(
         /^HTTP\/1.1 200 OK\r\n(?!.*connection: close)/is,
       )
