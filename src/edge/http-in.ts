@@ -75,8 +75,6 @@ export async function startHttpReceiver(
       ? http.createServer(limits)
       : https.createServer({ ...limits, ...secure, ALPNProtocols: ['h2', 'http/1.1'] })
   intake.renews(h1)
-  // An answer is out long before; this is for a client that does not read what it has asked for.
-  h1.timeout = 2 * receiveTimeoutMs
   h1.on('request', handle)
   // By these a client asks before it sends the body.
   h1.on('checkContinue', handle)

@@ -258,10 +258,10 @@ export const SECURITY = [
     },
     {
       row: 'H15',
-      guard: 'a client that reads no answer is cut',
+      guard: 'requests that do not go on are looked for',
       file: 'edge/http-in.ts',
-      on: 'h1.timeout = 2 * receiveTimeoutMs',
-      off: '',
+      on: 'connectionsCheckingInterval: Math.ceil(receiveTimeoutMs / 4)',
+      off: 'connectionsCheckingInterval: 1e6',
       test: 'H15 over HTTP/1.1 one that asks on and on, and reads no answer',
       hangs: true,
     },
