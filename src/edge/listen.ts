@@ -53,6 +53,7 @@ export async function listen(server: Server, intake: Intake, drain: () => void):
       intake.close()
       await closed
       cancel()
+      intake.pool.close()
     },
   }
 }

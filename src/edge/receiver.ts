@@ -1,6 +1,7 @@
 //! What both receivers share: their options, admission by bytes, and the way of a request from its last byte to its outcome.
 import { type TlsOptions, Server as TlsServer } from 'node:tls'
 import { Failure } from '../base/errors.ts'
+import type { Loan } from '../base/loan.ts'
 import type { Log } from '../base/log.ts'
 import { seldom } from '../base/seldom.ts'
 import type { World } from '../base/world.ts'
@@ -18,6 +19,7 @@ import { CONNECTION_AGE_MS, CONNECTION_GRACE_MS, jittered } from './age.ts'
 import { type AuthFiles, Guard } from './auth.ts'
 import { decompress, type Encoding } from './decompress.ts'
 import type { Following } from './follow.ts'
+import { Pool } from './pool.ts'
 import type { NotTaken } from './status.ts'
 import { type ServerTls, serverTls } from './tls.ts'
 
@@ -145,6 +147,8 @@ export const tooLarge = (maxBytes: number): Failure =>
 export interface Arrived {
   readonly signal: Signal
   readonly bytes: Uint8Array
+  /** Of the memory of `bytes`. */
+  readonly loan: Loan | null
   readonly encoding: Encoding
   readonly json: boolean
   readonly headers: Headers
@@ -166,6 +170,7 @@ export class Intake {
   guard: Guard | null = null
   readonly #tls: Following<TlsOptions> | null
   readonly #tell: ReturnType<typeof seldom<'unauthenticated'>>
+  readonly pool: Pool
   readonly #sink: Sink<Batch>
   /** Requests from their headers to the last byte of their answer. */
   #open = 0
@@ -178,6 +183,7 @@ export class Intake {
     this.#sink = sink
     this.#tls = options.tls === undefined ? null : serverTls(options.tls, this)
     this.#tell = seldom(world)
+    this.pool = new Pool(world)
     this.maxBytes = Math.min(this.options.maxRecvBytes, this.options.admission.limitBytes)
   }
 
@@ -280,11 +286,13 @@ export class Intake {
     return outcome
   }
 
-  async #handle({ signal, bytes, encoding, json, headers, lease }: Arrived): Promise<Outcome> {
+  async #handle({ signal, bytes, loan, encoding, json, headers, lease }: Arrived): Promise<Outcome> {
     try {
       let plain = encoding === 'identity' ? bytes : await decompress(encoding, bytes, this.maxBytes, lease)
       if (json) plain = jsonToProto(signal, plain, this.maxBytes)
       const receivedMs = this.world.now()
+      if (plain === bytes) return await this.#sink.send({ signal, bytes, receivedMs, headers, loan })
+      loan?.share(0)
       return await this.#sink.send({ signal, bytes: plain, receivedMs, headers })
     } catch (error) {
       if (error instanceof Failure) {
