@@ -341,14 +341,4 @@ export const SECURITY = [
       test: 'a receiver that others reach is told of',
     },
   ]),
-  ...teethIn('commands/logger.test.ts', [
-    {
-      row: 'log',
-      guard: 'JSON lines steer no terminal',
-      file: 'commands/logger.ts',
-      on: 'harmless(json.trimEnd())',
-      off: 'json.trimEnd()',
-      test: 'a line for machines cannot steer the terminal',
-    },
-  ]),
 ]
