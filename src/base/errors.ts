@@ -55,6 +55,12 @@ export const FAILURES = {
     grpc: GRPC.INVALID_ARGUMENT,
     retry: false,
   },
+  OTLIER_UNAUTHENTICATED: {
+    text: 'The request shows no token or password that is let in.',
+    http: 401,
+    grpc: GRPC.UNAUTHENTICATED,
+    retry: false,
+  },
   OTLIER_METHOD: { text: 'Only POST is supported here.', http: 405, grpc: GRPC.UNIMPLEMENTED, retry: false },
   OTLIER_NOT_FOUND: {
     text: 'Nothing is served under this path.',

@@ -132,7 +132,13 @@ export function failedBind(error: unknown, config: Config) {
 
 const OFFSET = 10_000
 
-/** The command that was typed, with its ports moved and nothing shared. Values of headers are left out. */
+/** Headers may be set one by one, or in the value of a section above them; a URL may hold a password. */
+const withoutSecrets = (arg: string) =>
+  arg.includes('headers')
+    ? arg.replace(/^((?:--set=)?exporters[^=]*=).*/s, '$1...')
+    : arg.replace(/:\/\/[^/@]*@/g, '://...@')
+
+/** The command that was typed, with its ports moved and nothing shared. Values of headers and passwords in URLs are left out. */
 export function commandBeside(args: readonly string[], throughNpm: boolean): string {
   const kept: string[] = []
   let offset = OFFSET
@@ -141,7 +147,7 @@ export function commandBeside(args: readonly string[], throughNpm: boolean): str
     if (name === '--port-offset') offset += Number(inline ?? args[++at]) || 0
     else if (/^(--set=)?directory=/.test(args[at])) {
       if (kept.at(-1) === '--set') kept.pop()
-    } else kept.push(args[at].replace(/(headers\.[^=]*=).*/s, '$1...'))
+    } else kept.push(withoutSecrets(args[at]))
   }
   const words = [...kept, '--port-offset', String(offset), '--set', 'directory=none']
   const quoted = words.map(word =>

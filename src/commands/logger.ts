@@ -8,6 +8,7 @@ import {
   pino,
   stdSerializers,
 } from 'pino'
+import { harmless } from '../base/words.ts'
 
 /** Lines that wait while standard error is stuck; beyond it they are dropped, and the service goes on. */
 const MAX_WAITING_BYTES = 2 ** 20
@@ -43,7 +44,8 @@ export function openLog(level: LevelWithSilent, terminal: boolean): OpenLog {
       sink.once('error', () => resolve())
       sink.flush(() => resolve())
     })
-  const stream: DestinationStream = terminal ? { write: line => void sink.write(humanLine(line)) } : sink
+  const shape = terminal ? humanLine : machineLine
+  const stream: DestinationStream = { write: line => void sink.write(shape(line)) }
   const options = {
     level,
     base: null,
@@ -55,6 +57,9 @@ export function openLog(level: LevelWithSilent, terminal: boolean): OpenLog {
 }
 
 const COLORS: Readonly<Record<string, string>> = { warn: '\x1b[33m', error: '\x1b[31m', fatal: '\x1b[31m' }
+
+/** The line of JSON as it is, but safe to look at: JSON itself escapes ESC, and not the control characters beyond ASCII. */
+export const machineLine = (json: string): string => `${harmless(json.trimEnd())}\n`
 
 /** `12:03:44 warn  the queue is full  exporter=otlp/jaeger`. What telemetry brought in cannot steer the terminal. */
 export function humanLine(json: string): string {
@@ -71,7 +76,3 @@ export function humanLine(json: string): string {
   const color = COLORS[String(level)] ?? ''
   return `${String(time).slice(11, 19)} ${color}${String(level).padEnd(5)}${color === '' ? '' : '\x1b[0m'} ${text}\n`
 }
-
-/** Control characters (ESC, line breaks, and the C1 set that some terminals obey) as escapes. */
-const harmless = (text: string) =>
-  text.replace(/\p{Cc}/gu, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)

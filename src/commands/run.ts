@@ -8,6 +8,7 @@ import type { Undelivered } from '../flow/queue.ts'
 import type { Reload } from '../wiring/reload.ts'
 import { configFlags, readArguments, UsageError } from './arguments.ts'
 import { banner, commandBeside, explainBind, type Started } from './banner.ts'
+import { exposures } from './exposure.ts'
 import { COMMANDS } from './help.ts'
 import { chooseDirectory, loadConfig, realSurroundings } from './load-config.ts'
 import { type OpenLog, openLog } from './logger.ts'
@@ -81,6 +82,7 @@ async function serve(
   load: () => Promise<Settled>,
 ): Promise<number> {
   const world = realWorld
+  for (const exposure of exposures(config)) log.warn(exposure)
   const { path: directory, warning } = await chooseDirectory(config, process.env, world.disk)
   if (warning !== null) log.warn(warning)
   const { startOtlier }: { startOtlier: Start } = await import('../otlier.ts')

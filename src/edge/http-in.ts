@@ -11,7 +11,7 @@ import { Body } from './body.ts'
 import { type Cors, corsHeaders, preflightHeaders } from './cors.ts'
 import { ENCODINGS, type Encoding, encodingOf } from './decompress.ts'
 import { answerNonsense, sniff } from './http-front.ts'
-import { http2Options, resetAnswered, SESSION_WINDOW_BYTES } from './http2.ts'
+import { http2Options, keepInBounds, resetAnswered, trust } from './http2.ts'
 import { listen } from './listen.ts'
 import {
   type Connection,
@@ -23,9 +23,8 @@ import {
   type ReceiverOptions,
   tooLarge,
 } from './receiver.ts'
-import { responseJson, responseProto } from './responses.ts'
+import { type Form, formOf, responseJson, responseProto } from './responses.ts'
 import { type NotTaken, refusalOf, retryAfter, statusJson, statusProto } from './status.ts'
-import { loadTls } from './tls.ts'
 
 export interface HttpReceiverOptions extends ReceiverOptions {
   /** Which pages of a browser may send. Nobody's, where it is missing. */
@@ -44,8 +43,6 @@ const PATHS: Readonly<Record<string, Signal | undefined>> = {
 
 /** How long a client may go on sending what has been refused already, so that it sees the answer before the connection ends. */
 const LINGER_MS = 1000
-/** An idle connection is kept this long: SDKs export every few seconds. */
-const KEEP_ALIVE_MS = 65_000
 
 /** A failed listen rejects with its own error (EADDRINUSE, EACCES), a bad certificate with a sentence that names the file. */
 export async function startHttpReceiver(
@@ -56,16 +53,20 @@ export async function startHttpReceiver(
 ): Promise<HttpReceiver> {
   let { cors } = options
   const intake = new Intake(options, sink, world, log)
-  const { maxStreams, receiveTimeoutMs } = intake.options
-  const connections = new WeakMap<object, Connection>()
+  const secure = await intake.open()
+  const { receiveTimeoutMs, idleTimeoutMs } = intake.options
+  const connections = new WeakMap<object, Peer>()
   const sessions = new Set<http2.ServerHttp2Session>()
 
   const handle = (request: http.IncomingMessage, response: http.ServerResponse) => {
     const session = (response as unknown as http2.Http2ServerResponse).stream?.session
     const key: object = session ?? request.socket
-    let connection = connections.get(key)
-    if (connection === undefined) connections.set(key, (connection = intake.connection()))
-    new Exchange(intake, connection, cors, request, response).begin()
+    let peer = connections.get(key)
+    if (peer === undefined) {
+      const untilMs = world.monotonic() + intake.connectionAgeMs()
+      connections.set(key, (peer = { connection: intake.connection(), untilMs }))
+    }
+    new Exchange(intake, peer, cors, request, response).begin()
   }
 
   const limits: http.ServerOptions = {
@@ -73,36 +74,34 @@ export async function startHttpReceiver(
     // The exchange has its own deadline and answers it; this one is for what never becomes an exchange.
     requestTimeout: 2 * receiveTimeoutMs,
     connectionsCheckingInterval: Math.ceil(receiveTimeoutMs / 4),
-    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveTimeout: idleTimeoutMs,
   }
   const h1 =
-    options.tls === undefined
+    secure === null
       ? http.createServer(limits)
-      : https.createServer({
-          ...limits,
-          ...(await loadTls(options.tls, world)),
-          ALPNProtocols: ['h2', 'http/1.1'],
-        })
+      : https.createServer({ ...limits, ...secure, ALPNProtocols: ['h2', 'http/1.1'] })
+  intake.renews(h1)
   h1.on('request', handle)
   // By these a client asks before it sends the body.
   h1.on('checkContinue', handle)
   h1.on('checkExpectation', handle)
   h1.on('clientError', answerNonsense)
+  // Before Node makes a clientError of it: a handshake that has failed, or has no end, leaves nobody to answer.
+  h1.prependListener('tlsClientError', (_, socket) => socket.destroy())
 
-  const h2 = http2.createServer(http2Options(maxStreams))
+  const h2 = http2.createServer(http2Options(intake))
   h2.on('request', handle as unknown as Parameters<typeof h2.on<'request'>>[1])
   h2.on('session', session => {
     sessions.add(session)
-    session.setLocalWindowSize(SESSION_WINDOW_BYTES)
+    keepInBounds(session, intake)
     session.on('close', () => sessions.delete(session))
-    session.on('error', error => log.debug({ err: error }, 'an HTTP/2 connection failed'))
   })
 
-  const opened = options.tls === undefined ? 'connection' : 'secureConnection'
+  const opened = secure === null ? 'connection' : 'secureConnection'
   const [serveHttp1] = h1.listeners(opened) as ((socket: Socket) => void)[]
   h1.removeAllListeners(opened)
   h1.on(opened, (socket: Socket) => {
-    sniff(socket, receiveTimeoutMs, isHttp2 => {
+    sniff(socket, intake, isHttp2 => {
       if (isHttp2) h2.emit('connection', socket)
       else serveHttp1.call(h1, socket)
     })
@@ -119,15 +118,23 @@ export async function startHttpReceiver(
   }
 }
 
+/** One connection. */
+interface Peer {
+  readonly connection: Connection
+  /** On the monotonic clock: over HTTP/1, an answer given after it is the last. */
+  readonly untilMs: number
+}
+
 /** One request and its answer. */
 class Exchange {
   readonly #intake: Intake
   readonly #lease: Lease
+  readonly #untilMs: number
   readonly #cors: Cors | undefined
   readonly #request: http.IncomingMessage
   readonly #response: http.ServerResponse
   #signal: Signal | null = null
-  #type: 'application/json' | 'application/x-protobuf' | null = null
+  #type: Form | null = null
   #encoding: Encoding = 'identity'
   #headers: Headers = {}
   #answerAtMs = 0
@@ -137,13 +144,14 @@ class Exchange {
 
   constructor(
     intake: Intake,
-    connection: Connection,
+    { connection, untilMs }: Peer,
     cors: Cors | undefined,
     request: http.IncomingMessage,
     response: http.ServerResponse,
   ) {
     this.#intake = intake
     this.#lease = new Lease(connection)
+    this.#untilMs = untilMs
     this.#cors = cors
     this.#request = request
     this.#response = response
@@ -173,8 +181,11 @@ class Exchange {
     const { method, url = '', headers } = this.#request
     const query = url.indexOf('?')
     const signal = PATHS[query === -1 ? url : url.slice(0, query)]
-    this.#type = typeOf(headers['content-type'])
+    this.#type = formOf(headers['content-type'])
     this.#signal = signal ?? null
+    // A browser asks whether it may before it shows who it is.
+    const isPreflight = method === 'OPTIONS' && this.#cors !== undefined
+    if (!isPreflight && !this.#isAdmitted(headers.authorization)) return false
     if (signal === undefined || !this.#intake.options.signals.includes(signal))
       return this.#fail('OTLIER_NOT_FOUND')
     if (method === 'OPTIONS' && this.#cors !== undefined) return this.#preflight(this.#cors)
@@ -190,6 +201,16 @@ class Exchange {
     if (forwarded instanceof Failure) return this.#refuse({ kind: 'refused', cause: forwarded })
     this.#headers = forwarded
     return this.#admit(headers['content-length'])
+  }
+
+  #isAdmitted(authorization: string | undefined): boolean {
+    const { guard } = this.#intake
+    if (guard === null) return true
+    if (!guard.admits(authorization)) {
+      return this.#fail('OTLIER_UNAUTHENTICATED', undefined, { 'www-authenticate': guard.challenge })
+    }
+    trust(this.#stream?.session)
+    return true
   }
 
   #admit(contentLength: string | undefined): boolean {
@@ -252,7 +273,11 @@ class Exchange {
   #refuse(outcome: NotTaken, headers: http.OutgoingHttpHeaders = {}): false {
     if (this.#isTaken) return false
     this.#gone()
-    this.#intake.options.onRefused?.(this.#signal, outcome.cause)
+    this.#intake.refused(this.#signal, outcome.cause, this.#request.socket.remoteAddress)
+    if (outcome.cause.code === 'OTLIER_UNAUTHENTICATED' && this.#stream === undefined) {
+      this.#explain(outcome, { ...headers, connection: 'close' }, true)
+      return false
+    }
     this.#explain(outcome, headers)
     this.#linger()
     return false
@@ -266,18 +291,26 @@ class Exchange {
   }
 
   /** google.rpc.Status in the request's own form; JSON, which a person can read, for what has neither form. */
-  #explain(outcome: NotTaken, headers: http.OutgoingHttpHeaders): void {
+  #explain(outcome: NotTaken, headers: http.OutgoingHttpHeaders, isUnread = false): void {
     const refusal = refusalOf(outcome)
     const wait = refusal.retryAfterMs === null ? {} : { 'retry-after': retryAfter(refusal.retryAfterMs) }
     const isProto = this.#type === 'application/x-protobuf'
     const body = isProto ? statusProto(refusal) : statusJson(refusal)
-    this.#reply(refusal.http, this.#type ?? 'application/json', body, { ...headers, ...wait })
+    this.#reply(refusal.http, this.#type ?? 'application/json', body, { ...headers, ...wait }, isUnread)
   }
 
-  #reply(status: number, type: string, body: Uint8Array | string, headers: http.OutgoingHttpHeaders): void {
+  /** @param isUnread not a byte more is read of the request, and the connection ends after the answer */
+  #reply(
+    status: number,
+    type: string,
+    body: Uint8Array | string,
+    headers: http.OutgoingHttpHeaders,
+    isUnread = false,
+  ): void {
     const response = this.#response
     if (response.destroyed || response.headersSent) return
-    const isLast = this.#intake.isStopping && this.#request.httpVersionMajor === 1
+    const { isStopping, world } = this.#intake
+    const isLast = this.#stream === undefined && (isStopping || world.monotonic() >= this.#untilMs)
     response.writeHead(status, {
       ...headers,
       ...(this.#cors === undefined ? {} : corsHeaders(this.#cors, this.#request.headers)),
@@ -285,13 +318,26 @@ class Exchange {
       'content-type': type,
       'content-length': Buffer.byteLength(body),
     })
-    response.end(body)
+    if (!isUnread) {
+      response.end(body)
+      return
+    }
+    // The answer is whole by its length. Its end would make Node read the request to its own, for nothing; and a connection that is
+    // closed at once, with bytes unread, takes the answer with it.
+    response.write(body)
+    const cancel = world.after(LINGER_MS, () => this.#request.socket.destroy())
+    response.on('close', () => cancel())
+  }
+
+  /** Of HTTP/2. */
+  get #stream(): http2.ServerHttp2Stream | undefined {
+    return (this.#response as unknown as Partial<http2.Http2ServerResponse>).stream
   }
 
   /** A connection that ends while its client still sends takes the answer with it, so what comes is thrown away for a while. */
   #linger(): void {
     const request = this.#request
-    const stream = (this.#response as unknown as http2.Http2ServerResponse).stream
+    const stream = this.#stream
     if (stream !== undefined) {
       if (!request.complete) resetAnswered(stream, this.#intake.world)
       return
@@ -307,16 +353,5 @@ class Exchange {
     this.#cancelDeadline()
     if (!this.#isTaken) this.#lease.release()
     this.#isTaken = true
-  }
-}
-
-function typeOf(header: string | undefined) {
-  switch (header?.split(';', 1)[0].trim().toLowerCase()) {
-    case 'application/json':
-      return 'application/json'
-    case 'application/x-protobuf':
-      return 'application/x-protobuf'
-    default:
-      return null
   }
 }

@@ -1,7 +1,9 @@
 //! What both receivers share: their options, admission by bytes, and the way of a request from its last byte to its outcome.
+import { type TlsOptions, Server as TlsServer } from 'node:tls'
 import { Failure } from '../base/errors.ts'
 import type { Loan } from '../base/loan.ts'
 import type { Log } from '../base/log.ts'
+import { seldom } from '../base/seldom.ts'
 import type { World } from '../base/world.ts'
 import {
   type Batch,
@@ -13,10 +15,13 @@ import {
   VIA,
 } from '../flow/sink.ts'
 import { jsonToProto } from '../wire/json.ts'
+import { CONNECTION_AGE_MS, CONNECTION_GRACE_MS, jittered } from './age.ts'
+import { type AuthFiles, Guard } from './auth.ts'
 import { decompress, type Encoding } from './decompress.ts'
+import type { Following } from './follow.ts'
 import { Pool } from './pool.ts'
 import type { NotTaken } from './status.ts'
-import type { TlsFiles } from './tls.ts'
+import { type ServerTls, serverTls } from './tls.ts'
 
 export interface ReceiverOptions {
   readonly host: string
@@ -35,9 +40,18 @@ export interface ReceiverOptions {
   /** Bytes of unanswered requests of one connection. One message of the largest size always fits. */
   readonly connectionBudgetBytes?: number
   readonly maxStreams?: number
+  /** Over HTTP/1, a connection without a request is kept this long. */
+  readonly idleTimeoutMs?: number
   /** The others are answered UNIMPLEMENTED or 404. */
   readonly signals?: readonly Signal[]
-  readonly tls?: TlsFiles
+  readonly tls?: ServerTls
+  /** Stands before the names of settings in errors: `receivers.otlp.protocols.grpc.` */
+  readonly settingsPath?: string
+  readonly auth?: AuthFiles
+  /** A connection is asked to end at this age, up to a tenth earlier or later. */
+  readonly maxConnectionAgeMs?: number
+  /** And is cut so long after. */
+  readonly connectionGraceMs?: number
   /** A request was refused here and never reached the sink. `signal` is null where the path names none. */
   onRefused?(signal: Signal | null, cause: Failure): void
 }
@@ -48,7 +62,11 @@ const DEFAULTS = {
   receiveTimeoutMs: 10_000,
   connectionBudgetBytes: 64 * 2 ** 20,
   maxStreams: 256,
+  // SDKs export every few seconds, metrics every minute.
+  idleTimeoutMs: 65_000,
   signals: ['traces', 'metrics', 'logs'],
+  maxConnectionAgeMs: CONNECTION_AGE_MS,
+  connectionGraceMs: CONNECTION_GRACE_MS,
 } as const satisfies Partial<ReceiverOptions>
 
 export interface Receiver {
@@ -146,12 +164,16 @@ export interface Arrived {
 
 /** One receiver's options, made whole, with what it works on. */
 export class Intake {
-  options: Required<Omit<ReceiverOptions, 'tls' | 'onRefused'>> & ReceiverOptions
+  options: Required<Omit<ReceiverOptions, 'tls' | 'auth' | 'settingsPath' | 'onRefused'>> & ReceiverOptions
   readonly world: World
   readonly log: Log
   /** What can never be admitted is too large, and not a matter of waiting. */
   maxBytes: number
   isStopping = false
+  /** Null: everybody may send. */
+  guard: Guard | null = null
+  readonly #tls: Following<TlsOptions> | null
+  readonly #tell: ReturnType<typeof seldom<'unauthenticated'>>
   readonly pool: Pool
   readonly #sink: Sink<Batch>
   /** Requests from their headers to the last byte of their answer. */
@@ -165,8 +187,49 @@ export class Intake {
     this.world = world
     this.log = log
     this.#sink = sink
+    this.#tls = options.tls === undefined ? null : serverTls(options.tls, this)
+    this.#tell = seldom(world)
     this.pool = new Pool(world)
     this.maxBytes = Math.min(this.options.maxRecvBytes, this.options.admission.limitBytes)
+  }
+
+  /** Reads tokens and certificates, before anything listens. Null: no TLS. Rejects with a sentence that names the file. */
+  async open(): Promise<TlsOptions | null> {
+    const { auth, receiveTimeoutMs, settingsPath = '' } = this.options
+    try {
+      const secure = (await this.#tls?.open()) ?? null
+      if (auth !== undefined) this.guard = await Guard.open(auth, this)
+      return secure === null ? null : { ...secure, handshakeTimeout: receiveTimeoutMs }
+    } catch (error) {
+      this.close()
+      throw new Error(`${settingsPath}${(error as Error).message}`)
+    }
+  }
+
+  /** From now on `server` shows new connections the certificates of the moment. */
+  renews(server: object): void {
+    if (this.#tls !== null && server instanceof TlsServer)
+      this.#tls.onChange = made => server.setSecureContext(made)
+  }
+
+  /** Follows files no longer. */
+  close(): void {
+    this.#tls?.stop()
+    this.guard?.stop()
+  }
+
+  /** How long from now a connection may go on, in milliseconds. */
+  connectionAgeMs(): number {
+    return jittered(this.options.maxConnectionAgeMs, this.world)
+  }
+
+  /** Tells of a request that was refused before it reached the sink. */
+  refused(signal: Signal | null, cause: Failure, from: string | undefined): void {
+    this.options.onRefused?.(signal, cause)
+    if (cause.code !== 'OTLIER_UNAUTHENTICATED') return
+    this.#tell('unauthenticated', suppressed =>
+      this.log.warn({ from, suppressed }, 'a sender without a valid token or password was turned away'),
+    )
   }
 
   connection(): Connection {
@@ -218,7 +281,8 @@ export class Intake {
     if (via === undefined && forwardHeaders.length === 0) return NO_HEADERS
     const headers: Record<string, string> = {}
     for (const name of [VIA, ...forwardHeaders]) {
-      const value = incoming[name]
+      // A header may be called `constructor`, which every object has.
+      const value = Object.hasOwn(incoming, name) ? incoming[name] : undefined
       if (value !== undefined) headers[name] = typeof value === 'string' ? value : value.join(', ')
     }
     if (headers[VIA]?.split(',').some(id => id.trim() === instanceId)) return new Failure('OTLIER_LOOP')
@@ -259,7 +323,7 @@ export class Intake {
       return await this.#sink.send({ signal, bytes: plain, receivedMs, headers })
     } catch (error) {
       if (error instanceof Failure) {
-        this.options.onRefused?.(signal, error)
+        this.refused(signal, error, undefined)
         return error.code === 'OTLIER_MEMORY' ? noRoom() : { kind: 'refused', cause: error }
       }
       this.log.error({ err: error, signal }, 'a request could not be handled: this is a bug')

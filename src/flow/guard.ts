@@ -1,8 +1,8 @@
 //! Keeps a fault of detection away from telemetry: what throws, takes too long or finds no number is left out and counted, and tried again later.
 import type { Cell, Registry } from '../base/counters.ts'
 import type { Log } from '../base/log.ts'
+import { seldom } from '../base/seldom.ts'
 import type { World } from '../base/world.ts'
-import { seldom } from './seldom.ts'
 
 /** Why a step was left out: it threw, took too long, found something that is no number, or all of them together take too much. */
 type Fault = 'error' | 'time' | 'nan' | 'behind'

@@ -47,7 +47,7 @@ export function makeReceivers(world: World, log: Log, options: ReceiversOptions)
   const leaving = new Set<Promise<void>>()
 
   async function openOne(config: Config, protocol: Protocol, endpoint: Listen): Promise<Open> {
-    const { tls } = config.receivers.otlp.protocols[protocol] as { tls: Tls }
+    const { tls, auth } = config.receivers.otlp.protocols[protocol] as Secured
     const { instanceId, admission, onRefused } = options
     const start = protocol === 'grpc' ? startGrpcReceiver : startHttpReceiver
     const all = {
@@ -56,7 +56,9 @@ export function makeReceivers(world: World, log: Log, options: ReceiversOptions)
       onRefused,
       ...endpoint,
       ...liveOptions(config, protocol),
-      ...tlsOf(tls),
+      settingsPath: `receivers.otlp.protocols.${protocol}.`,
+      tls,
+      auth,
     }
     return {
       endpoint,
@@ -160,16 +162,7 @@ function liveOptions(config: Config, protocol: Protocol): LiveOptions & { cors?:
   }
 }
 
-interface Tls {
-  readonly certFile: string | null
-  readonly keyFile: string | null
-  readonly clientCaFile: string | null
-}
-
-const tlsOf = ({ certFile, keyFile, clientCaFile }: Tls) =>
-  certFile === null || keyFile === null
-    ? {}
-    : { tls: { certFile, keyFile, ...(clientCaFile === null ? {} : { clientCaFile }) } }
+type Secured = Pick<NonNullable<Config['receivers']['otlp']['protocols'][Protocol]>, 'tls' | 'auth'>
 
 interface CorsSettings {
   readonly allowedOrigins: readonly string[]

@@ -204,14 +204,6 @@ describe('what holds between settings', () => {
       ['processors.otlier.trace_wait', 'warning'],
       ['service.view.endpoint', 'warning'],
     ])
-    const auth = await load({
-      files:
-        'receivers: {otlp: {protocols: {grpc: {auth: {bearer_token_file: /t}}, http: {auth: {basic_file: /u}}}}}',
-    })
-    expect(complaints(auth)).toEqual([
-      expect.stringMatching(/authentication comes with a later release/),
-      expect.stringMatching(/later release/),
-    ])
   })
 })
 

@@ -4,6 +4,7 @@ import { EXPORTERS } from './exporters.ts'
 import { PLANES } from './planes.ts'
 import { RECEIVERS } from './receivers.ts'
 import { type Run, run, type Seen } from './run.ts'
+import { SECURITY } from './security.ts'
 import { SERVICE } from './service.ts'
 import { switchedOff, type Tooth } from './tooth.ts'
 import { TRACES } from './traces.ts'
@@ -65,7 +66,7 @@ async function bitten(
 }
 
 const word = process.argv[2] ?? ''
-const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...TRACES, ...SERVICE].filter(
+const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...TRACES, ...SECURITY, ...SERVICE].filter(
   ({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)),
 )
 const slot = limited(Math.max(2, Math.min(4, availableParallelism())))

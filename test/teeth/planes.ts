@@ -70,7 +70,7 @@ export const PLANES = [
     {
       row: 'fail open',
       guard: 'one log line of a kind in a while',
-      file: 'flow/seldom.ts',
+      file: 'base/seldom.ts',
       on: 'state.suppressed++\n      return',
       off: 'state.suppressed++',
       test: 'the log has a line now and then, not one for each batch',

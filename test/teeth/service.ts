@@ -137,6 +137,14 @@ export const SERVICE = [
   ...teethIn('commands/logger.test.ts', [
     {
       row: 'log',
+      guard: 'JSON lines steer no terminal',
+      file: 'commands/logger.ts',
+      on: 'harmless(json.trimEnd())',
+      off: 'json.trimEnd()',
+      test: 'a line for machines cannot steer the terminal',
+    },
+    {
+      row: 'log',
       guard: 'control characters reach no terminal',
       file: 'commands/logger.ts',
       on: '.map(part => harmless(String(part)))',
