@@ -14,10 +14,12 @@ import { sendEvents } from './edge/events.ts'
 import { leadsBackTo, makeExporter } from './edge/exporter.ts'
 import { startGrpcReceiver } from './edge/grpc-in.ts'
 import { startHttpReceiver } from './edge/http-in.ts'
-import { Admission, type Receiver } from './edge/receiver.ts'
+import { guardMemory } from './edge/memory.ts'
+import type { Receiver } from './edge/receiver.ts'
 import { startSelfTelemetry } from './edge/self-telemetry.ts'
 import { counted, generated, refusedRequests, watchMalformed } from './flow/counted.ts'
 import { closeAll, fanout } from './flow/fanout.ts'
+import { Held } from './flow/held.ts'
 import { type InspectOptions, type Inspector, inspect } from './flow/inspect.ts'
 import { QUEUE_LIMITS, type Queue, queue } from './flow/queue.ts'
 import { RETRY_DEFAULTS } from './flow/retry.ts'
@@ -89,9 +91,21 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   // Destinations: a client, and a queue before it.
   const notes: Record<string, string> = {}
   const queues: Queue[] = []
+  const held = new Held()
   const announced = new Map<string, string>()
   const routes = destinations()
   const toQueues = fanout(routes)
+
+  const memory = guardMemory(
+    {
+      limitBytes: config.memoryLimitBytes ?? 2 ** 30,
+      queuedBytes: () => held.bytes,
+      retryAfterMs: () => Math.max(...queues.map(each => each.retryAfterMs())),
+    },
+    world,
+    log,
+    registry,
+  )
 
   // The two planes, and what they say.
   const latestMs = () => world.now() + config.processors.otlier.windowMs
@@ -116,6 +130,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   let saving = Promise.resolve()
   const stopTicking = every(TICK_MS, () => {
     inspector.passTime()
+    memory.reasons()
     announce()
   })
   const stopSaving = every(SNAPSHOT_MS, save)
@@ -175,6 +190,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     const exporter = makeExporter(settings, { instanceId, version, world, log })
     return queue(self?.exporter(exporter) ?? exporter, world, log, registry, {
       ...QUEUE_LIMITS,
+      shared: held,
       ...(settings.type === 'debug' ? DEBUG_QUEUE : queueSettings(settings)),
     })
   }
@@ -185,7 +201,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     const sink = watchMalformed(inspector, refused)
     const shared = {
       instanceId,
-      admission: new Admission((config.memoryLimitBytes ?? 2 ** 30) / 4),
+      admission: memory.admission,
       forwardHeaders: otlp.forwardHeaders,
       signals: SIGNALS.filter(signal => config.service.pipelines[signal] !== null),
       onRefused: (signal: Signal | null, cause: Failure) => refused(signal, cause.code),
@@ -227,7 +243,8 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   }
 
   function healthNow(): Health {
-    const reasons = queues.filter(each => each.full()).map(each => `The sending queue of ${each.id} is full.`)
+    const full = queues.filter(each => each.full()).map(each => `The sending queue of ${each.id} is full.`)
+    const reasons = [...full, ...memory.reasons()]
     return { state: health === 'ready' && reasons.length > 0 ? 'degraded' : health, reasons }
   }
 

@@ -6,7 +6,9 @@ import type { Log } from '../base/log.ts'
 import type { Cancel, World } from '../base/world.ts'
 import { openAccount } from './accounts.ts'
 import { type DeliveryOptions, delivery } from './delivery.ts'
+import type { Held } from './held.ts'
 import { type Entry, headerKey, Lane, oldestOf } from './lane.ts'
+import { Pace } from './pace.ts'
 import { gate, type RetryOptions, retry } from './retry.ts'
 import {
   type Answer,
@@ -28,6 +30,8 @@ export interface QueueOptions extends DeliveryOptions {
   /** So long a batch waits for others to go with, unless they fill a request: fifteen in one cost a third of the CPU (measured). */
   readonly lingerMs: number
   readonly retry: RetryOptions
+  /** Told of every batch that comes and goes: what all queues hold together. */
+  readonly shared?: Held
 }
 
 const MIB = 2 ** 20
@@ -58,6 +62,8 @@ export interface Queue {
   takes(signal: Signal): boolean
   /** Since it was full the last time, it has not been clearly below its bound. */
   full(): boolean
+  /** When a sender that it turned away should come again: as soon as it should be clearly below its bound. */
+  retryAfterMs(): number
   /**
    * Takes nothing more, gives what it holds one attempt each, and ends at the monotonic time `deadlineMs` at the latest.
    * What is left then is dropped and told. Closes the exporter.
@@ -97,6 +103,7 @@ export function queue(
   )
   capacity.value = options.sizeBytes
 
+  const pace = new Pace(world)
   let order = 0
   let fullItems: number | null = null
   let timer: Cancel | null = null
@@ -181,6 +188,7 @@ export function queue(
     lane.push({ batch, key: headerKey(batch.headers), costBytes, order: order++, sinceMs: world.monotonic() })
     lane.account.enqueued(batch.items)
     held.value += costBytes
+    options.shared?.take(batch)
     if (fullItems !== null && held.value < options.sizeBytes * RELIEVED) noteRelieved()
     // A timer that is set will come in time, unless there is enough to go now.
     if (timer === null || isReady(lane, world.monotonic())) pump()
@@ -202,10 +210,17 @@ export function queue(
     fullItems = null
   }
 
-  function evictOldest() {
-    const lane = oldestOf(lanes) as Lane
+  /** The oldest, which is not going to be sent. */
+  function takeOut(lane: Lane): CheckedBatch {
     const { batch, costBytes } = lane.shift()
     held.value -= costBytes
+    options.shared?.release(batch)
+    return batch
+  }
+
+  function evictOldest() {
+    const lane = oldestOf(lanes) as Lane
+    const batch = takeOut(lane)
     lane.account.droppedFromQueue(batch.items, 'queue_full')
     noteFull(batch.items)
   }
@@ -257,9 +272,11 @@ export function queue(
     }
     busy.value++
     const done = () => {
+      for (const { batch } of run) options.shared?.release(batch)
       if (kill.signal.aborted) return
       busy.value--
       held.value -= cost
+      pace.note(cost)
       lane.unheard()
       pump()
     }
@@ -286,8 +303,7 @@ export function queue(
     }
     let items = 0
     while (lane.length > 0) {
-      const { batch, costBytes } = lane.shift()
-      held.value -= costBytes
+      const batch = takeOut(lane)
       lane.account.droppedFromQueue(batch.items, 'unsupported')
       items += batch.items
     }
@@ -313,7 +329,7 @@ export function queue(
     timer?.()
     timer = null
     for (const lane of lanes) {
-      while (lane.length > 0) lane.account.droppedFromQueue(lane.shift().batch.items, 'shutdown')
+      while (lane.length > 0) lane.account.droppedFromQueue(takeOut(lane).items, 'shutdown')
       lane.account.droppedInFlight(lane.account.inFlight, 'shutdown')
     }
     kill.abort()
@@ -332,6 +348,7 @@ export function queue(
     unsupported: () => lanes.filter(lane => lane.unsupported).map(lane => lane.signal),
     takes: signal => laneOf(signal).isProven,
     full: () => fullItems !== null,
+    retryAfterMs: () => pace.retryAfterMs(held.value - options.sizeBytes * RELIEVED),
     close(untilMs) {
       if (closed === null) {
         deadlineMs = untilMs
