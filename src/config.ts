@@ -109,7 +109,11 @@ const sendingQueue = section(
     storage: choice('memory', ['memory', 'disk'], 'Where it waits.', {
       laterWords: { disk: 'the queue on disk comes with a later release; use memory' },
     }),
-    size_mib: mebibytes('64', 'How much may wait.', [1, 1_048_576]),
+    size_mib: mebibytes(
+      '64',
+      'How much may wait. Where it is not given, half of memory_limit_mib over all destinations at most.',
+      [1, 1_048_576],
+    ),
     when_full: choice(
       null,
       ['refuse', 'drop_newest', 'drop_oldest'],

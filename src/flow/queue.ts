@@ -4,7 +4,7 @@ import type { Registry } from '../base/counters.ts'
 import { Failure } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Cancel, World } from '../base/world.ts'
-import { openAccount } from './accounts.ts'
+import { openAccount, openGauges } from './accounts.ts'
 import { type DeliveryOptions, delivery } from './delivery.ts'
 import type { Held } from './held.ts'
 import { type Entry, headerKey, Lane, oldestOf } from './lane.ts'
@@ -86,22 +86,7 @@ export function queue(
   const { id } = exporter
   const lanes = SIGNALS.map(signal => new Lane(signal, openAccount(registry, id, signal)))
   const laneOf = (signal: Signal) => lanes[SIGNALS.indexOf(signal)]
-  const held = registry.gauge(
-    'otlier_exporter_queue_size',
-    'By',
-    'Bytes that the queue holds, waiting and under way.',
-    { exporter: id },
-  )
-  const capacity = registry.gauge('otlier_exporter_queue_capacity', 'By', 'Bytes that the queue may hold.', {
-    exporter: id,
-  })
-  const busy = registry.gauge(
-    'otlier_exporter_in_flight_requests',
-    '{request}',
-    'Consumers with a request under way.',
-    { exporter: id },
-  )
-  capacity.value = options.sizeBytes
+  const { held, busy } = openGauges(registry, id, options.sizeBytes)
 
   const pace = new Pace(world)
   let order = 0

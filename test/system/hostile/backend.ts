@@ -12,10 +12,9 @@ export interface Taken {
 }
 
 const PREFIX_BYTES = 5
-/** A backend with room takes a request of any size; the spans beyond its rate are paid for by the next. */
-let ratePerSecond = Number(process.argv[2])
+const ratePerSecond = Number(process.argv[2])
+/** With room it takes a request of any size; the spans beyond its rate are paid for by the next. */
 let dueMs = 0
-let isHung = false
 const taken = { spans: 0, requests: 0, refused: 0 }
 
 const server = createServer({ settings: { initialWindowSize: 2 ** 20 } })
@@ -27,9 +26,7 @@ server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) =>
   const chunks: Buffer[] = []
   stream.on('error', () => {})
   stream.on('data', (chunk: Buffer) => chunks.push(chunk))
-  stream.on('end', () => {
-    if (!isHung) answer(stream, headers, Buffer.concat(chunks))
-  })
+  stream.on('end', () => answer(stream, headers, Buffer.concat(chunks)))
 })
 
 function answer(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, body: Buffer) {
@@ -60,9 +57,6 @@ function retryInfo(ms: number): Uint8Array {
 }
 
 process.on('message', message => {
-  if (message === 'hang') isHung = true
-  if (message === 'serve') isHung = false
-  if (typeof message === 'string' && message.startsWith('rate ')) ratePerSecond = Number(message.slice(5))
-  process.send?.(taken satisfies Taken)
+  if (message === 'taken') process.send?.(taken satisfies Taken)
 })
 server.listen(0, '127.0.0.1', () => console.log(`port ${(server.address() as AddressInfo).port}`))

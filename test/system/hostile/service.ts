@@ -12,12 +12,11 @@ export interface Target {
   readonly grpcPort: number
   readonly httpPort: number
   readonly metricsPort: number
-  readonly healthPort: number
   /** Resident memory in MiB: now, and the most since `forgetPeak`. */
   resident(): number
   peak(): number
   forgetPeak(): void
-  /** Bytes of V8's heap and of this process's own accounts, by the name of the sample. */
+  /** All samples of /metrics by name and labels. */
   metrics(): Promise<Map<string, number>>
   /** The status line and the body of /ready. */
   health(): Promise<{ readonly status: number; readonly body: string }>
@@ -67,7 +66,6 @@ export async function startTarget(settings: readonly string[]): Promise<Target> 
     grpcPort,
     httpPort,
     metricsPort,
-    healthPort,
     resident: () => status('VmRSS'),
     peak: () => status('VmHWM'),
     // 5 sets the peak to what is resident now.
