@@ -87,24 +87,48 @@ function bombs(encoding: 'gzip' | 'zstd'): Attack {
 
 /** `connections` of them at once, each with 20 messages of 59 MiB that stop a byte before their end. */
 function halfSent(connections: number): Attack {
+  const declared = 59 * MIB
+  const piece = Buffer.alloc(MIB / 4)
+  const pieces = (4 * declared) / MIB
+  /** Writes as fast as it is taken. What is admitted stays open until the connection ends, without an answer. */
+  function upload(session: http2.ClientHttp2Session, answers: Answers): Promise<void> {
+    const path = { ':method': 'POST', ':path': METHODS.traces, 'content-type': 'application/grpc' }
+    const stream = session.request(path)
+    let code = -1
+    let written = 0
+    const more = () => {
+      while (!stream.destroyed && !stream.closed && ++written < pieces)
+        if (!stream.write(piece)) return void stream.once('drain', more)
+    }
+    stream.on('error', () => {})
+    stream.on('response', headers => {
+      code = Number(headers['grpc-status'] ?? -1)
+      stream.close()
+    })
+    stream.write(frame(piece.subarray(6), 0, declared))
+    more()
+    return new Promise(resolve =>
+      stream.on('close', () => {
+        noteGrpc(answers, code)
+        resolve()
+      }),
+    )
+  }
   return {
     name: `20 half-sent messages of 59 MiB on ${connections === 1 ? 'one connection' : `each of ${connections} connections`}`,
     allowed: ['grpc 14', 'none'],
     needed: ['grpc 14', 'none'],
     async run({ grpcPort }, untilMs, answers) {
-      const declared = 59 * MIB
-      const piece = Buffer.alloc(MIB)
-      const begun = frame(piece, 0, declared)
-      const rest = [...Array.from({ length: 57 }, () => piece), piece.subarray(1)]
-      await again(connections, untilMs, async () => {
-        const client = new GrpcClient(grpcPort)
-        // What is admitted stays open until the connection is closed: it ends without an answer.
-        const calls = Array.from({ length: 20 }, () => client.call({ body: [begun, ...rest], open: true }))
-        for (const call of calls) void call.then(({ code }) => noteGrpc(answers, code))
-        await Promise.race([Promise.all(calls), sleep(Math.max(2000, untilMs - performance.now()))])
-        await client.close()
-        await Promise.all(calls)
+      const sessions = Array.from({ length: connections }, () =>
+        http2.connect(`http://127.0.0.1:${grpcPort}`),
+      )
+      const uploads = sessions.flatMap(session => {
+        session.on('error', () => {})
+        return Array.from({ length: 20 }, () => upload(session, answers))
       })
+      await sleep(Math.max(2000, untilMs - performance.now()))
+      for (const session of sessions) session.destroy()
+      await Promise.all(uploads)
     },
   }
 }
