@@ -109,20 +109,7 @@ const sendingQueue = section(
     storage: choice('memory', ['memory', 'disk'], 'Where it waits.', {
       laterWords: { disk: 'the queue on disk comes with a later release; use memory' },
     }),
-    size_mib: mebibytes(
-      '64',
-      'How much may wait. Where it is not given, half of memory_limit_mib over all destinations at most.',
-      [1, 1_048_576],
-    ),
-    when_full: choice(
-      null,
-      ['refuse', 'drop_newest', 'drop_oldest'],
-      'What happens when it is full: senders are asked to come back, or something is dropped and counted.',
-      {
-        initialNote: 'refuse; drop_newest with several destinations',
-      },
-    ),
-    num_consumers: count('10', 'How many requests are under way at once.', [1, 256]),
+    size_mib: mebibytes('64', 'How much may wait. By default less if memory is small.', [1, 1_048_576]),
     acknowledge: choice(
       'memory',
       ['memory', 'durable', 'delivered'],

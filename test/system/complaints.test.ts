@@ -99,12 +99,13 @@ describe('what is delivered', () => {
     for (let n = 0; n < 10; n++)
       expect((await otlier.client.export('traces', span(`s${n}`, 300_000))).code).toBe(0)
     const lost = async () => {
-      const [evicted, passed, expired] = [
-        await otlier.sample('dropped_spans_total', 'otlp', ',reason="queue_full"'),
-        await otlier.sample('enqueue_failed_spans_total', 'otlp', ',reason="queue_full"'),
-        await otlier.sample('dropped_spans_total', 'otlp', ',reason="expired"'),
-      ]
-      return { full: evicted + passed, expired }
+      const metrics = await otlier.metrics()
+      const read = (what: string, reason: string) =>
+        metrics.get(`otlier_exporter_${what}_spans_total{exporter="otlp",reason="${reason}"}`) ?? 0
+      return {
+        full: read('dropped', 'queue_full') + read('enqueue_failed', 'queue_full'),
+        expired: read('dropped', 'expired'),
+      }
     }
     await until('all is settled', async () => {
       const { full, expired } = await lost()
@@ -258,10 +259,7 @@ describe('memory and load', () => {
       const busy = answers.filter(({ isBusy }) => isBusy)
       expect(answers.filter(({ isTaken }) => isTaken)).toHaveLength(3)
       expect(busy).toHaveLength(7)
-      for (const { waitMs } of busy) {
-        expect(waitMs).toBeGreaterThanOrEqual(1000)
-        expect(waitMs).toBeLessThanOrEqual(5000)
-      }
+      expect(busy.filter(({ waitMs }) => waitMs === null || waitMs < 1000 || waitMs > 5000)).toEqual([])
     },
   )
 })

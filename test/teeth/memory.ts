@@ -84,6 +84,16 @@ export const MEMORY = [
       test: 'D4 garbage refuses nobody',
     },
   ]),
+  ...teethIn('edge/admin.test.ts', [
+    {
+      row: 'D3',
+      guard: 'a connection gets one page of metrics',
+      file: 'edge/admin.ts',
+      on: 'server.maxRequestsPerSocket = 1',
+      off: '',
+      test: 'of many questions that one connection asks at once, one is answered',
+    },
+  ]),
   ...teethIn('flow/pace.test.ts', [
     {
       row: 'G6',
@@ -91,7 +101,7 @@ export const MEMORY = [
       file: 'flow/pace.ts',
       on: 'Math.min(RETRY_MAX_MS, untilGoneMs || 0)',
       off: 'untilGoneMs || 0',
-      test: 'the delay is what the excess takes',
+      test: 'G6 the delay is what the excess takes',
     },
     {
       row: 'G6',
@@ -99,7 +109,7 @@ export const MEMORY = [
       file: 'flow/pace.ts',
       on: 'Math.max(RETRY_MIN_MS, ',
       off: 'Math.max(0, ',
-      test: 'the delay is what the excess takes',
+      test: 'G6 the delay is what the excess takes',
     },
     {
       row: 'G6',
@@ -107,7 +117,7 @@ export const MEMORY = [
       file: 'flow/pace.ts',
       on: '(1 + RETRY_SPREAD * this.#world.random())',
       off: '1',
-      test: 'the delay is what the excess takes',
+      test: 'G6 the delay is what the excess takes',
     },
     {
       row: 'D3',

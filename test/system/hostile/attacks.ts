@@ -169,14 +169,14 @@ const slowReaders: Attack = {
     // More answers than the buffers of the system and of Node hold, at a pace that leaves the others their turn.
     for (let n = 0; n < 100; n++) {
       for (const [receiver, metrics] of pipelined) {
-        receiver.write(post.repeat(100))
+        receiver.write(post.repeat(20))
         metrics.write(get)
       }
       // Streams whose answers have no window to go out by.
       const session = http2.connect(`http://127.0.0.1:${grpcPort}`, { settings: { initialWindowSize: 0 } })
       session.on('error', () => {})
       sessions.push(session)
-      for (let stream = 0; stream < 50; stream++) {
+      for (let stream = 0; stream < 20; stream++) {
         const path = { ':method': 'POST', ':path': METHODS.traces, 'content-type': 'application/grpc' }
         const call = session.request(path)
         call.on('error', () => {})
