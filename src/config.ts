@@ -110,6 +110,15 @@ const sendingQueue = section(
       laterWords: { disk: 'the queue on disk comes with a later release; use memory' },
     }),
     size_mib: mebibytes('64', 'How much may wait. By default less if memory is small.', [1, 1_048_576]),
+    when_full: choice(
+      null,
+      ['refuse', 'drop_newest', 'drop_oldest'],
+      'What happens when it is full: senders are asked to come back, or something is dropped and counted.',
+      {
+        initialNote: 'refuse; drop_newest with several destinations',
+      },
+    ),
+    num_consumers: count('10', 'How many requests are under way at once.', [1, 256]),
     acknowledge: choice(
       'memory',
       ['memory', 'durable', 'delivered'],

@@ -39,7 +39,7 @@ const MIB = 2 ** 20
 export const QUEUE_LIMITS = { maxBatchBytes: 3.5 * MIB, maxRequestBytes: 64 * MIB, lingerMs: 20 }
 
 /**
- * `taken`: it will be delivered, or stand in an account that says why not. `full`: the sender is to come again.
+ * `taken`: it will be delivered, or stand in an account that says why not, and its loan is let go of. `full`: the sender is to come again.
  * `dropped`, `unsupported`: this destination passes it over.
  */
 export type Offer = 'taken' | 'full' | 'dropped' | 'unsupported'
@@ -200,6 +200,7 @@ export function queue(
     const { batch, costBytes } = lane.shift()
     held.value -= costBytes
     options.shared?.release(batch)
+    batch.loan?.letGo()
     return batch
   }
 
@@ -262,6 +263,7 @@ export function queue(
       busy.value--
       held.value -= cost
       pace.note(cost)
+      for (const { batch } of run) batch.loan?.letGo()
       lane.unheard()
       pump()
     }
