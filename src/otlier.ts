@@ -10,12 +10,13 @@ import type { Parts, Running } from './commands/run.ts'
 import type { Config } from './config.ts'
 import { type Admin, type Health, registerProcessMetrics, startAdmin } from './edge/admin.ts'
 import { sendEvents } from './edge/events.ts'
-import { Admission } from './edge/receiver.ts'
+import { guardMemory } from './edge/memory.ts'
 import { startSelfTelemetry } from './edge/self-telemetry.ts'
 import { type AssembleOptions, Assembler, MAX_SPANS } from './flow/assemble.ts'
 import { counted, generated, refusedRequests, watchMalformed } from './flow/counted.ts'
 import { fanout } from './flow/fanout.ts'
 import { guards } from './flow/guard.ts'
+import { Held } from './flow/held.ts'
 import { type InspectOptions, type Inspector, inspect } from './flow/inspect.ts'
 import type { CheckedBatch, Exporter, Outcome, Sink } from './flow/sink.ts'
 import { restorePlane, savePlane } from './learn/keep.ts'
@@ -113,8 +114,20 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
 
   // Destinations: a client, and a queue before it.
   const watch = (exporter: Exporter) => self?.exporter(exporter) ?? exporter
-  const destinations = makeDestinations(world, log, registry, { instanceId, version, watch })
+  const held = new Held()
+  const destinations = makeDestinations(world, log, registry, { instanceId, version, watch, held })
   const toDestinations = fanout(destinations)
+
+  const memory = guardMemory(
+    {
+      limitBytes: config.memoryLimitBytes ?? 2 ** 30,
+      queuedBytes: () => held.bytes,
+      retryAfterMs: () => Math.max(0, ...destinations.queues.map(each => each.retryAfterMs())),
+    },
+    world,
+    log,
+    registry,
+  )
 
   // The two planes, and what they say.
   const latestMs = () => world.now() + config.processors.otlier.windowMs
@@ -137,6 +150,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   const announced = new Map<string, string>()
   const stopTicking = every(TICK_MS, () => {
     inspector.passTime()
+    memory.reasons()
     announce()
   })
   const stopSaving = every(SNAPSHOT_MS, save)
@@ -146,7 +160,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   const sink = watchMalformed(inspector, refused)
   const receivers = makeReceivers(world, log, {
     instanceId,
-    admission: new Admission((config.memoryLimitBytes ?? 2 ** 30) / 4),
+    admission: memory.admission,
     onRefused: (signal, cause) => refused(signal, cause.code),
     sink: protocol => self?.receiver(protocol, sink) ?? sink,
   })
@@ -220,7 +234,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
 
   function healthNow(): Health {
     const full = destinations.queues.filter(each => each.full())
-    const reasons = full.map(each => `The sending queue of ${each.id} is full.`)
+    const reasons = [...full.map(each => `The sending queue of ${each.id} is full.`), ...memory.reasons()]
     return { state: health === 'ready' && reasons.length > 0 ? 'degraded' : health, reasons }
   }
 

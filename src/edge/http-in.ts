@@ -7,22 +7,14 @@ import { Failure, type FailureCode } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Cancel, World } from '../base/world.ts'
 import type { Batch, Headers, Outcome, Signal, Sink } from '../flow/sink.ts'
+import { type Connection, Lease, RETRY_MS } from './admission.ts'
 import { Body } from './body.ts'
 import { type Cors, corsHeaders, preflightHeaders } from './cors.ts'
 import { ENCODINGS, type Encoding, encodingOf } from './decompress.ts'
 import { answerNonsense, sniff } from './http-front.ts'
 import { http2Options, keepInBounds, resetAnswered, trust } from './http2.ts'
 import { listen } from './listen.ts'
-import {
-  type Connection,
-  Intake,
-  Lease,
-  type LiveOptions,
-  noRoom,
-  type Receiver,
-  type ReceiverOptions,
-  tooLarge,
-} from './receiver.ts'
+import { Intake, type LiveOptions, type Receiver, type ReceiverOptions, tooLarge } from './receiver.ts'
 import { type Form, formOf, responseJson, responseProto } from './responses.ts'
 import { type NotTaken, refusalOf, retryAfter, statusJson, statusProto } from './status.ts'
 
@@ -217,7 +209,7 @@ class Exchange {
     const { maxBytes } = this.#intake
     const declared = contentLength === undefined ? -1 : Number(contentLength)
     if (declared > maxBytes) return this.#refuse({ kind: 'refused', cause: tooLarge(maxBytes) })
-    if (declared > 0 && !this.#lease.hold(declared)) return this.#refuse(noRoom())
+    if (declared > 0 && !this.#lease.hold(declared)) return this.#refuse(this.#lease.noRoom())
     this.#body = new Body(declared, this.#intake.pool)
     return true
   }
@@ -228,7 +220,7 @@ class Exchange {
     const { maxBytes } = this.#intake
     const length = body.length + chunk.length
     if (length > maxBytes) this.#refuse({ kind: 'refused', cause: tooLarge(maxBytes) })
-    else if (!this.#lease.hold(length)) this.#refuse(noRoom())
+    else if (!this.#lease.hold(length)) this.#refuse(this.#lease.noRoom())
     else body.add(chunk)
   }
 
@@ -262,9 +254,8 @@ class Exchange {
 
   #fail(code: FailureCode, detail?: string, headers?: http.OutgoingHttpHeaders): false {
     const cause = new Failure(code, detail)
-    const isBusy = cause.retry && code !== 'OTLIER_RECEIVE_TIMEOUT'
     return this.#refuse(
-      isBusy ? { kind: 'busy', retryAfterMs: null, cause } : { kind: 'refused', cause },
+      cause.retry ? { kind: 'busy', retryAfterMs: RETRY_MS, cause } : { kind: 'refused', cause },
       headers,
     )
   }

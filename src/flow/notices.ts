@@ -5,7 +5,7 @@ import type { Answer } from './sink.ts'
 export type WhenFull = 'refuse' | 'drop_newest' | 'drop_oldest'
 
 /** A queue counts as full until it is below this share, or the log would tell of every request. */
-const RELIEVED = 0.75
+export const RELIEVED = 0.75
 
 /** Each state is told when it begins and when it ends, and not between. */
 export function destinationNotices(exporter: string, log: Log) {

@@ -4,10 +4,12 @@ import type { Registry } from '../base/counters.ts'
 import { Failure } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Cancel, World } from '../base/world.ts'
-import { openAccount } from './accounts.ts'
+import { openAccount, openGauges } from './accounts.ts'
 import { type DeliveryOptions, delivery } from './delivery.ts'
+import type { Held } from './held.ts'
 import { type Entry, headerKey, Lane, oldestOf } from './lane.ts'
-import { destinationNotices, type WhenFull } from './notices.ts'
+import { destinationNotices, RELIEVED, type WhenFull } from './notices.ts'
+import { Pace } from './pace.ts'
 import { gate, type RetryOptions, retry } from './retry.ts'
 import { type CheckedBatch, type Exporter, ITEM_NAMES, SIGNALS, type Signal, sizeOf } from './sink.ts'
 
@@ -23,6 +25,8 @@ export interface QueueSettings {
 export interface QueueOptions extends DeliveryOptions, QueueSettings {
   /** So long a batch waits for others to go with, unless they fill a request: fifteen in one cost a third of the CPU (measured). */
   readonly lingerMs: number
+  /** Told of every batch that comes and goes: what all queues hold together. */
+  readonly shared?: Held
 }
 
 const MIB = 2 ** 20
@@ -55,6 +59,8 @@ export interface Queue {
   full(): boolean
   /** What would be lost if the process ended now, and what stopping has lost already: in items, signals without any left out. */
   undelivered(): readonly Undelivered[]
+  /** When a sender that it turned away should come again: as soon as it should be clearly below its bound. */
+  retryAfterMs(): number
   /**
    * From now on these settings are in force, for what it holds too; a request under way keeps those it began with. Whoever
    * waits to send again asks at once: there is reason to hope.
@@ -82,25 +88,11 @@ export function queue(
   const notices = destinationNotices(id, log)
   const lanes = SIGNALS.map(signal => new Lane(signal, openAccount(registry, id, signal)))
   const laneOf = (signal: Signal) => lanes[SIGNALS.indexOf(signal)]
-  const held = registry.gauge(
-    'otlier_exporter_queue_size',
-    'By',
-    'Bytes that the queue holds, waiting and under way.',
-    { exporter: id },
-  )
-  const capacity = registry.gauge('otlier_exporter_queue_capacity', 'By', 'Bytes that the queue may hold.', {
-    exporter: id,
-  })
-  const busy = registry.gauge(
-    'otlier_exporter_in_flight_requests',
-    '{request}',
-    'Consumers with a request under way.',
-    { exporter: id },
-  )
-  capacity.value = options.sizeBytes
+  const { held, busy, capacity } = openGauges(registry, id, options.sizeBytes)
   // A destination that was taken out and has come back has accounts of before.
   const lostBefore = lanes.map(({ account }) => account.dropped('shutdown'))
 
+  const pace = new Pace(world)
   let order = 0
   let timer: Cancel | null = null
   let closed: Promise<readonly Undelivered[]> | null = null
@@ -176,16 +168,24 @@ export function queue(
     lane.push({ batch, key: headerKey(batch.headers), costBytes, order: order++, sinceMs: world.monotonic() })
     lane.account.enqueued(batch.items)
     held.value += costBytes
+    options.shared?.take(batch)
     // A timer that is set will come in time, unless there is enough to go now.
     if (timer === null || isReady(lane, world.monotonic())) pump()
     return 'taken'
   }
 
-  function evictOldest() {
-    const lane = oldestOf(lanes) as Lane
+  /** The oldest, which is not going to be sent. */
+  function takeOut(lane: Lane): CheckedBatch {
     const { batch, costBytes } = lane.shift()
     held.value -= costBytes
+    options.shared?.release(batch)
     batch.loan?.letGo()
+    return batch
+  }
+
+  function evictOldest() {
+    const lane = oldestOf(lanes) as Lane
+    const batch = takeOut(lane)
     lane.account.droppedFromQueue(batch.items, 'queue_full')
     notices.full(batch.items, options.whenFull)
   }
@@ -237,9 +237,11 @@ export function queue(
     }
     busy.value++
     const done = () => {
+      for (const { batch } of run) options.shared?.release(batch)
       if (kill.signal.aborted) return
       busy.value--
       held.value -= cost
+      pace.note(cost)
       for (const { batch } of run) batch.loan?.letGo()
       notices.holds(held.value, options.sizeBytes)
       lane.unheard()
@@ -268,9 +270,7 @@ export function queue(
     }
     let items = 0
     while (lane.length > 0) {
-      const { batch, costBytes } = lane.shift()
-      held.value -= costBytes
-      batch.loan?.letGo()
+      const batch = takeOut(lane)
       lane.account.droppedFromQueue(batch.items, 'unsupported')
       items += batch.items
     }
@@ -297,7 +297,7 @@ export function queue(
     timer?.()
     timer = null
     for (const lane of lanes) {
-      while (lane.length > 0) lane.account.droppedFromQueue(lane.shift().batch.items, 'shutdown')
+      while (lane.length > 0) lane.account.droppedFromQueue(takeOut(lane).items, 'shutdown')
       lane.account.droppedInFlight(lane.account.inFlight, 'shutdown')
     }
     kill.abort()
@@ -334,6 +334,7 @@ export function queue(
     unsupported: () => lanes.filter(lane => lane.unsupported).map(lane => lane.signal),
     takes: signal => laneOf(signal).isProven,
     full: () => notices.isFull(),
+    retryAfterMs: () => pace.retryAfterMs(held.value - options.sizeBytes * RELIEVED),
     undelivered,
     change,
     close(untilMs) {

@@ -7,6 +7,7 @@ import { listeners } from '../commands/settle-config.ts'
 import type { Config, ExporterConfig } from '../config.ts'
 import { leadsBackTo, makeExporter } from '../edge/exporter.ts'
 import { closeAll } from '../flow/fanout.ts'
+import type { Held } from '../flow/held.ts'
 import { QUEUE_LIMITS, type Queue, type QueueSettings, queue, type Undelivered } from '../flow/queue.ts'
 import { type Replaceable, replaceable } from '../flow/replaceable.ts'
 import { RETRY_DEFAULTS } from '../flow/retry.ts'
@@ -18,6 +19,8 @@ export interface DestinationsOptions {
   readonly version: string
   /** What stands between a queue and its client. */
   readonly watch: (exporter: Exporter) => Exporter
+  /** What all queues hold together. */
+  readonly held: Held
 }
 
 export interface Destinations {
@@ -65,7 +68,11 @@ export function makeDestinations(
     const client = replaceable(clientOf(settings), error =>
       log.error({ exporter, error }, 'the client before the change failed to close'),
     )
-    const opened = queue(client, world, log, registry, { ...QUEUE_LIMITS, ...queueSettings(settings) })
+    const opened = queue(client, world, log, registry, {
+      ...QUEUE_LIMITS,
+      shared: options.held,
+      ...queueSettings(settings),
+    })
     return { settings, kind: kindOf(settings), client, queue: opened }
   }
 
