@@ -22,8 +22,8 @@ const CALM_WINDOWS = 6
 const FREEZE_PER_DAY = 5
 /** How often levels are read off the record again. */
 const LEVEL_EVERY_MS = 10 * 60_000
-/** After a silence of everybody, rates are judged again so many windows later. */
-const RATE_PAUSE = 2
+/** After a silence of everybody so many windows are passed over: their traces began in it, and are not whole. */
+const PAUSE = 1
 
 /** However small a deployment is, it counts as so large a part of an average one. */
 const LEAST_SIZE = 0.1
@@ -59,7 +59,7 @@ export class Evidence {
   readonly #options: EvidenceOptions
   readonly #byId = new Map<string, Feature>()
   #levelMs = Number.NEGATIVE_INFINITY
-  #ratePause = 0
+  #pause = 0
   /** The last time in which something was in a fault beyond doubt, and a while around it: it is no calm time. */
   #faultSinceMs = Number.POSITIVE_INFINITY
   #faultUntilMs = Number.NEGATIVE_INFINITY
@@ -91,7 +91,11 @@ export class Evidence {
     }
     if (this.silentWindows > 0) {
       this.silentWindows = 0
-      this.#ratePause = RATE_PAUSE
+      this.#pause = PAUSE
+    }
+    if (this.#pause > 0) {
+      this.#pause--
+      return []
     }
     this.#reading.read(window)
     this.#turn()
@@ -148,9 +152,7 @@ export class Evidence {
       for (let scale = 0; scale < SCALES.length; scale++)
         this.#shared[scale] = isWay && this.#isShared(feature, scale)
       feature.hold(this.tails[feature.class], this.#shared)
-      if (this.#ratePause > 0 && feature.class === 'entry rate') feature.surprise = Number.NEGATIVE_INFINITY
     }
-    if (this.#ratePause > 0) this.#ratePause--
     // Every series turns, and not only those that were seen: what waits is learned in time.
     for (const series of this.landscape.series.values()) this.#turnSeries(series)
   }

@@ -7,7 +7,7 @@ import { belongs } from './gather.ts'
 import { phrase, title } from './phrases.ts'
 import type { Feature } from './places.ts'
 import { anomalyEvent, incidentEvent, isSevere, type Told } from './report.ts'
-import { rankSuspects, type Scene, type Suspect, zOf } from './suspects.ts'
+import { rankPlainly, rankSuspects, type Scene, type Suspect, zOf } from './suspects.ts'
 
 export interface IncidentOptions {
   /** False incidents a day that are accepted. */
@@ -240,7 +240,7 @@ export class Incidents {
     const weights = new Map(members.map(member => [member.feature, member.peak]))
     const suspects = this.#options.explainAway
       ? rankSuspects([...weights.keys()], scene, feature => weights.get(feature) ?? 0)
-      : plainly(members)
+      : rankPlainly(members)
     incident.suspects = suspects
     const lead = leading(incident)
     incident.severity = members.some(isSevere) ? 'critical' : incident.severity
@@ -288,23 +288,6 @@ function seriesOf(incident: Incident): string[] {
 }
 
 const firstOf = (said: string) => said.split(',')[0]
-
-const plainly = (members: readonly Member[]): Suspect[] => {
-  const best = new Map<string, Member>()
-  for (const member of members) {
-    const name = member.feature.place.service.name
-    if ((best.get(name)?.peak ?? 0) < member.peak) best.set(name, member)
-  }
-  return [...best]
-    .map(([name, { feature, peak, sinceMs }]) => ({
-      name,
-      score: peak,
-      features: [feature],
-      sinceMs,
-      notes: [],
-    }))
-    .sort((a, b) => b.score - a.score || (a.name < b.name ? -1 : 1))
-}
 
 /** The feature to tell of: the strongest of the first suspect. */
 function leading(incident: Incident): Feature {
