@@ -240,9 +240,6 @@ function checkMemory(config: Config, used: ReadonlySet<string>, tree: Tree | und
 /** Settings that are read, but whose work is not there yet. */
 function warnOfWaiting(tree: Tree | undefined, report: Report, told: readonly Problem[]) {
   const waiting: Readonly<Record<string, string>> = {
-    'processors.otlier.budget': 'incidents come with a later release; until then it changes nothing',
-    'processors.otlier.trace_wait':
-      'the assembly of traces comes with a later release; until then it changes nothing',
     'service.view.endpoint': 'the web view comes with a later release; until then nothing listens there',
   }
   for (const [path, text] of Object.entries(waiting)) {

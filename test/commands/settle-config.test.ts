@@ -234,8 +234,6 @@ describe('what holds between settings', () => {
       'processors: {otlier: {budget: 5/day, trace_wait: 5s}}\nservice: {view: {endpoint: 127.0.0.1:1}}'
     const { problems } = await load({ files })
     expect(problems.map(({ path, severity }) => [path, severity])).toEqual([
-      ['processors.otlier.budget', 'warning'],
-      ['processors.otlier.trace_wait', 'warning'],
       ['service.view.endpoint', 'warning'],
     ])
   })
