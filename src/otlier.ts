@@ -3,6 +3,7 @@ import { Registry } from './base/counters.ts'
 import type { Listen } from './base/endpoints.ts'
 import type { Failure } from './base/errors.ts'
 import type { Log } from './base/log.ts'
+import type { Served } from './base/serve.ts'
 import { newInstanceId, type World } from './base/world.ts'
 import type { Bus } from './bus/bus.ts'
 import { memoryBus } from './bus/memory.ts'
@@ -27,6 +28,7 @@ import { restorePlane, savePlane } from './learn/keep.ts'
 import { Learner, type LearnOptions } from './learn/learner.ts'
 import { LearningPlane, type PlaneOptions } from './learn/plane.ts'
 import { restoreSnapshot, saveSnapshot } from './learn/snapshot.ts'
+import { startView } from './view/server.ts'
 
 /** What detection is told by the configuration. */
 export type Detecting = Omit<InspectOptions, 'latestMs'> & AssembleOptions & LearnOptions & PlaneOptions
@@ -136,8 +138,9 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   const listening: Record<string, Listen | null> = {}
   const receivers: Receiver[] = []
   let admin: Admin | null = null
+  let view: Served | null = null
   try {
-    const { metrics, health } = config.service
+    const { metrics, health, view: viewing } = config.service
     admin = await startAdmin(
       { metrics: metrics.endpoint, health: health.endpoint, identity },
       registry,
@@ -150,11 +153,20 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     if (health.endpoint !== null) {
       listening['service.health.endpoint'] = { ...health.endpoint, port: admin.ports.health }
     }
+    if (viewing.endpoint !== null) {
+      view = await startView(viewing.endpoint, plane.account, log)
+      listening['service.view.endpoint'] = { ...viewing.endpoint, port: view.port }
+    }
     await receive()
   } catch (error) {
     stopTicking()
     stopSaving()
-    await Promise.all([admin?.stop(), self?.stop(), ...receivers.map(receiver => receiver.stop(0))])
+    await Promise.all([
+      admin?.stop(),
+      view?.stop(),
+      self?.stop(),
+      ...receivers.map(receiver => receiver.stop(0)),
+    ])
     await closeAll(queues, world.monotonic())
     throw error
   }
@@ -273,7 +285,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
       log.error({ exporter, signal, items }, 'stopping lost what the destination had not taken in time')
     }
     await bus.close()
-    await admin?.stop()
+    await Promise.all([admin?.stop(), view?.stop()])
     return lost.reduce((sum, { items }) => sum + items, 0)
   }
 

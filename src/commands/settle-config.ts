@@ -192,7 +192,6 @@ function warnOfWaiting(tree: Tree | undefined, report: Report, told: readonly Pr
     'processors.otlier.budget': 'incidents come with a later release; until then it changes nothing',
     'processors.otlier.trace_wait':
       'the assembly of traces comes with a later release; until then it changes nothing',
-    'service.view.endpoint': 'the web view comes with a later release; until then nothing listens there',
   }
   for (const [path, text] of Object.entries(waiting)) {
     const written = find(tree, path.split('.'))

@@ -6,7 +6,7 @@ import type { EventRecord, IncidentState } from '../bus/bus.ts'
 import type { Evidence } from './evidence.ts'
 import type { Service } from './landscape.ts'
 import { contributors, phrase, title } from './phrases.ts'
-import { CLASSES, type Feature } from './places.ts'
+import { CLASSES, type Feature, type Sighting } from './places.ts'
 import { rankSuspects, type Scene, type Suspect, zOf } from './suspects.ts'
 
 export interface IncidentOptions {
@@ -234,7 +234,7 @@ export class Incidents {
       return
     }
     incident.quiet = 0
-    const weights = new Map(members.map(member => [member.feature, member.peak]))
+    const weights = new Map<Sighting, number>(members.map(member => [member.feature, member.peak]))
     const suspects = this.#options.explainAway
       ? rankSuspects([...weights.keys()], scene, feature => weights.get(feature) ?? 0)
       : plainly(members)
@@ -411,7 +411,7 @@ const plainly = (members: readonly Member[]): Suspect[] => {
 }
 
 /** The feature to tell of: the strongest of the first suspect. */
-function leading(incident: Incident): Feature {
+function leading(incident: Incident): Sighting {
   const of = incident.suspects[0]?.features[0]
   return of ?? ([...incident.members.values()][0] as Member).feature
 }

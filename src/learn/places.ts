@@ -59,7 +59,7 @@ interface ClassRow {
 const PERSISTENCE = 2
 
 /** A duration must rise by at least this, whatever the ratio. */
-const FLOOR_NS = 0.3e6
+export const FLOOR_NS = 0.3e6
 
 export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
   'service self': { name: 'self', kind: 'location', hourly: [4.3, 4.3, 4.1], scale: 0.13, floor: 1.3 },
@@ -123,6 +123,9 @@ export const FEATURE_CLASSES = Object.keys(CLASSES) as FeatureClass[]
 /** Where the largest z of a class is noted, by scale. */
 export type Tails = Readonly<Record<FeatureClass, readonly PeakRecord[]>>
 
+/** What one feature shows at one moment: it itself, or what was kept of it. */
+export type Sighting = Pick<Feature, 'place' | 'class' | 'name' | 'judged' | 'scale' | 'surprise' | 'sinceMs'>
+
 /** How it stands with one feature of one place. */
 export class Feature {
   readonly place: Place
@@ -132,6 +135,8 @@ export class Feature {
   /** z of the windows before, by scale. */
   readonly #before = new Float64Array(SCALES.length * (PERSISTENCE - 1))
   #quiet = true
+  /** A bit by scale: set aside because others that have nothing to do with it depart at the same time. */
+  shared = 0
   /** The smallest z of the last windows, by scale. */
   readonly held = new Float64Array(SCALES.length)
   /** The deciding statistic: how unusual the most unusual scale is, after persistence. */
@@ -194,6 +199,7 @@ export class Feature {
    */
   hold(tails: readonly PeakRecord[], shared: readonly boolean[]): void {
     this.surprise = Number.NEGATIVE_INFINITY
+    this.shared = 0
     if (this.#quiet) {
       this.#before.fill(0)
       this.held.fill(0)
@@ -202,7 +208,8 @@ export class Feature {
     const before = this.#before
     for (let scale = 0; scale < SCALES.length; scale++) {
       const judged = this.judged[scale]
-      const z = !shared[scale] && this.#passes(judged) ? judged.z : 0
+      if (shared[scale]) this.shared |= 1 << scale
+      const z = !shared[scale] && passesFloor(this.class, judged) ? judged.z : 0
       let held = z
       for (let back = 0; back < PERSISTENCE - 1; back++)
         held = Math.min(held, before[scale * (PERSISTENCE - 1) + back])
@@ -219,12 +226,12 @@ export class Feature {
       }
     }
   }
+}
 
-  /** Whether the effect is large enough to matter to anybody. */
-  #passes({ shift, level, n }: Judged): boolean {
-    const { floor, kind } = CLASSES[this.class]
-    if (kind === 'share') return shift >= floor && (this.class !== 'call missing' || shift >= 0.25 * level)
-    if (kind === 'count') return n >= 5 && shift >= Math.log(floor)
-    return shift >= Math.log(floor) && Math.exp(level) * (Math.exp(shift) - 1) >= FLOOR_NS
-  }
+/** Whether the effect is large enough to matter to anybody. */
+export function passesFloor(name: FeatureClass, { shift, level, n }: Judged): boolean {
+  const { floor, kind } = CLASSES[name]
+  if (kind === 'share') return shift >= floor && (name !== 'call missing' || shift >= 0.25 * level)
+  if (kind === 'count') return n >= 5 && shift >= Math.log(floor)
+  return shift >= Math.log(floor) && Math.exp(level) * (Math.exp(shift) - 1) >= FLOOR_NS
 }

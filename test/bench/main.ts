@@ -173,7 +173,9 @@ console.log(
 const [served, equal] = await service()
 print('Whole process, gRPC in and out', ['Otlier', 'relay of raw buffers by grpc-js on both sides'], served)
 print('The same, all with the options of npm start', ['Otlier', 'the relay'], equal)
-console.log(`\n${JSON.stringify({ ...environment, results: [scanned, served, equal], assemblyUs: median(us) })}`)
+console.log(
+  `\n${JSON.stringify({ ...environment, results: [scanned, served, equal], assemblyUs: median(us) })}`,
+)
 for (const { name, ratio } of [scanned, served]) {
   const floor = FLOORS[name] ?? 0
   if (ratio >= floor) continue
