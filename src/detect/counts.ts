@@ -55,6 +55,11 @@ export class CountTrack {
     this.expected = count / WINDOWS_KEPT
   }
 
+  /** The last windows are taken to have been as usual. */
+  clear(): void {
+    this.#ring.fill(this.expected)
+  }
+
   /** What is kept over a restart. */
   store(): readonly number[] {
     return [this.expected, this.learned, this.windows, ...this.spread2]

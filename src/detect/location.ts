@@ -7,7 +7,7 @@ const HALF_LIFE_MS = 12 * 60_000
 /** Below so many samples nothing is forgotten: a rare operation keeps what it has. */
 const KEPT_SAMPLES = 150
 /** Before so many samples a level is not judged by. */
-export const READY_SAMPLES = 60
+export const READY_SAMPLES = 20
 /** A window moves its level by no more than so many of its own standard errors, so that what is not seen as a fault teaches little. */
 const CLIP = 2.5
 /** The variance within windows is never believed to be smaller: clocks and logarithms have steps. */
@@ -109,6 +109,12 @@ export class LocationTrack {
     ring[at + 4] = level
     this.#at = (this.#at + 1) % WINDOWS_KEPT
     this.#empty = n > 0 ? 0 : Math.min(WINDOWS_KEPT, this.#empty + 1)
+  }
+
+  /** Forgets the last windows, and nothing of what is usual. */
+  clear(): void {
+    this.#ring.fill(0)
+    this.#empty = WINDOWS_KEPT
   }
 
   /** What is kept over a restart: how much is usual from window to window. */

@@ -5,7 +5,7 @@ import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
 const HALF_LIFE_MS = 30 * 60_000
 const KEPT_SAMPLES = 300
 /** Before so many samples a share is not judged. */
-const READY_SAMPLES = 60
+const READY_SAMPLES = 40
 /** No window raises what is usual by more than so many of its standard errors. */
 const CLIP = 2.5
 const SPREAD_WINDOWS = 8640
@@ -98,6 +98,12 @@ export class ShareTrack {
     const scale = whole > 0 ? Math.max(1, KEPT_SAMPLES / whole) : 0
     this.#hits = hits * scale
     this.#whole = whole * scale
+  }
+
+  /** Forgets the last windows, and nothing of what is usual. */
+  clear(): void {
+    this.#ring.fill(0)
+    this.#empty = WINDOWS_KEPT
   }
 
   /** What is kept over a restart. */

@@ -118,12 +118,18 @@ export class Assembler {
       '{span}',
       'Spans and calls left out of a window that has as many rows as it may.',
     )
+    const thinned = gauge(
+      'otlier.assembly.thinned',
+      '{span}',
+      'Spans left out of traces for want of room: other traces stand for theirs, with more weight.',
+    )
     const jumps = gauge('otlier.clock.jumps', '{jump}', "How often a sender's clock was found to be off.")
     bytes.value = this.#options.maxSpans * BYTES_A_SPAN
     registry.beforeRead(() => {
       full.value = waiting.evicted.full
       long.value = waiting.evicted.long
       held.value = waiting.held
+      thinned.value = waiting.thinned
       refused.value = waiting.refused
       jumps.value = this.#clock.jumps
     })

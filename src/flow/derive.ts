@@ -1,4 +1,5 @@
 //! What a whole trace says: own times, gaps between client and server, origins of failure and links, added to its window's sheet.
+import { BINS_PER_E, MEASURE } from '../bus/bus.ts'
 import { WEIGHT_STEPS } from '../wire/threshold.ts'
 import { Intervals } from './busy.ts'
 import {
@@ -70,6 +71,8 @@ export class Deriver {
   #facts = new Uint8Array(SMALLEST)
   /** Sheets hold one for each cell and link that was touched; it is larger than whatever earlier groups left there. */
   #cellStamp = 1
+  /** What a step of weight stands for. */
+  #unit = 1 / WEIGHT_STEPS
   #linkStamp = 0
 
   constructor(pool: Pool, known: Known) {
@@ -82,8 +85,10 @@ export class Deriver {
    * Adds spans of one trace to a sheet: those from place `from` to before `to` of a list of rows. What it adds does not depend
    * on their order.
    * @param traceAt where the pool has the trace's id, as a place among its words; -1 where there is none
+   * @param traces for how many traces this one stands, beside what its own weights say
    */
-  derive(list: Int32Array, from: number, to: number, traceAt: number, sheet: Sheet): void {
+  derive(list: Int32Array, from: number, to: number, traceAt: number, traces: number, sheet: Sheet): void {
+    this.#unit = traces / WEIGHT_STEPS
     this.#reserve(to - from)
     const { spans } = this.#family
     for (let at = from; at < to; at++) spans[at - from] = list[at]
@@ -123,7 +128,7 @@ export class Deriver {
       }
       const { sums } = sheet
       const sum = row * CELL_DOUBLES
-      const weight = rows[at + WEIGHT] / WEIGHT_STEPS
+      const weight = rows[at + WEIGHT] * this.#unit
       const meta = rows[at + META]
       const kind = meta & KIND
       sums[sum + SPANS] += weight
@@ -206,10 +211,10 @@ export class Deriver {
         const childAt = spans[child] * SPAN_WORDS
         const link = sheet.link(rows[at + SERIES], rows[childAt + SERIES])
         if (link === NONE) continue
-        sheet.children[link] += rows[childAt + WEIGHT] / WEIGHT_STEPS
+        sheet.children[link] += rows[childAt + WEIGHT] * this.#unit
         if (sheet.linked[link] === this.#linkStamp) continue
         sheet.linked[link] = this.#linkStamp
-        sheet.parents[link] += rows[at + WEIGHT] / WEIGHT_STEPS
+        sheet.parents[link] += rows[at + WEIGHT] * this.#unit
       }
     }
   }
@@ -225,19 +230,32 @@ export class Deriver {
     if ((this.#facts[cell] & ORIGIN) !== 0) sums[sum + ORIGINS] += weight
     if ((this.#facts[cell] & ORIGIN_AWAY) !== 0) sums[sum + AWAY] += weight
     const timed = this.#samples[samples + TIMED]
-    if (timed !== NONE) {
-      const durationNs = this.#pool.doubles[this.#family.spans[timed] * SPAN_DOUBLES + DURATION_NS]
-      addMoments(sums, sum + DURATION, this.#weightOf(timed), durationNs)
+    if (timed === NONE) {
+      if (traceAt >= 0) this.#choose(sheet.plain, row, traceAt)
+      return
     }
+    const durationLn = ln(this.#pool.doubles[this.#family.spans[timed] * SPAN_DOUBLES + DURATION_NS])
+    addMoments(sums, sum + DURATION, this.#weightOf(timed), durationLn)
     const own = this.#samples[samples + OWN]
-    if (own !== NONE) addMoments(sums, sum + SELF, this.#weightOf(own), this.#ownNs[own])
     const call = this.#samples[samples + CALL]
-    if (call !== NONE) addMoments(sums, sum + GAP, this.#weightOf(call), this.#ownNs[call])
+    if (own !== NONE) this.#learn(sheet, row, SELF, MEASURE.self, own)
+    if (call !== NONE) this.#learn(sheet, row, GAP, MEASURE.gap, call)
+    if (own === NONE && call === NONE) {
+      sheet.bin(row, MEASURE.duration, Math.round(durationLn * BINS_PER_E), this.#weightOf(timed))
+    }
     if (traceAt >= 0) this.#choose(sheet.plain, row, traceAt)
   }
 
+  /** Adds a self time or a gap. */
+  #learn(sheet: Sheet, row: number, moments: number, measure: number, nth: number): void {
+    const weight = this.#weightOf(nth)
+    const ownLn = ln(this.#ownNs[nth])
+    addMoments(sheet.sums, row * CELL_DOUBLES + moments, weight, ownLn)
+    sheet.bin(row, measure, Math.round(ownLn * BINS_PER_E), weight)
+  }
+
   #weightOf(nth: number): number {
-    return this.#pool.rows[this.#family.spans[nth] * SPAN_WORDS + WEIGHT] / WEIGHT_STEPS
+    return this.#pool.rows[this.#family.spans[nth] * SPAN_WORDS + WEIGHT] * this.#unit
   }
 
   /** Keeps the smaller of a row's trace id and the one in hand. No id is zero. */
@@ -253,8 +271,10 @@ export class Deriver {
   }
 }
 
-function addMoments(sums: Float64Array, at: number, weight: number, ns: number): void {
-  const y = Math.round(Math.log(Math.max(1, ns)) * LOG_STEPS) / LOG_STEPS
+const ln = (ns: number) => Math.log(Math.max(1, ns))
+
+function addMoments(sums: Float64Array, at: number, weight: number, logarithm: number): void {
+  const y = Math.round(logarithm * LOG_STEPS) / LOG_STEPS
   sums[at] += weight
   sums[at + 1] += weight * weight
   sums[at + 2] += weight * y

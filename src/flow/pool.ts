@@ -139,6 +139,17 @@ export class Pool {
     this.#enter(trace, slotMs)
   }
 
+  /** All traces. Freeing the one in hand is allowed. */
+  forEach(act: (trace: number) => void): void {
+    for (const { head } of [...this.#slots.values()]) {
+      for (let trace = head; trace !== NONE; ) {
+        const after = this.traces[trace * TRACE_WORDS + AFTER]
+        act(trace)
+        trace = after
+      }
+    }
+  }
+
   /** The trace that has waited longest in the slot, or -1. */
   firstOf(slotMs: number): number {
     return this.#slots.get(slotMs)?.head ?? NONE

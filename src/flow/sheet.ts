@@ -1,9 +1,14 @@
 //! What the traces of one window add up to: a row of sums for each series and pod, and for each pair of series.
-import type { Cells, FeatureWindow, Links, LogMoments, PodKey, SeriesKey } from '../bus/bus.ts'
+import type { Bins, Cells, FeatureWindow, Links, LogMoments, PodKey, SeriesKey } from '../bus/bus.ts'
 
 /** Rows of all open sheets together; what comes beyond them is left out, and counted. */
 const MAX_CELLS = 2 ** 17
 const MAX_LINKS = 2 ** 16
+const MAX_BINS = 2 ** 19
+/** A bin's measure stands above its bucket: of any duration that fits 64 bits that is less. */
+const BUCKETS = 512
+/** Measures and buckets together. */
+const KINDS_OF_BINS = 4 * BUCKETS
 /** Bytes of a trace id. */
 const ID_BYTES = 16
 const SMALLEST = 64
@@ -27,6 +32,7 @@ export const CELL_DOUBLES = 20
 export class Room {
   cells: number = MAX_CELLS
   links: number = MAX_LINKS
+  bins: number = MAX_BINS
   /** How often a row was not to be had. */
   refused = 0
 }
@@ -91,6 +97,9 @@ export class Sheet {
   children: Float64Array = new Float64Array(SMALLEST)
   /** By link: which parent span touched it last. */
   linked: Float64Array = new Float64Array(SMALLEST)
+  /** By cell, and by measure and bucket. */
+  readonly bins = new Pairs()
+  binned: Float64Array = new Float64Array(SMALLEST)
   readonly #room: Room
 
   constructor(startMs: number, room: Room) {
@@ -135,10 +144,27 @@ export class Sheet {
     return row
   }
 
+  /** Adds a sample to a cell's histogram. */
+  bin(row: number, measure: number, bucket: number, weight: number): void {
+    const kind = measure * BUCKETS + bucket
+    let bin = this.bins.find(row, kind)
+    if (bin === NONE) {
+      if (this.#room.bins === 0) {
+        this.#room.refused++
+        return
+      }
+      this.#room.bins--
+      bin = this.bins.add(row, kind)
+      if (bin === this.binned.length) this.binned = doubled(this.binned)
+    }
+    this.binned[bin] += weight
+  }
+
   /** Gives back the room. Nothing must be added afterwards. */
   close(): void {
     this.#room.cells += this.cells.length
     this.#room.links += this.links.length
+    this.#room.bins += this.bins.length
   }
 }
 
@@ -171,14 +197,15 @@ export function featureWindow(
   ranks: { readonly series: Ranks; readonly pods: Ranks },
 ): FeatureWindow {
   const bySeries = ranks.series.of(tables.series)
-  const byPod = ranks.pods.of(tables.pods)
+  const order = sheet === null ? NO_ROWS : sorted(sheet.cells, bySeries, ranks.pods.of(tables.pods))
   return {
     startMs,
     endMs,
     series: tables.series,
     peers: tables.peers,
     pods: tables.pods,
-    cells: cellsOf(sheet, bySeries, byPod),
+    cells: cellsOf(sheet, order),
+    bins: binsOf(sheet, order),
     links: linksOf(sheet, bySeries),
   }
 }
@@ -186,8 +213,7 @@ export function featureWindow(
 const NO_ROWS = new Int32Array(0)
 const NO_SUMS = new Float64Array(0)
 
-function cellsOf(sheet: Sheet | null, bySeries: Int32Array, byPod: Int32Array): Cells {
-  const order = sheet === null ? NO_ROWS : sorted(sheet.cells, bySeries, byPod)
+function cellsOf(sheet: Sheet | null, order: Int32Array): Cells {
   const sums = sheet === null ? NO_SUMS : sheet.sums
   const column = (at: number) => picked(sums, order, CELL_DOUBLES, at)
   const moments = (at: number): LogMoments => ({
@@ -213,6 +239,32 @@ function cellsOf(sheet: Sheet | null, bySeries: Int32Array, byPod: Int32Array): 
     slowNs: column(SLOW_NS),
     plainTrace: ids(order, sheet === null ? NO_ROWS : sheet.plain),
   }
+}
+
+/** @param order of the cells: bins name them by where they stand in the message */
+function binsOf(sheet: Sheet | null, order: Int32Array): Bins {
+  const pairs = sheet?.bins ?? new Pairs()
+  const { length, first, second } = pairs
+  const rows = new Int32Array(order.length)
+  for (let row = 0; row < order.length; row++) rows[order[row]] = row
+  // Up to 2^17 rows, 2^11 kinds and 2^19 bins are exact in a double, and numbers sort without a comparison function.
+  const keys = new Float64Array(length)
+  for (let bin = 0; bin < length; bin++) {
+    keys[bin] = (rows[first[bin]] * KINDS_OF_BINS + second[bin]) * MAX_BINS + bin
+  }
+  keys.sort()
+  const row = new Int32Array(length)
+  const measure = new Uint8Array(length)
+  const bucket = new Int16Array(length)
+  const weight = new Float64Array(length)
+  for (let at = 0; at < length; at++) {
+    const bin = keys[at] % MAX_BINS
+    row[at] = rows[first[bin]]
+    measure[at] = Math.floor(second[bin] / BUCKETS)
+    bucket[at] = second[bin] % BUCKETS
+    weight[at] = sheet === null ? 0 : sheet.binned[bin]
+  }
+  return { length, row, measure, bucket, weight }
 }
 
 function linksOf(sheet: Sheet | null, bySeries: Int32Array): Links {

@@ -27,8 +27,15 @@ import { Room, Sheet } from './sheet.ts'
 const MAX_TRACE_SPANS = 2 ** 13
 /** Windows in which something stands that are open at once. */
 const MAX_SHEETS = 64
-/** When there is no room, so large a part of it is made at once. */
+/** When there is no room even so, so large a part of it is made at once. */
 const EVICTED_PART = 64
+/** One trace in 2^12 is the least that is kept. */
+const MAX_THINNING = 12
+/** With less than this part in use, twice as many traces are kept again. */
+const THICKEN_BELOW = 1 / 4
+
+/** Whoever samples traces by their ids does not thereby choose those that are kept here. */
+const THINNING_SALT = 0x5bd1e995
 
 const NEVER = Number.NEGATIVE_INFINITY
 
@@ -43,6 +50,13 @@ export interface WaitOptions {
 export class Waiting {
   /** Traces that were taken for whole too early: for want of room, or because they have too many spans. */
   evicted = { full: 0, long: 0 }
+  /** Spans of traces that others stand for. */
+  thinned = 0
+  /** Of 2^thinning traces one is kept, chosen by a hash of its id: whole traces of some say more than parts of all. */
+  thinning = 0
+  /** Windows that begin earlier were thinned more: by so much. */
+  #thinnerBeforeMs: number = NEVER
+  #thinner = 0
   /** The beginning of the latest window in which a span has ended. */
   latestMs: number = NEVER
   readonly #options: WaitOptions
@@ -81,6 +95,14 @@ export class Waiting {
     endMs: number,
   ): void {
     const pool = this.#pool
+    const slotMs = this.#windowOf(endMs)
+    if (slotMs > this.latestMs) this.latestMs = slotMs
+    const traceAt = items.traceIdAt[item]
+    const isKept = traceAt === NOWHERE || this.#keeps(view.getInt32(traceAt + 8), view.getInt32(traceAt + 12))
+    if (!isKept) {
+      this.thinned++
+      return
+    }
     if (pool.spans >= pool.maxSpans) this.#makeRoom()
     const span = pool.addSpan()
     const { rows, doubles } = pool
@@ -105,9 +127,7 @@ export class Waiting {
       stateAt === NOWHERE ? WEIGHT_STEPS : sampledWeight(bytes, stateAt, items.traceStateEnd[item])
     doubles[span * SPAN_DOUBLES + DURATION_NS] = items.durationNs[item]
     doubles[span * SPAN_DOUBLES + END_MS] = endMs
-    const slotMs = this.#windowOf(endMs)
-    if (slotMs > this.latestMs) this.latestMs = slotMs
-    const trace = this.#traceOf(view, items.traceIdAt[item], slotMs)
+    const trace = this.#traceOf(view, traceAt, slotMs)
     if (trace < 0) this.#addAlone(span, slotMs)
     else if (pool.chain(trace, span) >= MAX_TRACE_SPANS) this.#evict(trace, 'long')
   }
@@ -135,6 +155,7 @@ export class Waiting {
   drop(sheet: Sheet): void {
     sheet.close()
     this.#sheets.delete(sheet.startMs)
+    if (sheet.startMs >= this.#thinnerBeforeMs) this.#thicken()
   }
 
   /** The beginning of the earliest window for which anything waits; Infinity where nothing does. */
@@ -156,14 +177,58 @@ export class Waiting {
     this.#pool.freeSpan(span)
   }
 
-  /** Takes for whole what has waited longest. */
+  /** Whether a trace of this id is kept; the half of an id that is random by the rules of W3C decides. */
+  #keeps(high: number, low: number, thinning = this.thinning): boolean {
+    return thinning === 0 || hashOf(high ^ THINNING_SALT, low) >>> (32 - thinning) === 0
+  }
+
+  #keepsTrace(trace: number, thinning: number): boolean {
+    const at = trace * TRACE_WORDS
+    return this.#keeps(this.#pool.traces[at + 2], this.#pool.traces[at + 3], thinning)
+  }
+
+  /** Keeps half as many traces; where that is not enough, takes for whole what has waited longest. */
   #makeRoom(): void {
     const pool = this.#pool
-    const slotMs = pool.earliestMs()
     const until = pool.spans - Math.max(1, pool.maxSpans / EVICTED_PART)
+    if (this.thinning < MAX_THINNING) {
+      this.thinning++
+      pool.forEach(trace => {
+        if (!this.#keepsTrace(trace, this.thinning)) this.#forget(trace)
+      })
+    }
+    const slotMs = pool.earliestMs()
     for (let trace = pool.firstOf(slotMs); trace >= 0 && pool.spans > until; trace = pool.firstOf(slotMs)) {
       this.#evict(trace, 'full')
     }
+  }
+
+  /** Others stand for this trace. */
+  #forget(trace: number): void {
+    const pool = this.#pool
+    const count = pool.traces[trace * TRACE_WORDS + COUNT]
+    this.thinned += count
+    let span = pool.traces[trace * TRACE_WORDS + FIRST]
+    for (let left = count; left > 0; left--) {
+      const next = pool.next[span]
+      pool.freeSpan(span)
+      span = next
+    }
+    pool.freeTrace(trace)
+  }
+
+  /** By how much a window was thinned at most while its spans came. */
+  #thinningOf(windowMs: number): number {
+    return windowMs < this.#thinnerBeforeMs ? Math.max(this.#thinner, this.thinning) : this.thinning
+  }
+
+  /** Keeps twice as many traces where there is room for them: in windows of which no span has come yet. */
+  #thicken(): void {
+    const { windowMs, maxSpans } = this.#options
+    if (this.thinning === 0 || this.#pool.spans > maxSpans * THICKEN_BELOW) return
+    this.#thinner = this.#thinningOf(this.latestMs)
+    this.#thinnerBeforeMs = this.latestMs + windowMs
+    this.thinning--
   }
 
   #evict(trace: number, reason: 'full' | 'long'): void {
@@ -232,9 +297,14 @@ export class Waiting {
 
   /** Adds some of the listed spans, as one group, to the sheet of their window. */
   #derive(from: number, to: number, traceAt: number, windowMs: number): void {
+    const thinning = traceAt < 0 ? 0 : this.#thinningOf(windowMs)
+    if (thinning > this.thinning && !this.#keepsTrace(traceAt / TRACE_WORDS, thinning)) {
+      this.thinned += to - from
+      return
+    }
     const sheet = this.#sheetAt(windowMs)
     if (sheet === null) this.#room.refused += to - from
-    else this.#deriver.derive(this.#spans, from, to, traceAt, sheet)
+    else this.#deriver.derive(this.#spans, from, to, traceAt, 2 ** thinning, sheet)
   }
 
   #sheetAt(startMs: number): Sheet | null {

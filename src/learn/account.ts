@@ -135,7 +135,7 @@ export class Account implements Accounts {
     const { level } = last
     const seen = this.#sightings.strongest(fromMs, atMs)
     const record = (one: Seen) => this.#sightings.record(one, level)
-    const suspects = rank(seen, evidence, record)
+    const suspects = rank(seen, this.#sightings.highest(fromMs, atMs), evidence, record)
     const concerned = service === null ? seen : seen.filter(({ place }) => concerns(place, service))
     return {
       atMs,
@@ -196,11 +196,12 @@ export class Account implements Accounts {
 /** Who would explain what was seen, by the strongest sighting of each feature. */
 function rank(
   seen: readonly Seen[],
+  highest: ReadonlyMap<Feature, Seen>,
   evidence: Evidence,
   record: (seen: Seen) => SuspectRecord['evidence'][number],
 ): SuspectRecord[] {
   const byPlace = new Map(seen.map(one => [one.place.id, one]))
-  const kept = (feature: Feature): Sighting => byPlace.get(feature.place.id) ?? calm(feature)
+  const kept = (feature: Feature): Sighting => highest.get(feature) ?? calm(feature)
   const scene: Scene = {
     selfOf(id) {
       const feature = evidence.find(`service self|${id}|||||`)

@@ -2,7 +2,7 @@
 
 import { clip } from '../base/words.ts'
 import type { ChangeRecord } from '../bus/accounts.ts'
-import type { Landscape, Service } from './landscape.ts'
+import type { Landscape, ServiceNode } from './landscape.ts'
 
 /** In a service that has been known for less than this everything is new, and nothing is news. */
 const SETTLED_MS = 10 * 60_000
@@ -18,7 +18,7 @@ interface Known {
 }
 
 export class Changes {
-  readonly #known = new WeakMap<Service, Known>()
+  readonly #known = new WeakMap<ServiceNode, Known>()
   readonly #latest: ChangeRecord[] = []
 
   /** After each window. */
@@ -69,7 +69,7 @@ export class Changes {
 }
 
 /** Of those that run. Bounded by the number of pods that the landscape keeps. */
-function versionsOf({ pods }: Service): Set<string> {
+function versionsOf({ pods }: ServiceNode): Set<string> {
   const versions = new Set<string>()
   for (const { key } of pods) {
     const version = key.attributes['service.version']

@@ -3,10 +3,11 @@ import { type FeatureWindow, type LogMoments, MEASURE } from '../bus/bus.ts'
 import { CountTrack } from '../detect/counts.ts'
 import { LocationTrack } from '../detect/location.ts'
 import type { Middle } from '../detect/robust.ts'
-import { SCALES } from '../detect/scales.ts'
+import { SCALES, WINDOWS_KEPT } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
-import { BEYOND_DOUBT, levelFor, recordOfAll, recordOfClass } from '../detect/unusual.ts'
-import { isYoung, type LaggedLevel, Landscape, type Pod, type Series, type Service } from './landscape.ts'
+import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
+import { isYoung, type LaggedLevel, Landscape, type Pod, type Series, type ServiceNode } from './landscape.ts'
+import { Nodes } from './nodes.ts'
 import { CLASSES, FEATURE_CLASSES, Feature, type FeatureClass, type Place, type Tails } from './places.ts'
 import { Rows } from './rows.ts'
 
@@ -77,10 +78,13 @@ export class Evidence {
   #faultUntilMs = Number.NEGATIVE_INFINITY
   readonly #slowWays: Feature[][] = SCALES.map(() => [])
   readonly #shared: boolean[] = SCALES.map(() => false)
+  readonly #nodes = new Nodes()
+  /** By service, over its pods. */
+  readonly #nodeShift = new Map<ServiceNode, { n: number; sum: number }>()
   readonly #rows = new Rows()
   readonly #middle: Middle = { n: 0, mean: 0, variance: 0 }
   readonly #touched: Series[] = []
-  readonly #services = new Map<Service, Parts>()
+  readonly #services = new Map<ServiceNode, Parts>()
   readonly #pods = new Map<Pod, Parts>()
 
   constructor(options: EvidenceOptions) {
@@ -100,6 +104,8 @@ export class Evidence {
     if (window.cells.length === 0) {
       this.silentWindows++
       if (this.silentWindows === 1) this.#excuseRates(1)
+      // What was seen before a long silence says nothing of the time after it.
+      if (this.silentWindows === WINDOWS_KEPT) for (const feature of this.features) feature.clear()
       return []
     }
     if (this.silentWindows > 0) {
@@ -175,6 +181,14 @@ export class Evidence {
 
   /** From series to the places that they belong to. */
   #spread(): void {
+    this.#nodes.window(this.#pods)
+    this.#nodeShift.clear()
+    for (const [pod, { n }] of this.#pods) {
+      const of = this.#nodeShift.get(pod.service) ?? { n: 0, sum: 0 }
+      of.n += n
+      of.sum += n * this.#nodes.shiftOf(pod)
+      this.#nodeShift.set(pod.service, of)
+    }
     for (const series of this.#touched) {
       const { service } = series
       let parts = this.#services.get(service)
@@ -186,9 +200,11 @@ export class Evidence {
       }
       parts.traces += series.traces
       if (series.self.now.n > 0) {
-        residualOf(series.self, series.self.now, parts)
-        const own = this.feature('operation self', service, { series })
-        add(own, residualOf(series.self, series.self.now, newParts()))
+        const said = residualOf(series.self, series.self.now, newParts())
+        // What the machines do to all that run on them is not the service's.
+        said.residual -= said.n * this.#nodeShiftOf(service)
+        addParts(parts, said)
+        add(this.feature('operation self', service, { series }), said)
       }
       const failure = this.feature('operation failure', service, { series })
       failure.a += series.origins
@@ -264,15 +280,21 @@ export class Evidence {
     const feature = this.feature(young ? 'young pod self' : 'pod self', pod.service, { pod })
     const rest = whole.n > 0 ? whole.residual / whole.n : 0
     const restVariance = whole.n > 0 ? whole.variance / (whole.n * whole.n) : 0
-    feature.a += parts.residual - parts.n * rest
+    const node = this.#nodes.shiftOf(pod) - (whole.n > 0 ? this.#nodeShiftOf(pod.service) : 0)
+    feature.a += parts.residual - parts.n * (rest + node)
     feature.b += parts.variance + parts.n * parts.n * restVariance
     feature.c += parts.doubt
     feature.d += parts.n
     feature.e += parts.level
   }
 
+  #nodeShiftOf(service: ServiceNode): number {
+    const of = this.#nodeShift.get(service)
+    return of === undefined || of.n === 0 ? 0 : of.sum / of.n
+  }
+
   /** The feature of a place, made where there is none. */
-  feature(name: FeatureClass, service: Service, at: At = {}): Feature {
+  feature(name: FeatureClass, service: ServiceNode, at: At = {}): Feature {
     const { caller = null, series = null, pod = null, target = '', targetService = null, detail = '' } = at
     const id = `${name}|${service.id}|${caller?.id ?? ''}|${series?.key.id ?? ''}|${pod?.key.id ?? ''}|${target}|${detail}`
     let feature = this.#byId.get(id)
@@ -373,7 +395,7 @@ export class Evidence {
       this.#levelMs = nowMs
       this.record.forget(nowMs)
       for (const scales of Object.values(this.tails)) for (const tail of scales) tail.forget(nowMs)
-      this.freezeLevel = levelFor(this.record, FREEZE_PER_DAY)
+      this.freezeLevel = valueFor(this.record, FREEZE_PER_DAY)
     }
     const adopted: Adopted[] = []
     for (const feature of this.features) {
@@ -394,7 +416,6 @@ export class Evidence {
       if (feature.isFrozen && nowMs - feature.frozenMs >= rebaselineMs) {
         adopted.push({ feature, sinceMs: feature.sinceMs, ...beforeAfter(feature) })
         this.#adopt(feature)
-        this.#end(feature)
       }
     }
     return adopted
@@ -427,25 +448,43 @@ export class Evidence {
         if (series.callee === place.service) series.gap.forgetWaiting()
   }
 
-  /** What has stayed becomes what is usual. */
+  /** What has stayed becomes what is usual, for all that measure by the same levels. */
   #adopt(feature: Feature): void {
-    const { track, place, judged } = feature
-    const { shift } = judged[SCALES.length - 1]
-    if (track instanceof LocationTrack) {
-      const shifted = (level: LaggedLevel) => {
-        level.level.mean += shift
-        level.forgetWaiting()
+    const { place, class: name } = feature
+    const same = this.features.filter(each => sharesLevels(feature, each))
+    if (feature.track instanceof LocationTrack) {
+      const { shift } = feature.judged[SCALES.length - 1]
+      for (const series of place.caller === null ? place.service.series : place.caller.series) {
+        const lagged = levelFor(name, place, series)
+        if (lagged === null) continue
+        const own = same.find(each => each.place.series === series && !Number.isNaN(each.sinceMs))
+        lagged.level.mean += own?.judged[SCALES.length - 1].shift ?? shift
+        lagged.forgetWaiting()
       }
-      if (feature.class === 'service self') for (const { self } of place.service.series) shifted(self)
-      if (feature.class === 'operation self' && place.series !== null) shifted(place.series.self)
-      if (feature.class === 'edge gap' && place.caller !== null)
-        for (const { callee, gap } of place.caller.series) if (callee === place.service) shifted(gap)
-      if (feature.class === 'peer duration' && place.caller !== null)
-        for (const series of place.caller.series)
-          if (series.callee === null && (series.peer || series.key.operation) === place.target)
-            shifted(series.duration)
-    } else track.adopt()
+    } else feature.track.adopt()
+    for (const each of same) each.clear()
   }
+}
+
+/** Whether two features are judged by the levels of the same series, so that both must begin anew when these change. */
+function sharesLevels(one: Feature, other: Feature): boolean {
+  if (one === other) return true
+  if (!one.class.endsWith(' self') || !other.class.endsWith(' self')) return false
+  if (one.place.service !== other.place.service) return false
+  return (
+    one.class !== 'operation self' || other.place.series === null || other.place.series === one.place.series
+  )
+}
+
+/** The level of a series by which a place is judged; null where it is not. */
+function levelFor(name: FeatureClass, place: Place, series: Series): LaggedLevel | null {
+  if (name === 'edge gap') return series.callee === place.service ? series.gap : null
+  if (name === 'peer duration')
+    return series.callee === null && (series.peer || series.key.operation) === place.target
+      ? series.duration
+      : null
+  if (series.isCall || (place.series !== null && place.series !== series)) return null
+  return series.self
 }
 
 /** Per window with traces: about an hour, and about a minute. */
@@ -464,11 +503,11 @@ const FEW_SPREADS = 3
 const FEW_SAMPLES = 3
 
 interface At {
-  readonly caller?: Service | null
+  readonly caller?: ServiceNode | null
   readonly series?: Series | null
   readonly pod?: Pod | null
   readonly target?: string
-  readonly targetService?: Service | null
+  readonly targetService?: ServiceNode | null
   readonly detail?: string
 }
 

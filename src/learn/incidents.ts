@@ -4,7 +4,7 @@ import type { Attributes } from '../base/attributes.ts'
 import { clip } from '../base/words.ts'
 import type { EventRecord, IncidentState } from '../bus/bus.ts'
 import type { Evidence } from './evidence.ts'
-import type { Service } from './landscape.ts'
+import type { ServiceNode } from './landscape.ts'
 import { contributors, phrase, title } from './phrases.ts'
 import { CLASSES, type Feature, type Sighting } from './places.ts'
 import { rankSuspects, type Scene, type Suspect, zOf } from './suspects.ts'
@@ -29,8 +29,8 @@ const NO_DATA_WINDOWS = 18
 const QUIET_WINDOWS = 3
 /** z on the two shorter scales below which there is no sign. */
 const CALM_Z = 1.5
-/** A later departure belongs to an incident only so long after it opened, unless it is at a service that the incident knows. */
-const GATHER_MS = 3 * 60_000
+/** A departure next to an incident belongs to it if it began so shortly after it; what begins later, and is strong enough to open an incident, opens its own. */
+const GATHER_MS = 90_000
 /** No update more often than this, unless who is suspected first changes. */
 const UPDATE_MS = 60_000
 const LEVEL_EVERY_MS = 10 * 60_000
@@ -124,7 +124,7 @@ export class Incidents {
     }
     for (const feature of active) {
       if (this.open.some(incident => incident.members.get(feature.place.id)?.over === false)) continue
-      const home = this.open.find(incident => belongs(incident, feature, nowMs))
+      const home = this.open.find(incident => belongs(incident, feature, this.level))
       if (home !== undefined) this.#join(home, feature, nowMs)
       else if (feature.surprise >= this.level && this.open.length < MOST_OPEN) this.#begin(feature, nowMs)
     }
@@ -349,13 +349,13 @@ export class Incidents {
   }
 }
 
-export const resourceOf = ({ name, namespace, environment }: Service): Attributes => ({
+export const resourceOf = ({ name, namespace, environment }: ServiceNode): Attributes => ({
   'service.name': name,
   ...(namespace === '' ? {} : { 'service.namespace': namespace }),
   ...(environment === '' ? {} : { 'deployment.environment.name': environment }),
 })
 
-const slowest = (service: Service): string => {
+const slowest = (service: ServiceNode): string => {
   let longest = { slowNs: 0, slowTrace: '' }
   for (const series of service.series) if (series.slowNs > longest.slowNs) longest = series
   return longest.slowTrace
@@ -437,10 +437,11 @@ function follow(member: Member): void {
 }
 
 /** Whether a departure is a part of an incident: at a service that it knows, at one that calls there, or at one next to it. */
-function belongs(incident: Incident, { place }: Feature, nowMs: number): boolean {
-  const early = nowMs - incident.openedMs < GATHER_MS
-  for (const { feature } of incident.members.values()) {
-    const { service, caller } = feature.place
+function belongs(incident: Incident, feature: Feature, level: number): boolean {
+  const { place } = feature
+  const early = feature.surprise < level || feature.sinceMs - incident.sinceMs <= GATHER_MS
+  for (const { feature: member } of incident.members.values()) {
+    const { service, caller } = member.place
     for (const known of caller === null ? [service] : [service, caller]) {
       for (const own of place.caller === null ? [place.service] : [place.service, place.caller]) {
         if (own === known) return true
@@ -452,7 +453,7 @@ function belongs(incident: Incident, { place }: Feature, nowMs: number): boolean
   return false
 }
 
-function reaches(from: Service, to: Service, steps: number): boolean {
+function reaches(from: ServiceNode, to: ServiceNode, steps: number): boolean {
   if (from === to) return true
   if (steps === 0) return false
   for (const callee of from.callees) if (reaches(callee, to, steps - 1)) return true

@@ -13,7 +13,7 @@ export const YOUTH_MS = 5 * 60_000
 /** Pods seen last before this long are forgotten. */
 const POD_FORGOTTEN_MS = 6 * 3_600_000
 
-export interface Service {
+export interface ServiceNode {
   /** Namespace, name and environment in one. */
   readonly id: string
   readonly name: string
@@ -24,13 +24,13 @@ export interface Service {
   readonly pods: Set<Pod>
   readonly series: Series[]
   /** Services that call it, and that it calls, by what client spans with an answer on the other side have shown. */
-  readonly callers: Set<Service>
-  readonly callees: Set<Service>
+  readonly callers: Set<ServiceNode>
+  readonly callees: Set<ServiceNode>
 }
 
 export interface Pod {
   readonly key: PodKey
-  readonly service: Service
+  readonly service: ServiceNode
   readonly firstSeenMs: number
   lastSeenMs: number
   readonly isYoungFrom: boolean
@@ -68,14 +68,14 @@ export class LaggedLevel {
 
 export interface Series {
   readonly key: SeriesKey
-  readonly service: Service
+  readonly service: ServiceNode
   /** Client or producer. */
   readonly isCall: boolean
   readonly isAsync: boolean
   readonly peer: string
   /** Whom a client calls, where the other side has been seen. */
-  callee: Service | null
-  readonly votes: Map<Service, number>
+  callee: ServiceNode | null
+  readonly votes: Map<ServiceNode, number>
   readonly self: LaggedLevel
   readonly gap: LaggedLevel
   readonly duration: LaggedLevel
@@ -108,7 +108,7 @@ export interface Bounds {
 }
 
 export class Landscape {
-  readonly services = new Map<string, Service>()
+  readonly services = new Map<string, ServiceNode>()
   readonly series = new Map<string, Series>()
   readonly pods = new Map<string, Pod>()
   /** Rows that were left out for lack of room. */
@@ -146,7 +146,7 @@ export class Landscape {
     return (known[index] = this.#meetPod(window.pods[index], window.endMs))
   }
 
-  serviceOf(name: string, namespace: string, environment: string, nowMs: number): Service {
+  serviceOf(name: string, namespace: string, environment: string, nowMs: number): ServiceNode {
     const id = JSON.stringify([namespace, name, environment])
     let service = this.services.get(id)
     if (service === undefined) {
@@ -254,7 +254,7 @@ export class Landscape {
   }
 
   /** The same, as it was known before a restart. */
-  calls(caller: Series, callee: Service): void {
+  calls(caller: Series, callee: ServiceNode): void {
     caller.callee = callee
     caller.votes.set(callee, 1)
     caller.service.callees.add(callee)

@@ -6,7 +6,7 @@ import { SCALES } from '../detect/scales.ts'
 import { type ShareOptions, ShareTrack, type Usual } from '../detect/shares.ts'
 import type { PeakRecord } from '../detect/tail.ts'
 import { surpriseOf } from '../detect/unusual.ts'
-import type { Pod, Series, Service } from './landscape.ts'
+import type { Pod, Series, ServiceNode } from './landscape.ts'
 
 /** What users read in `otlier.anomaly.feature`. */
 export type FeatureName = 'duration' | 'self' | 'gap' | 'failure' | 'rate' | 'structure'
@@ -30,14 +30,14 @@ export type FeatureClass =
 /** Where something can be wrong. `service` is whom it points at. */
 export interface Place {
   readonly id: string
-  readonly service: Service
+  readonly service: ServiceNode
   /** The side that noticed: of an edge its caller. */
-  readonly caller: Service | null
+  readonly caller: ServiceNode | null
   readonly series: Series | null
   readonly pod: Pod | null
   /** The callee or peer of a call by name. */
   readonly target: string
-  readonly targetService: Service | null
+  readonly targetService: ServiceNode | null
   /** What tells it apart beside all that. */
   readonly detail: string
 }
@@ -225,6 +225,18 @@ export class Feature {
         this.scale = scale
       }
     }
+  }
+
+  /** Forgets the last windows, and with them any departure. */
+  clear(): void {
+    this.track.clear()
+    this.#before.fill(0)
+    this.held.fill(0)
+    this.surprise = Number.NEGATIVE_INFINITY
+    this.sinceMs = this.frozenMs = Number.NaN
+    this.peak = Number.NEGATIVE_INFINITY
+    this.peakZ.fill(0)
+    this.calm = 0
   }
 }
 

@@ -7,6 +7,7 @@ import { surpriseOf } from '../detect/unusual.ts'
 import type { Evidence } from './evidence.ts'
 import { phrase } from './phrases.ts'
 import { CLASSES, type Feature, FLOOR_NS, passesFloor, type Sighting, type Tails } from './places.ts'
+import { zOf } from './suspects.ts'
 
 /** So long a moment can be asked about. */
 const KEPT_MS = 3600_000
@@ -89,6 +90,18 @@ export class Sightings {
       }
     }
     return [...best.values()].sort(strongestFirst)
+  }
+
+  /** Of each feature the sighting with the largest z, whatever became of it. */
+  highest(fromMs: number, untilMs: number): Map<Feature, Seen> {
+    const best = new Map<Feature, Seen>()
+    for (const { seen } of this.between(fromMs, untilMs)) {
+      for (const one of seen) {
+        const known = best.get(one.feature)
+        if (known === undefined || zOf(one) > zOf(known)) best.set(one.feature, one)
+      }
+    }
+    return best
   }
 
   /** From the end of the first window that is kept to that of the last; null before there is one. */

@@ -1,5 +1,5 @@
 //! Who would explain what is seen: the features that depart point at services, and what follows from another is explained away.
-import type { Service } from './landscape.ts'
+import type { ServiceNode } from './landscape.ts'
 import type { Sighting as Feature } from './places.ts'
 
 /** A service, or a peer that sends no telemetry, with what speaks for it. */
@@ -110,9 +110,9 @@ export function rankSuspects(
 }
 
 /** The caller whose traces have most more calls to the service than usual. */
-function mostRetrying(service: Service): Service | null {
+function mostRetrying(service: ServiceNode): ServiceNode | null {
   let most = RETRIES
-  let found: Service | null = null
+  let found: ServiceNode | null = null
   for (const caller of service.callers) {
     for (const { callee, usualPerTrace, nowPerTrace } of caller.series) {
       if (callee !== service || nowPerTrace <= most * usualPerTrace) continue

@@ -14,7 +14,7 @@ import {
   whole,
 } from '../kit/assembly.ts'
 import { START_MS } from '../kit/planes.ts'
-import { between, forSeedsAsync, int, type Random, seeded, shuffled } from '../kit/random.ts'
+import { between, bytes, forSeedsAsync, int, type Random, seeded } from '../kit/random.ts'
 import { arrivals, randomTraces } from '../kit/traces.ts'
 import { featuresOf } from '../oracle/assembly.ts'
 
@@ -31,11 +31,13 @@ async function sendAll(to: Assembling, random: Random, sent: readonly Sent[], wo
   }
 }
 
+/** A half of a trace id that is kept however few are. */
+const CHOSEN = '0000000000000f34'
 const expected = (sent: readonly Sent[]) => featuresOf(sent.map(factOf), WINDOW_MS, WAIT_MS)
 
 describe('what is published', () => {
   test('is what the plain model says, in any order within the allowed lateness, in any batches, by one worker or four', async () => {
-    await forSeedsAsync(15, async random => {
+    await forSeedsAsync(8, async random => {
       const spans = randomTraces(random, 60, 90_000)
       const model = expected(spans)
       for (const workers of [1, 4, 4]) {
@@ -43,7 +45,8 @@ describe('what is published', () => {
         await sendAll(to, random, arrivals(random, spans, LATENESS_MS), workers)
         to.flush()
         expect(filled(to)).toEqual(model)
-        for (const [at, { startMs, endMs }] of to.messages.entries()) {
+        for (const [at, { startMs, endMs, bins }] of to.messages.entries()) {
+          expect(bins.row).toEqual(bins.row.toSorted())
           expect(endMs - startMs).toBe(WINDOW_MS)
           if (at > 0) expect(startMs).toBe(to.messages[at - 1].endMs)
         }
@@ -118,24 +121,47 @@ describe('what is published', () => {
 })
 
 describe('bounds', () => {
-  test('without room the oldest traces are taken for whole, and every span is counted all the same', async () => {
-    await forSeedsAsync(3, async random => {
+  test('without room for all traces some stand for the others: they stay whole, what waits stays bounded, and sums stay what they are', async () => {
+    await forSeedsAsync(2, async random => {
       const to = assembling({ maxSpans: 1024 })
-      const spans = Array.from({ length: 6000 }, (_, n) =>
-        sent(n, 5, { traceId: id(Math.floor(n / 3) + 1).padStart(32, 'f') }),
-      )
-      const shuffledSpans = shuffled(random, spans)
-      for (let at = 0; at < spans.length; at += 100) {
-        await to.send(shuffledSpans.slice(at, at + 100))
+      const [traces, overMs] = [8000, 80_000]
+      for (let at = 0; at < traces; at += 200) {
+        const batch = Array.from({ length: 200 }, (_, n) => {
+          const own = { traceId: Buffer.from(bytes(random, 16)).toString('hex') }
+          const ms = ((at + n) / traces) * overMs
+          const parent = sent(ms, 5, { ...own, name: 'root' }, { machine: 'm-2' })
+          return [parent, sent(ms, 5, { ...own, name: 'child', parentSpanId: parent.span.spanId })]
+        })
+        // Children come in a request of their own, some seconds after their parents.
+        await to.send(batch.map(([parent]) => parent))
+        await to.send(batch.map(([, child]) => child))
         expect(to.registry.read('otlier.assembly.spans')).toBeLessThanOrEqual(1024)
       }
       to.flush()
-      expect(to.evicted('full')).toBeGreaterThan(1000)
-      const counted = filled(to)
-        .flatMap(({ cells }) => cells)
-        .reduce((sum, { spans }) => sum + spans, 0)
-      expect(counted + to.registry.total('otlier.assembly.spans.late')).toBe(6000)
+      expect(to.registry.read('otlier.assembly.thinned')).toBeGreaterThan(traces)
+      expect(to.evicted('full')).toBe(0)
+      const rows = filled(to).flatMap(({ cells }) => cells)
+      const spans = rows.reduce((sum, each) => sum + each.spans, 0)
+      expect(spans / (2 * traces)).toBeGreaterThan(0.9)
+      expect(spans / (2 * traces)).toBeLessThan(1.1)
+      const children = filled(to).reduce((sum, { links }) => sum + (links[0]?.children ?? 0), 0)
+      // Only where more are kept again may a trace that goes on at that moment be in parts.
+      expect(Math.abs(children / (spans / 2) - 1)).toBeLessThan(0.001)
     })
+  })
+
+  test('ids that are chosen so that none is left out are taken for whole, the oldest first, and what waits stays bounded', async () => {
+    const to = assembling({ maxSpans: 1024 })
+    for (let at = 0; at < 12_000; at += 100) {
+      // Of each id the half that decides is the same.
+      const spans = Array.from({ length: 100 }, (_, n) =>
+        sent(at + n, 5, { traceId: `${id(at + n + 1)}${CHOSEN}` }),
+      )
+      await to.send(spans)
+      expect(to.registry.read('otlier.assembly.spans')).toBeLessThanOrEqual(1024)
+    }
+    to.flush()
+    expect(to.evicted('full')).toBeGreaterThan(1000)
   })
 
   test('a trace without end is derived in parts', async () => {

@@ -1,11 +1,11 @@
 //! Spans for the laws of assembly: as requests for the planes and as facts for the oracle, and messages in a form to compare.
 import { expect } from 'vitest'
 import { Registry } from '../../src/base/counters.ts'
-import type { FeatureWindow, LogMoments } from '../../src/bus/bus.ts'
+import type { Bins, FeatureWindow, LogMoments } from '../../src/bus/bus.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
 import { type AssembleOptions, Assembler } from '../../src/flow/assemble.ts'
 import { type Inspector, inspect } from '../../src/flow/inspect.ts'
-import { ACCEPTED } from '../../src/flow/sink.ts'
+import { ACCEPTED, type Batch } from '../../src/flow/sink.ts'
 import type { CellRow, Fact, WindowRows } from '../oracle/assembly.ts'
 import { recordingLog } from './log.ts'
 import { type PlainSpan, tracesRequest } from './odd.ts'
@@ -82,6 +82,10 @@ export function assembling(options: Partial<AssembleOptions> = {}, workers = 1) 
   const inspectors: Inspector[] = Array.from({ length: workers }, () =>
     inspect(next, world, bus, log, new Registry(), assembler, { ...all, latestMs: () => limit.ms }),
   )
+  async function sendBatch(batch: Batch, worker = 0) {
+    const { kind } = await inspectors[worker].send(batch)
+    if (kind !== 'accepted') throw new Error(`the request was ${kind}`)
+  }
   return {
     world,
     registry,
@@ -89,10 +93,8 @@ export function assembling(options: Partial<AssembleOptions> = {}, workers = 1) 
     messages,
     /** Spans that end later are not taken, and silence does not lead beyond. */
     limit,
-    async send(sent: readonly Sent[], worker = 0) {
-      const { kind } = await inspectors[worker].send(batchOf(requestOf(sent)))
-      if (kind !== 'accepted') throw new Error(`the request was ${kind}`)
-    },
+    send: (sent: readonly Sent[], worker = 0) => sendBatch(batchOf(requestOf(sent)), worker),
+    sendBatch,
     passTime: () => inspectors[0].passTime(),
     flush: () => inspectors[0].flush(),
     late: (reason: string) => registry.read('otlier.assembly.spans.late', { reason }),
@@ -102,7 +104,7 @@ export function assembling(options: Partial<AssembleOptions> = {}, workers = 1) 
 
 /** Messages with names for numbers, as the oracle puts them. */
 export const rowsOf = (messages: readonly FeatureWindow[]): WindowRows[] =>
-  messages.map(({ startMs, series, pods, cells, links }) => ({
+  messages.map(({ startMs, series, pods, cells, bins, links }) => ({
     startMs,
     cells: Array.from(
       { length: cells.length },
@@ -121,6 +123,7 @@ export const rowsOf = (messages: readonly FeatureWindow[]): WindowRows[] =>
         slowTrace: idAt(cells.slowTrace, row),
         slowNs: cells.slowNs[row],
         plainTrace: idAt(cells.plainTrace, row),
+        bins: binsAt(bins, row),
       }),
     ),
     links: Array.from({ length: links.length }, (_, row) => ({
@@ -130,6 +133,12 @@ export const rowsOf = (messages: readonly FeatureWindow[]): WindowRows[] =>
       children: links.children[row],
     })),
   }))
+
+/** In the order of the message, which is a part of the law. */
+const binsAt = ({ length, row, measure, bucket, weight }: Bins, of: number): CellRow['bins'] =>
+  Array.from({ length }, (_, at) => at)
+    .filter(at => row[at] === of)
+    .map(at => [measure[at], bucket[at], weight[at]])
 
 const momentsAt = ({ n, n2, y, yy }: LogMoments, row: number) => ({
   n: n[row],

@@ -40,6 +40,8 @@ export interface CellRow {
   slowTrace: string
   slowNs: number
   plainTrace: string
+  /** The samples as histograms: measure (0 duration, 1 self, 2 gap), bucket, weight; in their order. */
+  bins: [number, number, number][]
 }
 
 export interface LinkRow {
@@ -179,17 +181,16 @@ function countTrace(cell: CellRow, own: readonly Fact[], childrenOf: (span: Fact
   if (origins.some(span => isAway(span, childrenOf(span)))) cell.away += weight
   const measured = own.filter(timed)
   learn(cell.duration, measured, durationOf)
-  learn(
-    cell.self,
-    measured.filter(({ kind }) => kind !== CLIENT && kind !== PRODUCER),
-    span => selfOf(span, childrenOf(span)),
-  )
+  const working = measured.filter(({ kind }) => kind !== CLIENT && kind !== PRODUCER)
   const served = (span: Fact) => childrenOf(span).filter(child => child.kind === SERVER && timed(child))
-  learn(
-    cell.gap,
-    measured.filter(span => span.kind === CLIENT && served(span).length > 0),
-    span => Math.max(1000, durationOf(span) - Math.max(...served(span).map(durationOf))),
-  )
+  const calls = measured.filter(span => span.kind === CLIENT && served(span).length > 0)
+  const selfNs = (span: Fact) => selfOf(span, childrenOf(span))
+  const gapNs = (span: Fact) => Math.max(1000, durationOf(span) - Math.max(...served(span).map(durationOf)))
+  learn(cell.self, working, selfNs)
+  learn(cell.gap, calls, gapNs)
+  if (working.length > 0) bin(cell, 1, working, selfNs)
+  else if (calls.length > 0) bin(cell, 2, calls, gapNs)
+  else if (measured.length > 0) bin(cell, 0, measured, durationOf)
   if (isNone(traceId)) return
   if (cell.plainTrace === '' || traceId < cell.plainTrace) cell.plainTrace = traceId
   for (const span of measured) {
@@ -242,6 +243,15 @@ function learn(moments: Moments, spans: readonly Fact[], nsOf: (span: Fact) => n
   moments.yy += span.weight * y * y
 }
 
+function bin({ bins }: CellRow, measure: number, spans: readonly Fact[], nsOf: (span: Fact) => number) {
+  const span = sample(spans)
+  const bucket = Math.round(Math.log(Math.max(1, nsOf(span))) * 8)
+  const known = bins.find(each => each[0] === measure && each[1] === bucket)
+  if (known === undefined) bins.push([measure, bucket, span.weight])
+  else known[2] += span.weight
+  bins.sort((a, b) => a[0] - b[0] || a[1] - b[1])
+}
+
 /** The span with the smallest hash of its id; where ids are alike, the first by its content. */
 function sample(spans: readonly Fact[]): Fact {
   return spans.toSorted((a, b) => {
@@ -270,7 +280,7 @@ function cellRow(cells: Tables['cells'], { series, pod }: Fact): CellRow {
   if (cell === undefined) {
     const counts = { spans: 0, roots: 0, failures: 0, traces: 0, origins: 0, away: 0 }
     const moments = { duration: none(), self: none(), gap: none() }
-    cell = { series, pod, ...counts, ...moments, slowTrace: '', slowNs: 0, plainTrace: '' }
+    cell = { series, pod, ...counts, ...moments, slowTrace: '', slowNs: 0, plainTrace: '', bins: [] }
     cells.set(key, cell)
   }
   return cell

@@ -6,6 +6,7 @@ import { RECEIVERS } from './receivers.ts'
 import { type Run, run, type Seen } from './run.ts'
 import { SERVICE } from './service.ts'
 import { switchedOff, type Tooth } from './tooth.ts'
+import { TRACES } from './traces.ts'
 import { WIRE } from './wire.ts'
 
 /** For tests as they are, which is vitest's limit for them elsewhere, and for those that are known to wait for ever. */
@@ -64,7 +65,7 @@ async function bitten(
 }
 
 const word = process.argv[2] ?? ''
-const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...SERVICE].filter(
+const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...TRACES, ...SERVICE].filter(
   ({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)),
 )
 const slot = limited(Math.max(2, Math.min(4, availableParallelism())))
