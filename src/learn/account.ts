@@ -42,6 +42,11 @@ const WEIGHT: Readonly<Record<Aside, number>> = {
   shared: 0.2,
   pause: 0,
 }
+/** What starves a service slows down all that it does. One operation says little, where most of them agree that is worth so much. */
+const AS_A_WHOLE = 3
+const LEAST_RISEN = 3
+const RISEN_Z = 2
+const RISEN_SAMPLES = 2
 
 export class Account implements Accounts {
   readonly #options: AccountOptions
@@ -213,9 +218,40 @@ function rank(
     const { strength, aside } = byPlace.get(one.place.id) as Seen
     return Math.max(0, strength - LEAST_STRENGTH) * WEIGHT[aside]
   }
-  return rankSuspects(seen, scene, weightOf).map(suspect =>
-    suspectRecord(suspect, place => byPlace.get(place), record),
-  )
+  const suspects = rankSuspects(seen, scene, weightOf)
+  for (const [name, { risen, active }] of risenAsAWhole(highest, evidence)) {
+    const at = suspects.findIndex(suspect => suspect.name === name)
+    const known =
+      at >= 0
+        ? suspects.splice(at, 1)[0]
+        : { name, score: 0, features: risen, sinceMs: Number.NaN, notes: [] }
+    const note = `${risen.length} of its ${active} operations rose together`
+    suspects.push({ ...known, score: known.score + AS_A_WHOLE, notes: [...known.notes, note] })
+  }
+  return suspects
+    .sort((a, b) => b.score - a.score || (a.name < b.name ? -1 : 1))
+    .map(suspect => suspectRecord(suspect, place => byPlace.get(place), record))
+}
+
+/** Services of whose operations with traffic most, and not only one or two, were slower than usual within the time. */
+function risenAsAWhole(
+  highest: ReadonlyMap<Feature, Seen>,
+  { features }: Evidence,
+): Map<string, { readonly risen: Seen[]; active: number }> {
+  const services = new Map<string, { readonly risen: Seen[]; active: number }>()
+  for (const feature of features) {
+    if (feature.class !== 'operation self' || feature.judged.every(({ n }) => n === 0)) continue
+    const { name } = feature.place.service
+    let known = services.get(name)
+    if (known === undefined) services.set(name, (known = { risen: [], active: 0 }))
+    known.active++
+    const seen = highest.get(feature)
+    // One slow trace slows everything that it passes: that is one observation, and no agreement.
+    if (seen?.judged.some(({ z, n }) => z >= RISEN_Z && n >= RISEN_SAMPLES)) known.risen.push(seen)
+  }
+  for (const [name, { risen, active }] of services)
+    if (risen.length < LEAST_RISEN || 2 * risen.length < active) services.delete(name)
+  return services
 }
 
 /** A feature of which nothing was kept at that moment: it showed nothing. */
