@@ -23,6 +23,8 @@ export interface Belief {
  */
 export class PeakRecord {
   readonly #belief: Belief
+  /** The deployment's size as a part of the one that the belief is about. */
+  size = 1
   #observedMs = 0
   #times: number[] = []
   #values: number[] = []
@@ -55,7 +57,10 @@ export class PeakRecord {
   rate(value: number): number {
     if (this.#stale) this.#sort()
     const { days, rate } = this.#belief
-    return Math.max(LEAST_RATE, (this.#exceedances(value) + days * rate(value)) / (this.days + days))
+    return Math.max(
+      LEAST_RATE,
+      (this.#exceedances(value) + days * this.size * rate(value)) / (this.days + days),
+    )
   }
 
   /** The value that is exceeded so often a day, between the two bounds. */

@@ -1,15 +1,13 @@
 //! What every place shows, window by window: levels are learned, departures judged and compared with calm times. Knows no incidents.
-import { type FeatureWindow, type LogMoments, MEASURE } from '../bus/bus.ts'
+import type { FeatureWindow } from '../bus/bus.ts'
 import { CountTrack } from '../detect/counts.ts'
 import { LocationTrack } from '../detect/location.ts'
-import type { Middle } from '../detect/robust.ts'
 import { SCALES, WINDOWS_KEPT } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
 import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
-import { isYoung, type LaggedLevel, Landscape, type Pod, type Series, type ServiceNode } from './landscape.ts'
-import { Nodes } from './nodes.ts'
+import { type LaggedLevel, Landscape, type Series, type ServiceNode } from './landscape.ts'
 import { CLASSES, FEATURE_CLASSES, Feature, type FeatureClass, type Place, type Tails } from './places.ts'
-import { Rows } from './rows.ts'
+import { type At, Reading } from './reading.ts'
 
 export interface EvidenceOptions {
   readonly windowMs: number
@@ -24,27 +22,16 @@ const CALM_WINDOWS = 6
 const FREEZE_PER_DAY = 5
 /** How often levels are read off the record again. */
 const LEVEL_EVERY_MS = 10 * 60_000
-/** After a silence of everybody, rates are judged again so many windows later. */
-const RATE_PAUSE = 2
+/** After a silence of everybody so many windows are passed over: their traces began in it, and are not whole. */
+const PAUSE = 1
 
-const SERVER = 2
+/** However small a deployment is, it counts as so large a part of an average one. */
+const LEAST_SIZE = 0.1
 const BEFORE_FAULT_MS = 3 * 60_000
 const AFTER_FAULT_MS = 5 * 60_000
 /** A way between services counts as slow from this z on; where two others are slow that share no end with it, it is nobody's fault. */
 const SHARED_Z = 2.5
 const SHARED_BY = 2
-
-/** The sums of one service or pod in one window. */
-interface Parts {
-  residual: number
-  variance: number
-  doubt: number
-  n: number
-  level: number
-  traces: number
-  origins: number
-}
-const newParts = (): Parts => ({ residual: 0, variance: 0, doubt: 0, n: 0, level: 0, traces: 0, origins: 0 })
 
 /** A new level that was adopted. */
 export interface Adopted {
@@ -72,24 +59,18 @@ export class Evidence {
   readonly #options: EvidenceOptions
   readonly #byId = new Map<string, Feature>()
   #levelMs = Number.NEGATIVE_INFINITY
-  #ratePause = 0
+  #pause = 0
   /** The last time in which something was in a fault beyond doubt, and a while around it: it is no calm time. */
   #faultSinceMs = Number.POSITIVE_INFINITY
   #faultUntilMs = Number.NEGATIVE_INFINITY
   readonly #slowWays: Feature[][] = SCALES.map(() => [])
   readonly #shared: boolean[] = SCALES.map(() => false)
-  readonly #nodes = new Nodes()
-  /** By service, over its pods. */
-  readonly #nodeShift = new Map<ServiceNode, { n: number; sum: number }>()
-  readonly #rows = new Rows()
-  readonly #middle: Middle = { n: 0, mean: 0, variance: 0 }
-  readonly #touched: Series[] = []
-  readonly #services = new Map<ServiceNode, Parts>()
-  readonly #pods = new Map<Pod, Parts>()
+  readonly #reading: Reading
 
   constructor(options: EvidenceOptions) {
     this.#options = options
     this.landscape = new Landscape({ maxSeries: options.maxSeries, maxPods: options.maxSeries })
+    this.#reading = new Reading(this.landscape, (name, service, at) => this.feature(name, service, at))
     this.tails = Object.fromEntries(
       FEATURE_CLASSES.map(name => {
         const { hourly, scale } = CLASSES[name]
@@ -110,187 +91,15 @@ export class Evidence {
     }
     if (this.silentWindows > 0) {
       this.silentWindows = 0
-      this.#ratePause = RATE_PAUSE
+      this.#pause = PAUSE
     }
-    this.#readCells(window)
-    this.#readLinks(window)
-    this.#spread()
+    if (this.#pause > 0) {
+      this.#pause--
+      return []
+    }
+    this.#reading.read(window)
     this.#turn()
     return this.#account(window)
-  }
-
-  #readCells(window: FeatureWindow): void {
-    const { cells } = window
-    const rows = this.#rows
-    rows.begin(window)
-    for (let row = 0; row < cells.length; row++) {
-      const series = this.landscape.seriesAt(window, cells.series[row])
-      if (series === null) continue
-      const pod = this.landscape.podAt(window, cells.pod[row])
-      if (series.lastTouchedMs !== window.endMs) {
-        series.lastTouchedMs = window.endMs
-        this.#touched.push(series)
-      }
-      series.spans += cells.spans[row]
-      series.traces += cells.traces[row]
-      series.roots += cells.roots[row]
-      series.origins += cells.origins[row] - cells.away[row]
-      series.away += cells.away[row]
-      series.clients += effectiveAt(cells.duration, row)
-      series.answered += effectiveAt(cells.gap, row)
-      if (cells.slowNs[row] > series.slowNs) {
-        series.slowNs = cells.slowNs[row]
-        series.slowTrace = hex(cells.slowTrace, row)
-      }
-      if (pod === null || !isYoung(pod, window.endMs)) rows.join(series, row)
-      if (pod === null) continue
-      let parts = this.#pods.get(pod)
-      if (parts === undefined) this.#pods.set(pod, (parts = newParts()))
-      parts.origins += cells.origins[row] - cells.away[row]
-      if (series.isCall) continue
-      parts.traces += cells.traces[row]
-      rows.middleOfRow(row, MEASURE.self, series.self.level, this.#middle)
-      residualOf(series.self, this.#middle, parts)
-    }
-    for (const series of this.#touched) {
-      if (series.isCall) {
-        rows.middle(series, MEASURE.gap, series.gap)
-        rows.middle(series, MEASURE.duration, series.duration)
-      } else rows.middle(series, MEASURE.self, series.self)
-    }
-  }
-
-  #readLinks(window: FeatureWindow): void {
-    const { links } = window
-    for (let row = 0; row < links.length; row++) {
-      const parent = this.landscape.seriesAt(window, links.parent[row])
-      const child = this.landscape.seriesAt(window, links.child[row])
-      if (parent === null || child === null) continue
-      if (parent.isCall) {
-        if (!child.isCall) this.landscape.saw(parent, child, links.children[row])
-        continue
-      }
-      // A call from within, or one that is seen on the other side alone. What is internal may be renamed and wrapped at will.
-      if (!child.isCall && child.service === parent.service) continue
-      let call = parent.calls.get(child)
-      if (call === undefined) parent.calls.set(child, (call = { parents: 0, children: 0 }))
-      call.parents += links.parents[row]
-      call.children += links.children[row]
-    }
-  }
-
-  /** From series to the places that they belong to. */
-  #spread(): void {
-    this.#nodes.window(this.#pods)
-    this.#nodeShift.clear()
-    for (const [pod, { n }] of this.#pods) {
-      const of = this.#nodeShift.get(pod.service) ?? { n: 0, sum: 0 }
-      of.n += n
-      of.sum += n * this.#nodes.shiftOf(pod)
-      this.#nodeShift.set(pod.service, of)
-    }
-    for (const series of this.#touched) {
-      const { service } = series
-      let parts = this.#services.get(service)
-      if (parts === undefined) this.#services.set(service, (parts = newParts()))
-      parts.origins += series.origins
-      if (series.isCall) {
-        this.#spreadCall(series)
-        continue
-      }
-      parts.traces += series.traces
-      if (series.self.now.n > 0) {
-        const said = residualOf(series.self, series.self.now, newParts())
-        // What the machines do to all that run on them is not the service's.
-        said.residual -= said.n * this.#nodeShiftOf(service)
-        addParts(parts, said)
-        add(this.feature('operation self', service, { series }), said)
-      }
-      const failure = this.feature('operation failure', service, { series })
-      failure.a += series.origins
-      failure.b += series.traces
-      for (const [child, call] of series.calls) {
-        const target = child.callee ?? (child.service === service ? null : child.service)
-        const missing = this.feature('call missing', service, {
-          series,
-          target: target?.name ?? (child.peer || child.key.operation),
-          targetService: target,
-          detail: child.key.id,
-        })
-        missing.a += call.parents
-        missing.b += series.spans
-        call.parents = call.children = 0
-      }
-      if (series.roots > 0 && series.key.kind === SERVER)
-        this.feature('entry rate', service).a += series.roots
-    }
-    for (const [service, parts] of this.#services) {
-      if (parts.traces > 0) {
-        add(this.feature('service self', service), parts)
-        const failure = this.feature('service failure', service)
-        failure.a += parts.origins
-        failure.b += parts.traces
-      }
-    }
-    for (const [pod, parts] of this.#pods) this.#spreadPod(pod, parts)
-  }
-
-  #spreadCall(series: Series): void {
-    const { service, callee } = series
-    const target = callee?.name ?? (series.peer || series.key.operation)
-    if (callee !== null) {
-      const edge = { caller: service, target, targetService: callee }
-      if (!series.isAsync) {
-        if (series.gap.now.n > 0)
-          add(this.feature('edge gap', callee, edge), residualOf(series.gap, series.gap.now, newParts()))
-        const unseen = this.feature('service unseen', callee)
-        unseen.a += Math.max(0, series.clients - series.answered)
-        unseen.b += series.clients
-      }
-      const failure = this.feature('edge failure', callee, edge)
-      failure.a += series.away
-      failure.b += series.traces
-      return
-    }
-    // Whoever is called sends no telemetry: it is a place of its own, seen from its callers.
-    const peer = { caller: service, target }
-    if (series.duration.now.n > 0)
-      add(
-        this.feature('peer duration', service, peer),
-        residualOf(series.duration, series.duration.now, newParts()),
-      )
-    const failure = this.feature('edge failure', service, peer)
-    failure.a += series.away
-    failure.b += series.traces
-  }
-
-  /** A pod against its siblings. What all of them share cancels out. */
-  #spreadPod(pod: Pod, parts: Parts): void {
-    const whole = newParts()
-    for (const sibling of pod.service.pods) {
-      const other = sibling === pod ? undefined : this.#pods.get(sibling)
-      if (other !== undefined) addParts(whole, other)
-    }
-    const failure = this.feature('pod failure', pod.service, { pod })
-    failure.a += parts.origins
-    failure.b += parts.traces
-    if (parts.n === 0) return
-    const young = isYoung(pod, this.nowMs)
-    if (whole.n === 0 && !young) return
-    const feature = this.feature(young ? 'young pod self' : 'pod self', pod.service, { pod })
-    const rest = whole.n > 0 ? whole.residual / whole.n : 0
-    const restVariance = whole.n > 0 ? whole.variance / (whole.n * whole.n) : 0
-    const node = this.#nodes.shiftOf(pod) - (whole.n > 0 ? this.#nodeShiftOf(pod.service) : 0)
-    feature.a += parts.residual - parts.n * (rest + node)
-    feature.b += parts.variance + parts.n * parts.n * restVariance
-    feature.c += parts.doubt
-    feature.d += parts.n
-    feature.e += parts.level
-  }
-
-  #nodeShiftOf(service: ServiceNode): number {
-    const of = this.#nodeShift.get(service)
-    return of === undefined || of.n === 0 ? 0 : of.sum / of.n
   }
 
   /** The feature of a place, made where there is none. */
@@ -343,14 +152,9 @@ export class Evidence {
       for (let scale = 0; scale < SCALES.length; scale++)
         this.#shared[scale] = isWay && this.#isShared(feature, scale)
       feature.hold(this.tails[feature.class], this.#shared)
-      if (this.#ratePause > 0 && feature.class === 'entry rate') feature.surprise = Number.NEGATIVE_INFINITY
     }
-    if (this.#ratePause > 0) this.#ratePause--
     // Every series turns, and not only those that were seen: what waits is learned in time.
     for (const series of this.landscape.series.values()) this.#turnSeries(series)
-    this.#touched.length = 0
-    this.#services.clear()
-    this.#pods.clear()
   }
 
   #turnSeries(series: Series): void {
@@ -393,6 +197,7 @@ export class Evidence {
     }
     if (nowMs - this.#levelMs >= LEVEL_EVERY_MS) {
       this.#levelMs = nowMs
+      this.#size()
       this.record.forget(nowMs)
       for (const scales of Object.values(this.tails)) for (const tail of scales) tail.forget(nowMs)
       this.freezeLevel = valueFor(this.record, FREEZE_PER_DAY)
@@ -419,6 +224,19 @@ export class Evidence {
       }
     }
     return adopted
+  }
+
+  /** What is believed beforehand goes by the number of places. */
+  #size(): void {
+    const counts = new Map<FeatureClass, number>()
+    for (const { class: name } of this.features) counts.set(name, (counts.get(name) ?? 0) + 1)
+    let part = 0
+    for (const name of FEATURE_CLASSES) {
+      const size = Math.max(LEAST_SIZE, (counts.get(name) ?? 0) / CLASSES[name].places)
+      part += size / FEATURE_CLASSES.length
+      for (const tail of this.tails[name]) tail.size = size
+    }
+    this.record.size = part
   }
 
   /** A departure is over. What was within doubt belongs to calm times. */
@@ -487,44 +305,6 @@ function levelFor(name: FeatureClass, place: Place, series: Series): LaggedLevel
   return series.self
 }
 
-/** Per window with traces: about an hour, and about a minute. */
-const USUALLY = 1 / 360
-const LATELY = 1 / 5
-
-function followPerTrace(series: Series): void {
-  const now = series.spans / series.traces
-  if (series.usualPerTrace === 0) series.usualPerTrace = series.nowPerTrace = now
-  series.nowPerTrace += LATELY * (now - series.nowPerTrace)
-  series.usualPerTrace += USUALLY * (Math.min(now, 1.1 * series.usualPerTrace) - series.usualPerTrace)
-}
-
-/** The mean of one series in one window counts as at most so many spreads away, and one more for every so many samples. */
-const FEW_SPREADS = 3
-const FEW_SAMPLES = 3
-
-interface At {
-  readonly caller?: ServiceNode | null
-  readonly series?: Series | null
-  readonly pod?: Pod | null
-  readonly target?: string
-  readonly targetService?: ServiceNode | null
-  readonly detail?: string
-}
-
-/** Adds what one series says in one window to `into`. Nothing while its level is not known. */
-function residualOf(lagged: LaggedLevel, { n, mean }: Middle, into: Parts): Parts {
-  const { level } = lagged
-  if (!level.isReady || !(n > 0)) return into
-  // One sample of a heavy tail is not yet a level: the fewer there are, the less far out they count as lying.
-  const bound = Math.sqrt(level.variance) * (FEW_SPREADS + (n - 1) / FEW_SAMPLES)
-  into.residual += n * Math.max(-bound, Math.min(bound, mean - level.mean))
-  into.variance += n * level.variance
-  into.doubt += (n * n * level.variance) / level.samples
-  into.n += n
-  into.level += n * level.mean
-  return into
-}
-
 function file(into: Map<string, Feature[]>, key: string, feature: Feature): void {
   const list = into.get(key)
   if (list === undefined) into.set(key, [feature])
@@ -539,27 +319,16 @@ function beforeAfter(feature: Feature): { before: number; after: number } {
     const windows = SCALES[SCALES.length - 1]
     return { before: level / windows, after: level / windows / Math.exp(shift) }
   }
-  return { before: level, after: feature.class === 'call missing' ? level - shift : level + shift }
+  return { before: level, after: feature.class.endsWith(' missing') ? level - shift : level + shift }
 }
 
-function addParts(to: Parts, from: Parts): void {
-  to.residual += from.residual
-  to.variance += from.variance
-  to.doubt += from.doubt
-  to.n += from.n
-  to.level += from.level
+/** Per window with traces: about an hour, and about a minute. */
+const USUALLY = 1 / 360
+const LATELY = 1 / 5
+
+function followPerTrace(series: Series): void {
+  const now = series.spans / series.traces
+  if (series.usualPerTrace === 0) series.usualPerTrace = series.nowPerTrace = now
+  series.nowPerTrace += LATELY * (now - series.nowPerTrace)
+  series.usualPerTrace += USUALLY * (Math.min(now, 1.1 * series.usualPerTrace) - series.usualPerTrace)
 }
-
-function add(feature: Feature, { residual, variance, doubt, n, level }: Parts): void {
-  feature.a += residual
-  feature.b += variance
-  feature.c += doubt
-  feature.d += n
-  feature.e += level
-}
-
-const effectiveAt = ({ n, n2 }: LogMoments, row: number): number =>
-  n2[row] > 0 ? (n[row] * n[row]) / n2[row] : 0
-
-const hex = (bytes: Uint8Array, row: number): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset + row * 16, 16).toString('hex')

@@ -1,13 +1,13 @@
 //! From departures to incidents at one budget: what belongs together is told once, with whom it points at, until it is over.
 import { createHash } from 'node:crypto'
-import type { Attributes } from '../base/attributes.ts'
 import { clip } from '../base/words.ts'
 import type { EventRecord, IncidentState } from '../bus/bus.ts'
 import type { Evidence } from './evidence.ts'
-import type { ServiceNode } from './landscape.ts'
-import { contributors, phrase, title } from './phrases.ts'
-import { CLASSES, type Feature, type Sighting } from './places.ts'
-import { rankSuspects, type Scene, type Suspect, zOf } from './suspects.ts'
+import { belongs } from './gather.ts'
+import { phrase, title } from './phrases.ts'
+import type { Feature, Sighting } from './places.ts'
+import { anomalyEvent, incidentEvent, isSevere, type Told } from './report.ts'
+import { rankPlainly, rankSuspects, type Scene, type Suspect, zOf } from './suspects.ts'
 
 export interface IncidentOptions {
   /** False incidents a day that are accepted. */
@@ -29,8 +29,6 @@ const NO_DATA_WINDOWS = 18
 const QUIET_WINDOWS = 3
 /** z on the two shorter scales below which there is no sign. */
 const CALM_Z = 1.5
-/** A departure next to an incident belongs to it if it began so shortly after it; what begins later, and is strong enough to open an incident, opens its own. */
-const GATHER_MS = 90_000
 /** No update more often than this, unless who is suspected first changes. */
 const UPDATE_MS = 60_000
 const LEVEL_EVERY_MS = 10 * 60_000
@@ -98,6 +96,11 @@ export class Incidents {
     this.#mark = mark
   }
 
+  get #told(): Told {
+    const { delayMs, tag, budget } = this.#options
+    return { level: this.level, delayMs, budget: tag ? budget : null }
+  }
+
   /** After each window. */
   step(evidence: Evidence, levelFor: (budget: number) => number): void {
     const nowMs = evidence.nowMs
@@ -118,7 +121,7 @@ export class Incidents {
         follow(member)
         if (member.over && !member.told) {
           member.told = true
-          this.#tellAnomaly('otlier.anomaly.resolved', incident, member, nowMs)
+          this.#publish(anomalyEvent('otlier.anomaly.resolved', incident, member, nowMs, this.#told))
         }
       }
     }
@@ -204,7 +207,7 @@ export class Incidents {
     if (known !== undefined) {
       known.over = false
       known.calm = 0
-      if (known.told) this.#tellAnomaly('otlier.anomaly.opened', incident, known, nowMs)
+      if (known.told) this.#publish(anomalyEvent('otlier.anomaly.opened', incident, known, nowMs, this.#told))
       known.told = false
       return
     }
@@ -220,7 +223,7 @@ export class Incidents {
       told: false,
     }
     incident.members.set(feature.place.id, member)
-    this.#tellAnomaly('otlier.anomaly.opened', incident, member, nowMs)
+    this.#publish(anomalyEvent('otlier.anomaly.opened', incident, member, nowMs, this.#told))
     this.#mark({ id: incident.id, open: true, series: seriesOf(incident) })
   }
 
@@ -237,7 +240,7 @@ export class Incidents {
     const weights = new Map<Sighting, number>(members.map(member => [member.feature, member.peak]))
     const suspects = this.#options.explainAway
       ? rankSuspects([...weights.keys()], scene, feature => weights.get(feature) ?? 0)
-      : plainly(members)
+      : rankPlainly(members)
     incident.suspects = suspects
     const lead = leading(incident)
     incident.severity = members.some(isSevere) ? 'critical' : incident.severity
@@ -253,44 +256,8 @@ export class Incidents {
     if (!first && !isNews) return
     incident.said = said
     incident.saidMs = nowMs
-    this.#tell(first ? 'otlier.incident.opened' : 'otlier.incident.updated', incident, nowMs, incident.title)
-  }
-
-  /** One series, edge or pod departs from its baseline in one feature, or has come back to it. */
-  #tellAnomaly(name: string, incident: Incident, member: Member, nowMs: number): void {
-    const { feature } = member
-    const { place } = feature
-    const over = name.endsWith('resolved')
-    const minutes = Math.max(1, Math.round((nowMs - member.sinceMs) / 60_000))
-    const { value, expected, unit } = valuesOf(feature)
-    this.#publish({
-      name,
-      timeNs: BigInt(Math.round(over ? nowMs : member.sinceMs)) * 1_000_000n,
-      observedMs: nowMs + this.#options.delayMs,
-      severity: over ? 9 : isSevere(member) ? 17 : 13,
-      body: clip(`${place.service.name}: ${over ? `over after ${minutes} min: ` : ''}${member.phrase}`, 300),
-      traceId: '',
-      spanId: '',
-      resource: resourceOf(place.service),
-      attributes: {
-        'otlier.anomaly.id': member.id,
-        'otlier.incident.id': incident.id,
-        'otlier.anomaly.feature': feature.name,
-        'otlier.anomaly.kinds': [kindOf(feature)],
-        'otlier.anomaly.score': round(member.peak / this.level),
-        'otlier.anomaly.severity': isSevere(member) ? 'critical' : 'warning',
-        'otlier.anomaly.reason': clip(member.phrase, 200),
-        'otlier.anomaly.value': value,
-        'otlier.anomaly.expected': expected,
-        'otlier.anomaly.unit': unit,
-        'otlier.anomaly.baseline.samples': BigInt(Math.round(feature.judged[feature.scale].n)),
-        'otlier.anomaly.detector': feature.class,
-        'otlier.anomaly.series.service': place.service.name,
-        ...(place.series === null ? {} : { 'otlier.anomaly.series.operation': place.series.key.operation }),
-        ...(place.caller === null ? {} : { 'otlier.anomaly.edge.caller': place.caller.name }),
-        ...(this.#options.tag ? { 'otlier.budget': this.#options.budget } : {}),
-      },
-    })
+    const name = first ? 'otlier.incident.opened' : 'otlier.incident.updated'
+    this.#publish(incidentEvent(name, incident, nowMs, incident.title, this.#told, this.#pods))
   }
 
   #resolve(incident: Incident, nowMs: number, why: string): void {
@@ -298,80 +265,15 @@ export class Incidents {
     for (const member of incident.members.values()) {
       if (member.told) continue
       member.told = true
-      this.#tellAnomaly('otlier.anomaly.resolved', incident, member, nowMs)
+      this.#publish(anomalyEvent('otlier.anomaly.resolved', incident, member, nowMs, this.#told))
     }
     const minutes = Math.max(1, Math.round((nowMs - incident.sinceMs) / 60_000))
     const body = clip(
       `${incident.suspects[0]?.name ?? ''}: over after ${minutes} min, ${why}. ${incident.title}`,
       400,
     )
-    this.#tell('otlier.incident.resolved', incident, nowMs, body)
+    this.#publish(incidentEvent('otlier.incident.resolved', incident, nowMs, body, this.#told, this.#pods))
   }
-
-  #tell(name: string, incident: Incident, nowMs: number, body: string): void {
-    const { suspects } = incident
-    const features = [...incident.members.values()].map(({ feature }) => feature)
-    const lead = suspects[0]
-    const said = lead === undefined ? [] : contributors(this.#pods(lead.name), nowMs)
-    const services = [...new Set(features.map(({ place }) => place.service.name))].sort()
-    const traces = [
-      ...new Set(features.map(({ place }) => place.series?.slowTrace ?? slowest(place.service))),
-    ]
-    const attributes: Attributes = {
-      'otlier.incident.id': incident.id,
-      'otlier.incident.title': incident.title,
-      'otlier.incident.severity': incident.severity,
-      'otlier.incident.kinds': [...new Set(features.map(kindOf))].sort(),
-      'otlier.incident.suspects': suspects.slice(0, 5).map(suspect => suspect.name),
-      'otlier.incident.suspect.scores': suspects
-        .slice(0, 5)
-        .map(({ score }) => Math.round(score * 100) / 100),
-      'otlier.incident.services': services,
-      'otlier.incident.anomaly_ids': [...incident.members.values()].map(({ id }) => id),
-      'otlier.incident.trace_ids': traces.filter(id => id !== '').slice(0, 5),
-      ...(said.length === 0 ? {} : { 'otlier.incident.contributors': said }),
-      ...(this.#options.tag ? { 'otlier.budget': this.#options.budget } : {}),
-    }
-    const service =
-      features.find(({ place }) => place.service.name === lead?.name)?.place.service ??
-      features[0].place.service
-    this.#publish({
-      name,
-      timeNs: BigInt(Math.round(name.endsWith('opened') ? incident.sinceMs : nowMs)) * 1_000_000n,
-      observedMs: nowMs + this.#options.delayMs,
-      severity: name.endsWith('resolved') ? 9 : incident.severity === 'critical' ? 17 : 13,
-      body,
-      traceId: '',
-      spanId: '',
-      resource: resourceOf(service),
-      attributes,
-    })
-  }
-}
-
-export const resourceOf = ({ name, namespace, environment }: ServiceNode): Attributes => ({
-  'service.name': name,
-  ...(namespace === '' ? {} : { 'service.namespace': namespace }),
-  ...(environment === '' ? {} : { 'deployment.environment.name': environment }),
-})
-
-const slowest = (service: ServiceNode): string => {
-  let longest = { slowNs: 0, slowTrace: '' }
-  for (const series of service.series) if (series.slowNs > longest.slowNs) longest = series
-  return longest.slowTrace
-}
-
-const round = (value: number) => Number(value.toPrecision(6))
-
-/** What was seen and what is normal, in the unit that users read. */
-function valuesOf(feature: Feature): { value: number; expected: number; unit: string } {
-  const { level, shift, n } = feature.judged[feature.scale]
-  if (feature.class === 'entry rate')
-    return { value: round(n / Math.exp(shift)), expected: round(n), unit: '{span}' }
-  if (CLASSES[feature.class].kind === 'location')
-    return { value: round(Math.exp(level + shift) / 1e9), expected: round(Math.exp(level) / 1e9), unit: 's' }
-  const value = feature.class === 'call missing' ? level - shift : level + shift
-  return { value: round(value), expected: round(level), unit: '1' }
 }
 
 /** Ids of all series of the services, and of the calls, that an incident is about. */
@@ -386,29 +288,6 @@ function seriesOf(incident: Incident): string[] {
 }
 
 const firstOf = (said: string) => said.split(',')[0]
-
-export function kindOf({ name }: Feature): string {
-  if (name === 'failure') return 'error'
-  if (name === 'rate') return 'throughput'
-  return name === 'structure' ? 'structure' : 'latency'
-}
-
-const plainly = (members: readonly Member[]): Suspect[] => {
-  const best = new Map<string, Member>()
-  for (const member of members) {
-    const name = member.feature.place.service.name
-    if ((best.get(name)?.peak ?? 0) < member.peak) best.set(name, member)
-  }
-  return [...best]
-    .map(([name, { feature, peak, sinceMs }]) => ({
-      name,
-      score: peak,
-      features: [feature],
-      sinceMs,
-      notes: [],
-    }))
-    .sort((a, b) => b.score - a.score || (a.name < b.name ? -1 : 1))
-}
 
 /** The feature to tell of: the strongest of the first suspect. */
 function leading(incident: Incident): Sighting {
@@ -434,38 +313,6 @@ function follow(member: Member): void {
   const limit = hasData ? CALM_WINDOWS : NO_DATA_WINDOWS
   member.calm = hasData && zOf(feature) > CALM_Z ? 0 : member.calm + 1
   if (member.calm >= limit) member.over = true
-}
-
-/** Whether a departure is a part of an incident: at a service that it knows, at one that calls there, or at one next to it. */
-function belongs(incident: Incident, feature: Feature, level: number): boolean {
-  const { place } = feature
-  const early = feature.surprise < level || feature.sinceMs - incident.sinceMs <= GATHER_MS
-  for (const { feature: member } of incident.members.values()) {
-    const { service, caller } = member.place
-    for (const known of caller === null ? [service] : [service, caller]) {
-      for (const own of place.caller === null ? [place.service] : [place.service, place.caller]) {
-        if (own === known) return true
-        if (early && (own.callees.has(known) || known.callees.has(own))) return true
-      }
-    }
-    if (early && reaches(place.service, service, 3)) return true
-  }
-  return false
-}
-
-function reaches(from: ServiceNode, to: ServiceNode, steps: number): boolean {
-  if (from === to) return true
-  if (steps === 0) return false
-  for (const callee of from.callees) if (reaches(callee, to, steps - 1)) return true
-  return false
-}
-
-function isSevere({ feature }: Member): boolean {
-  const { shift } = feature.judged[feature.scale]
-  if (feature.name === 'failure') return shift >= 0.1
-  if (feature.name === 'rate') return shift >= Math.log(2)
-  if (feature.name === 'structure') return shift >= 0.5
-  return shift >= Math.log(3)
 }
 
 function sceneOf(evidence: Evidence): Scene {

@@ -38,6 +38,7 @@ export function phrase(feature: Feature): string {
     case 'service unseen':
       return `${percent(level + shift)} of the calls to it show no span of it, normally ${percent(level)}`
     case 'call missing':
+    case 'step missing':
       return `${place.series?.key.operation} calls ${place.target} in ${percent(level - shift)} of its requests, normally in ${percent(level)}`
     case 'entry rate':
       return `${number(n / Math.exp(shift))} requests instead of ${number(n)}`

@@ -25,6 +25,7 @@ export type FeatureClass =
   | 'edge failure'
   | 'service unseen'
   | 'call missing'
+  | 'step missing'
   | 'entry rate'
 
 /** Where something can be wrong. `service` is whom it points at. */
@@ -51,6 +52,8 @@ interface ClassRow {
   /** What z reaches once an hour somewhere in a deployment of average size, by scale, and how fast its tail falls: what is believed beforehand. */
   readonly hourly: readonly number[]
   readonly scale: number
+  /** How many places of the class such a deployment has: with fewer it comes less often. */
+  readonly places: number
   /** The least effect that counts: durations as a ratio, shares as a difference, counts as a ratio. */
   readonly floor: number
 }
@@ -61,62 +64,114 @@ const PERSISTENCE = 2
 /** A duration must rise by at least this, whatever the ratio. */
 export const FLOOR_NS = 0.3e6
 
+const FAILURE: ShareOptions = { worse: 'more', leastSpread: 0.005 }
+
 export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
-  'service self': { name: 'self', kind: 'location', hourly: [4.3, 4.3, 4.1], scale: 0.13, floor: 1.3 },
-  'operation self': { name: 'self', kind: 'location', hourly: [4.7, 4.7, 4.7], scale: 0.13, floor: 1.4 },
-  'pod self': { name: 'self', kind: 'location', hourly: [5.5, 5.7, 5.7], scale: 0.2, floor: 1.4 },
-  'young pod self': { name: 'self', kind: 'location', hourly: [4, 4, 4], scale: 0.2, floor: 1.4 },
-  'edge gap': { name: 'gap', kind: 'location', hourly: [6, 6, 4.5], scale: 0.3, floor: 1.3 },
-  'peer duration': { name: 'duration', kind: 'location', hourly: [6, 5, 4], scale: 0.3, floor: 1.3 },
+  'service self': {
+    name: 'self',
+    kind: 'location',
+    hourly: [4.5, 4.4, 4],
+    scale: 0.13,
+    places: 40,
+    floor: 1.3,
+  },
+  'operation self': {
+    name: 'self',
+    kind: 'location',
+    hourly: [5, 4.9, 4.5],
+    scale: 0.13,
+    places: 125,
+    floor: 1.4,
+  },
+  'pod self': {
+    name: 'self',
+    kind: 'location',
+    hourly: [5.4, 5.7, 5.7],
+    scale: 0.2,
+    places: 300,
+    floor: 1.4,
+  },
+  'young pod self': {
+    name: 'self',
+    kind: 'location',
+    hourly: [3.7, 3.7, 3.7],
+    scale: 0.2,
+    places: 250,
+    floor: 1.4,
+  },
+  'edge gap': { name: 'gap', kind: 'location', hourly: [4.2, 4.2, 3.6], scale: 0.25, places: 95, floor: 1.3 },
+  'peer duration': {
+    name: 'duration',
+    kind: 'location',
+    hourly: [4.1, 3.8, 3.4],
+    scale: 0.25,
+    places: 50,
+    floor: 1.3,
+  },
   'service failure': {
     name: 'failure',
     kind: 'share',
-    share: { worse: 'more', leastSpread: 0.005 },
-    hourly: [2.8, 2.8, 2.8],
-    scale: 0.18,
+    share: FAILURE,
+    hourly: [2.6, 2.6, 2.5],
+    scale: 0.2,
+    places: 40,
     floor: 0.015,
   },
   'operation failure': {
     name: 'failure',
     kind: 'share',
-    share: { worse: 'more', leastSpread: 0.005 },
-    hourly: [3, 3, 3],
-    scale: 0.18,
+    share: FAILURE,
+    hourly: [2.7, 2.8, 2.7],
+    scale: 0.22,
+    places: 125,
     floor: 0.015,
   },
   'pod failure': {
     name: 'failure',
     kind: 'share',
-    share: { worse: 'more', leastSpread: 0.005 },
-    hourly: [2.8, 2.8, 2.8],
-    scale: 0.18,
+    share: FAILURE,
+    hourly: [2.6, 2.7, 2.6],
+    scale: 0.2,
+    places: 300,
     floor: 0.015,
   },
   'edge failure': {
     name: 'failure',
     kind: 'share',
-    share: { worse: 'more', leastSpread: 0.005 },
-    hourly: [2.8, 2.8, 2.8],
+    share: FAILURE,
+    hourly: [2.4, 2.4, 2.4],
     scale: 0.18,
+    places: 150,
     floor: 0.015,
   },
   'service unseen': {
     name: 'structure',
     kind: 'share',
     share: { worse: 'more', leastSpread: 0.05 },
-    hourly: [2, 2, 2],
+    hourly: [1.5, 1.5, 1.5],
     scale: 0.37,
+    places: 35,
     floor: 0.6,
   },
   'call missing': {
     name: 'structure',
     kind: 'share',
     share: { worse: 'less', leastSpread: 0.01 },
-    hourly: [2.8, 2.8, 2.8],
-    scale: 0.18,
+    hourly: [2.9, 3.1, 3],
+    scale: 0.14,
+    places: 180,
     floor: 0.02,
   },
-  'entry rate': { name: 'rate', kind: 'count', hourly: [3.4, 3.4, 3.3], scale: 0.15, floor: 1.25 },
+  'step missing': {
+    name: 'structure',
+    kind: 'share',
+    share: { worse: 'less', leastSpread: 0.01 },
+    hourly: [2.6, 2.6, 2.6],
+    scale: 0.14,
+    places: 30,
+    floor: 0.05,
+  },
+  'entry rate': { name: 'rate', kind: 'count', hourly: [3.1, 3, 3], scale: 0.15, places: 5, floor: 1.25 },
 }
 export const FEATURE_CLASSES = Object.keys(CLASSES) as FeatureClass[]
 
@@ -190,7 +245,8 @@ export class Feature {
     this.a = this.b = this.c = this.d = this.e = 0
     this.#quiet = !(track instanceof CountTrack) && track.isEmpty
     if (this.#quiet) for (const each of judged) each.z = each.shift = each.n = 0
-    else track.judge(judged, learn)
+    // What departs says nothing about what is usual from window to window.
+    else track.judge(judged, learn && Number.isNaN(this.sinceMs))
   }
 
   /**
@@ -243,7 +299,7 @@ export class Feature {
 /** Whether the effect is large enough to matter to anybody. */
 export function passesFloor(name: FeatureClass, { shift, level, n }: Judged): boolean {
   const { floor, kind } = CLASSES[name]
-  if (kind === 'share') return shift >= floor && (name !== 'call missing' || shift >= 0.25 * level)
+  if (kind === 'share') return shift >= floor && (!name.endsWith(' missing') || shift >= 0.25 * level)
   if (kind === 'count') return n >= 5 && shift >= Math.log(floor)
   return shift >= Math.log(floor) && Math.exp(level) * (Math.exp(shift) - 1) >= FLOOR_NS
 }

@@ -5,9 +5,10 @@ import type { Bus, EventRecord } from '../bus/bus.ts'
 import { levelFor } from '../detect/unusual.ts'
 import { Account } from './account.ts'
 import { type Adopted, Evidence } from './evidence.ts'
-import { Incidents, resourceOf } from './incidents.ts'
+import { Incidents } from './incidents.ts'
 import { percent } from './phrases.ts'
 import { CLASSES } from './places.ts'
+import { resourceOf } from './report.ts'
 
 export interface PlaneOptions {
   readonly windowMs: number

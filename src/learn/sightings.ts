@@ -6,7 +6,15 @@ import { SCALES } from '../detect/scales.ts'
 import { surpriseOf } from '../detect/unusual.ts'
 import type { Evidence } from './evidence.ts'
 import { phrase } from './phrases.ts'
-import { CLASSES, type Feature, FLOOR_NS, passesFloor, type Sighting, type Tails } from './places.ts'
+import {
+  CLASSES,
+  type Feature,
+  type FeatureClass,
+  FLOOR_NS,
+  passesFloor,
+  type Sighting,
+  type Tails,
+} from './places.ts'
 import { zOf } from './suspects.ts'
 
 /** So long a moment can be asked about. */
@@ -43,7 +51,12 @@ interface Kept {
 }
 
 /** What is missing says nothing in a window that was closed before all of it had come. */
-const NEEDS_WHOLE_WINDOWS = new Set(['entry rate', 'call missing', 'service unseen'])
+const NEEDS_WHOLE_WINDOWS: ReadonlySet<FeatureClass> = new Set([
+  'entry rate',
+  'call missing',
+  'step missing',
+  'service unseen',
+] as const)
 
 export class Sightings {
   readonly #windowMs: number

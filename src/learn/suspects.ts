@@ -1,4 +1,5 @@
 //! Who would explain what is seen: the features that depart point at services, and what follows from another is explained away.
+import type { Member } from './incidents.ts'
 import type { ServiceNode } from './landscape.ts'
 import type { Sighting as Feature } from './places.ts'
 
@@ -79,7 +80,7 @@ export function rankSuspects(
         )
       else vote(place.target, feature, weight)
     } else if (kind === 'edge failure' && place.targetService === null) vote(place.target, feature, weight)
-    else if (kind === 'service self' || kind === 'operation self' || kind === 'call missing') {
+    else if (kind === 'service self' || kind === 'operation self' || kind.endsWith(' missing')) {
       // Waiting before the next try, and giving up early, look like work of one's own.
       const cause = [...service.callees].find(callee => failing.has(callee.name))
       if (cause !== undefined && !failing.has(service.name))
@@ -139,4 +140,22 @@ function isCallersOwn({ place }: Feature, scene: Scene): boolean {
   const self = scene.selfOf(caller.id)
   if (self !== undefined && zOf(self) >= SELF_Z) return risen >= 2 || gaps.length === 1
   return risen >= 3 && risen >= 0.7 * gaps.length
+}
+
+/** By the service at which each departure is, and nothing else: what explaining away is measured against. */
+export function rankPlainly(members: readonly Member[]): Suspect[] {
+  const best = new Map<string, Member>()
+  for (const member of members) {
+    const name = member.feature.place.service.name
+    if ((best.get(name)?.peak ?? 0) < member.peak) best.set(name, member)
+  }
+  return [...best]
+    .map(([name, { feature, peak, sinceMs }]) => ({
+      name,
+      score: peak,
+      features: [feature],
+      sinceMs,
+      notes: [],
+    }))
+    .sort((a, b) => b.score - a.score || (a.name < b.name ? -1 : 1))
 }

@@ -4,6 +4,7 @@ import { Registry } from '../../src/base/counters.ts'
 import type { Bins, FeatureWindow, LogMoments } from '../../src/bus/bus.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
 import { type AssembleOptions, Assembler } from '../../src/flow/assemble.ts'
+import { guards } from '../../src/flow/guard.ts'
 import { type Inspector, inspect } from '../../src/flow/inspect.ts'
 import { ACCEPTED, type Batch } from '../../src/flow/sink.ts'
 import type { CellRow, Fact, WindowRows } from '../oracle/assembly.ts'
@@ -79,9 +80,11 @@ export function assembling(options: Partial<AssembleOptions> = {}, workers = 1) 
     },
     async close() {},
   }
-  const inspectors: Inspector[] = Array.from({ length: workers }, () =>
-    inspect(next, world, bus, log, new Registry(), assembler, { ...all, latestMs: () => limit.ms }),
-  )
+  const inspectors: Inspector[] = Array.from({ length: workers }, () => {
+    const own = new Registry()
+    const guarding = guards(world, log, own)
+    return inspect(next, world, bus, guarding, own, assembler, { ...all, latestMs: () => limit.ms })
+  })
   async function sendBatch(batch: Batch, worker = 0) {
     const { kind } = await inspectors[worker].send(batch)
     if (kind !== 'accepted') throw new Error(`the request was ${kind}`)

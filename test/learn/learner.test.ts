@@ -56,7 +56,7 @@ describe('the poison guard', () => {
     expect(shifts).toHaveLength(1)
     expect(shifts[0].attributes).toMatchObject({
       'otlier.anomaly.feature': 'self',
-      'otlier.anomaly.series.service': 'payment',
+      'otlier.anomaly.unit': 's',
     })
     expect(shifts[0].attributes['otlier.baseline.before']).toBeCloseTo(0.02, 2)
     expect(shifts[0].attributes['otlier.baseline.after']).toBeCloseTo(0.2, 1)
