@@ -95,6 +95,11 @@ export class Account implements Accounts {
     }
   }
 
+  /** How much is kept: windows, the most sightings of one, and incidents that have ended. */
+  memory() {
+    return { ...this.#sightings.memory(), incidents: this.#dossiers.ended }
+  }
+
   incidents() {
     return this.#dossiers.lines()
   }

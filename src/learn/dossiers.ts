@@ -90,6 +90,11 @@ export class Dossiers {
     }
   }
 
+  /** Those that are not open. */
+  get ended(): number {
+    return [...this.#all.values()].filter(({ incident }) => incident === null).length
+  }
+
   /** Newest first. */
   lines(): IncidentLine[] {
     return [...this.#all.values()]

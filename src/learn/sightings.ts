@@ -125,6 +125,10 @@ export class Sightings {
       : { fromMs: first.atMs - this.#windowMs, untilMs: (this.#kept.at(-1) as Kept).atMs }
   }
 
+  memory(): { readonly windows: number; readonly most: number } {
+    return { windows: this.#kept.length, most: Math.max(0, ...this.#kept.map(({ seen }) => seen.length)) }
+  }
+
   record(one: Seen, level: number): EvidenceRecord {
     const { place, judged, scale, atMs, strength } = one
     const { z, shift, n } = judged[scale]
