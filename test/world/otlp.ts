@@ -4,7 +4,8 @@ import { type Attributes, attributesOf, resourceOf, scopeOf, text } from '../ora
 import type { Pod } from './pods.ts'
 import type { Series } from './topology.ts'
 
-const KINDS = { internal: 1, server: 2, client: 3, producer: 4, consumer: 5 }
+/** OTLP's SpanKind. */
+export const KINDS = { internal: 1, server: 2, client: 3, producer: 4, consumer: 5 }
 
 /** A span as one entry of its ScopeSpans, and where in it the changing parts stand. */
 export interface Template {
@@ -61,21 +62,22 @@ function attributes({ kind, http, peer, name }: Series, failed: boolean): Attrib
   return kind === 'internal' ? {} : { 'messaging.system': 'kafka', 'messaging.destination.name': name }
 }
 
+/** How all services of the shop are called beside their names. */
+export const SHOP = { namespace: 'shop', environment: 'production' }
+
 /** The beginning of a pod's ResourceSpans: its resource. */
 export function resource(pod: Pod, zones: number): Uint8Array {
-  return resourceOf({
-    service: pod.service.name,
-    namespace: 'shop',
-    environment: 'production',
-    resource: {
-      'service.version': pod.label,
-      'service.instance.id': pod.name,
-      'k8s.pod.name': pod.name,
-      'k8s.node.name': `node-${pod.node}`,
-      'cloud.availability_zone': `zone-${'abcdefgh'[pod.node % zones]}`,
-    },
-  })
+  return resourceOf({ service: pod.service.name, ...SHOP, resource: resourceAttributes(pod, zones) })
 }
+
+/** What a pod's resource says beside the service. */
+export const resourceAttributes = (pod: Pod, zones: number) => ({
+  'service.version': pod.label,
+  'service.instance.id': pod.name,
+  'k8s.pod.name': pod.name,
+  'k8s.node.name': `node-${pod.node}`,
+  'cloud.availability_zone': `zone-${'abcdefgh'[pod.node % zones]}`,
+})
 
 const SCOPE = scopeOf({ scope: { name: 'shop-instrumentation', version: '2.1.0' } })
 

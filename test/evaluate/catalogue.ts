@@ -1,0 +1,96 @@
+//! The series and pods of a simulated world as the bus names them. They come into the tables when they are seen first, so that nobody reads there what is still to come.
+import type { PodKey, SeriesKey } from '../../src/bus/bus.ts'
+import { KINDS, resourceAttributes, SHOP } from '../world/otlp.ts'
+import type { Pod } from '../world/pods.ts'
+import { ZONES } from '../world/spans.ts'
+import type { Series } from '../world/topology.ts'
+import type { SimulatedWorld } from '../world/world.ts'
+
+export class Catalogue {
+  readonly keys: SeriesKey[] = []
+  readonly peers: string[] = []
+  readonly pods: PodKey[] = []
+  /** By cell, a series in a pod: the numbers of both in these tables. */
+  cellSeries = new Int32Array(4_096)
+  cellPod = new Int32Array(4_096)
+  private cells = 0
+  private readonly series: readonly Series[]
+  private readonly keyOf: Int32Array
+  private readonly keyById = new Map<string, number>()
+  /** By series of the world: its place among those of its service; by service: how many these are. */
+  private readonly within: Int32Array
+  private readonly ofService: Int32Array
+  /** By pod of the world: its number here, and its cells. */
+  private readonly podOf: number[] = []
+  private readonly cellsOf: (Int32Array | undefined)[] = []
+
+  constructor({ topology: { series, services } }: SimulatedWorld) {
+    this.series = series
+    this.keyOf = new Int32Array(series.length).fill(-1)
+    this.within = new Int32Array(series.length)
+    this.ofService = new Int32Array(services.length)
+    for (const { id, service } of series) this.within[id] = this.ofService[service.id]++
+  }
+
+  /** The number of the cell of a series in a pod. */
+  cell(pod: Pod, series: number): number {
+    const cells = (this.cellsOf[pod.id] ??= this.meet(pod))
+    const within = this.within[series]
+    if (cells[within] >= 0) return cells[within]
+    const cell = this.cells++
+    if (cell >= this.cellSeries.length) {
+      this.cellSeries = wider(this.cellSeries, new Int32Array(2 * cell))
+      this.cellPod = wider(this.cellPod, new Int32Array(2 * cell))
+    }
+    this.cellSeries[cell] = this.key(series)
+    this.cellPod[cell] = this.podOf[pod.id]
+    cells[within] = cell
+    return cell
+  }
+
+  /** The number of a series. Those that a reader of spans cannot tell apart are one. */
+  key(series: number): number {
+    if (this.keyOf[series] >= 0) return this.keyOf[series]
+    const { service, name, kind, peer } = this.series[series]
+    const { namespace, environment } = SHOP
+    const id = JSON.stringify([namespace, service.name, environment, KINDS[kind], name])
+    let key = this.keyById.get(id)
+    if (key === undefined) {
+      key = this.keys.length
+      this.keyById.set(id, key)
+      this.keys.push({
+        id,
+        service: service.name,
+        operation: name,
+        kind: KINDS[kind],
+        namespace,
+        environment,
+        overflow: false,
+      })
+      this.peers.push(peer)
+    }
+    this.keyOf[series] = key
+    return key
+  }
+
+  private meet(pod: Pod): Int32Array {
+    const service = pod.service.name
+    const { namespace, environment } = SHOP
+    this.podOf[pod.id] = this.pods.length
+    this.pods.push({
+      id: JSON.stringify([namespace, service, environment, pod.name]),
+      service,
+      namespace,
+      environment,
+      name: pod.name,
+      attributes: resourceAttributes(pod, ZONES),
+    })
+    return new Int32Array(this.ofService[pod.service.id]).fill(-1)
+  }
+}
+
+/** The larger array with what was in the smaller. */
+export const wider = <T extends { set(from: T): void }>(from: T, to: T) => {
+  to.set(from)
+  return to
+}
