@@ -51,6 +51,7 @@ export interface Outcome {
   readonly faults: readonly { readonly truth: Truth; readonly score: FaultScore }[]
   /** Openings of incidents that are about no fault, in the time that counts. */
   readonly strays: number
+  /** New levels that were adopted in that time; where one service changes for good, of that service. */
   readonly shifts: number
   readonly notes: readonly string[]
 }
@@ -98,10 +99,14 @@ function outcome(
 ): Outcome {
   const fromMs = BEGINNING_MS + plan.countedMs
   const incidents = incidentsOf(events)
-  const { faults, strays } = score(
-    truths,
-    incidents.filter(({ openedMs }) => openedMs >= fromMs),
-  )
+  const isLong = job.what === 'level' || job.what === 'drift'
+  // What lasts for days must be named: others have incidents of their own meanwhile.
+  const isAbout = (one: Incident) =>
+    !isLong || one.states.some(({ suspects }) => suspects.includes(truths[0].service))
+  const since = incidents.filter(({ openedMs }) => openedMs >= fromMs)
+  const scored = score(truths, since.filter(isAbout))
+  const faults = scored.faults
+  const strays = [...scored.strays, ...since.filter(one => !isAbout(one))]
   const counted = (one: Incident) => one.turns.filter(({ open, atMs }) => open && atMs >= fromMs).length
   // An incident from before that opens again counts too.
   const again = incidents.filter(({ openedMs }) => openedMs < fromMs)
@@ -112,13 +117,18 @@ function outcome(
         notes.push(explainFault(measured[n], truths[n], one, events))
     for (const stray of strays) notes.push(explainStray(world, stray, events))
   }
-  if (job.what === 'level' || job.what === 'drift') notes.push(...history(incidents, fromMs))
+  if (isLong) notes.push(...history(since.filter(isAbout), fromMs))
+  const shifts = events.filter(
+    ({ name, observedMs, resource }) =>
+      name === 'otlier.baseline.shift' &&
+      observedMs >= fromMs &&
+      (!isLong || resource['service.name'] === truths[0].service),
+  )
   return {
     budget,
     faults: faults.map((one, n) => ({ truth: truths[n], score: one })),
     strays: [...strays, ...again].reduce((sum, one) => sum + counted(one), 0),
-    shifts: events.filter(({ name, observedMs }) => name === 'otlier.baseline.shift' && observedMs >= fromMs)
-      .length,
+    shifts: shifts.length,
     notes,
   }
 }
