@@ -64,6 +64,7 @@ export interface FeatureWindow {
   readonly peers: readonly string[]
   readonly pods: readonly PodKey[]
   readonly cells: Cells
+  readonly bins: Bins
   readonly links: Links
 }
 
@@ -90,6 +91,24 @@ export interface Cells {
   readonly slowTrace: Uint8Array
   readonly slowNs: Float64Array
   readonly plainTrace: Uint8Array
+}
+
+/** `measure` of a bin. */
+export const MEASURE = { duration: 0, self: 1, gap: 2 } as const
+/** Buckets of bins: this many to a factor of e. */
+export const BINS_PER_E = 8
+
+/**
+ * The samples behind the moments as histograms, so that a few outliers can be told from all that moved: bucket = round(8 * ln(nanoseconds)).
+ * Of spans that are no client or producer their self, of clients whose server was seen the gap, of other clients and producers the
+ * duration. Sorted by row, measure and bucket; weights add up.
+ */
+export interface Bins {
+  readonly length: number
+  readonly row: Int32Array
+  readonly measure: Uint8Array
+  readonly bucket: Int16Array
+  readonly weight: Float64Array
 }
 
 /** One row for each pair of parent and child series. */
