@@ -14,9 +14,11 @@ export class Catalogue {
   cellSeries = new Int32Array(4_096)
   cellPod = new Int32Array(4_096)
   private cells = 0
+  /** By series of the world: the first that looks like it. Some operations of a service share a name, and no reader of spans tells them apart. */
+  readonly alike: Int32Array
   private readonly series: readonly Series[]
+  private readonly ids: string[]
   private readonly keyOf: Int32Array
-  private readonly keyById = new Map<string, number>()
   /** By series of the world: its place among those of its service; by service: how many these are. */
   private readonly within: Int32Array
   private readonly ofService: Int32Array
@@ -26,13 +28,23 @@ export class Catalogue {
 
   constructor({ topology: { series, services } }: SimulatedWorld) {
     this.series = series
+    const { namespace, environment } = SHOP
+    this.ids = series.map(({ service, kind, name }) =>
+      JSON.stringify([namespace, service.name, environment, KINDS[kind], name]),
+    )
+    const first = new Map<string, number>()
+    this.alike = Int32Array.from(this.ids, (id, at) => {
+      const known = first.get(id) ?? at
+      first.set(id, known)
+      return known
+    })
     this.keyOf = new Int32Array(series.length).fill(-1)
     this.within = new Int32Array(series.length)
     this.ofService = new Int32Array(services.length)
     for (const { id, service } of series) this.within[id] = this.ofService[service.id]++
   }
 
-  /** The number of the cell of a series in a pod. */
+  /** The number of the cell of a series in a pod. Of those that are alike, ask for the first. */
   cell(pod: Pod, series: number): number {
     const cells = (this.cellsOf[pod.id] ??= this.meet(pod))
     const within = this.within[series]
@@ -48,28 +60,21 @@ export class Catalogue {
     return cell
   }
 
-  /** The number of a series. Those that a reader of spans cannot tell apart are one. */
+  /** The number of a series. Of those that are alike, ask for the first. */
   key(series: number): number {
     if (this.keyOf[series] >= 0) return this.keyOf[series]
     const { service, name, kind, peer } = this.series[series]
-    const { namespace, environment } = SHOP
-    const id = JSON.stringify([namespace, service.name, environment, KINDS[kind], name])
-    let key = this.keyById.get(id)
-    if (key === undefined) {
-      key = this.keys.length
-      this.keyById.set(id, key)
-      this.keys.push({
-        id,
-        service: service.name,
-        operation: name,
-        kind: KINDS[kind],
-        namespace,
-        environment,
-        overflow: false,
-      })
-      this.peers.push(peer)
-    }
+    const key = this.keys.length
     this.keyOf[series] = key
+    this.keys.push({
+      id: this.ids[series],
+      service: service.name,
+      operation: name,
+      kind: KINDS[kind],
+      ...SHOP,
+      overflow: false,
+    })
+    this.peers.push(peer)
     return key
   }
 

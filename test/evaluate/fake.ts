@@ -11,7 +11,7 @@ interface Level {
 }
 
 const LEAST_SAMPLES = 8
-const LEARNING_WINDOWS = 360
+const LEARNING_WINDOWS = 60
 
 export class LearningPlane {
   private readonly bus: Bus

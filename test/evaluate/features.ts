@@ -1,9 +1,10 @@
 //! The simulated world as windows of features, summed up from its traces directly: what the data plane would publish, without the bytes between.
-import type { FeatureWindow, LogMoments } from '../../src/bus/bus.ts'
+import { type FeatureWindow, type LogMoments, MEASURE } from '../../src/bus/bus.ts'
 import { STEP_MS } from '../world/climate.ts'
 import { APART, FAILED, MOST_SPANS, type Trace } from '../world/trace.ts'
 import { Reading } from '../world/windows.ts'
 import { BEGINNING_MS, Life, type Request, type SimulatedWorld, type Span } from '../world/world.ts'
+import { Samples } from './bins.ts'
 import { Catalogue, wider } from './catalogue.ts'
 
 /** One in so many: `ot=th:e666` says 9.9994, and weights are multiples of 1/16. */
@@ -56,6 +57,7 @@ class Open {
   sums = new Float64Array(1_024 * STRIDE)
   /** Trace ids, four words each: the slowest, then the smallest. */
   ids = new Uint32Array(1_024 * 8)
+  readonly samples = new Samples()
   readonly links = new Map<number, Link>()
 
   placeOf(cell: number): number {
@@ -80,6 +82,7 @@ class Open {
     for (let place = 0; place < this.length; place++) this.places[this.cells[place]] = 0
     this.length = 0
     this.links.clear()
+    this.samples.clear()
   }
 }
 
@@ -117,6 +120,7 @@ class Sums {
   take(trace: Trace, id: Uint32Array) {
     const { length, series, parent, pod, endMs, startMs, flags, address } = trace
     const { reading, below, weight, touched, catalogue } = this
+    const { alike } = catalogue
     const { seen, gap } = reading
     reading.read(trace)
     const number = ++this.traces
@@ -135,7 +139,7 @@ class Sums {
     let cells = 0
     for (let row = 0; row < length; row++) {
       if (seen[row] === 0) continue
-      const kind = series[row]
+      const kind = alike[series[row]]
       const place = open.placeOf(catalogue.cell(pod[row], kind))
       const at = place * STRIDE
       const { sums } = open
@@ -168,21 +172,34 @@ class Sums {
       } else if (durationNs === sums[at + SLOW_NS]) smaller(open.ids, place * 8, id)
       const above = parent[row]
       if (above < 0) sums[at + ROOTS] += weight
-      else if (seen[above] === 1) this.link(open, series[above], kind, number, above)
+      else if (seen[above] === 1) this.link(open, alike[series[above]], kind, number, above)
     }
     for (let n = 0; n < cells; n++) this.sample(open, touched[n], trace, id)
   }
 
   /** What the trace says of one cell: one span for all. */
-  private sample({ sums, ids }: Open, place: number, { startMs, endMs, series }: Trace, id: Uint32Array) {
+  private sample(
+    { sums, ids, samples }: Open,
+    place: number,
+    { startMs, endMs, series }: Trace,
+    id: Uint32Array,
+  ) {
     const { weight, reading } = this
     const at = place * STRIDE
     const row = sums[at + CHOSEN]
     const durationMs = endMs[row] - startMs[row]
-    add(sums, at + DURATION, durationMs, weight)
-    if (this.isCall[series[row]] === 0) add(sums, at + SELF, durationMs - reading.covered[row], weight)
+    const duration = lnNs(durationMs)
+    add(sums, at + DURATION, duration, weight)
     const gapRow = sums[at + CHOSEN_GAP]
-    if (gapRow >= 0) add(sums, at + GAP, reading.gap[gapRow], weight)
+    if (this.isCall[series[row]] === 0) {
+      const self = lnNs(durationMs - reading.covered[row])
+      add(sums, at + SELF, self, weight)
+      samples.add(place, MEASURE.self, self)
+    } else if (gapRow >= 0) {
+      const gap = lnNs(reading.gap[gapRow])
+      add(sums, at + GAP, gap, weight)
+      samples.add(place, MEASURE.gap, gap)
+    } else samples.add(place, MEASURE.duration, duration)
     const began = sums[at + BEGAN]
     if ((began & BEGAN_HERE) !== 0) sums[at + ORIGINS] += weight
     if ((began & BEGAN_AWAY) !== 0) sums[at + AWAY] += weight
@@ -248,6 +265,7 @@ class Sums {
         slowNs: column.at(SLOW_NS),
         plainTrace,
       },
+      bins: open.samples.bins(length, this.weight),
       links: this.linksOf(open),
     }
     this.open.delete(number)
@@ -288,9 +306,11 @@ class Columns {
   }
 }
 
-/** ln(nanoseconds) in steps of 1/256. */
-function add(sums: Float64Array, at: number, ms: number, weight: number) {
-  const y = Math.round(Math.log(Math.max(1, ms * 1e6)) * 256) / 256
+const lnNs = (ms: number) => Math.log(Math.max(1, ms * 1e6))
+
+/** `ln` counts in steps of 1/256. */
+function add(sums: Float64Array, at: number, ln: number, weight: number) {
+  const y = Math.round(ln * 256) / 256
   sums[at] += weight
   sums[at + 1] += weight * weight
   sums[at + 2] += weight * y
