@@ -13,7 +13,14 @@ export class Catalogue {
   /** By cell, a series in a pod: the numbers of both in these tables. */
   cellSeries = new Int32Array(4_096)
   cellPod = new Int32Array(4_096)
+  /** By link: the numbers of parent and child in these tables. */
+  readonly linkParent: number[] = []
+  readonly linkChild: number[] = []
   private cells = 0
+  /** By series of the world, as a child: the parent that was asked for last, and the link to it. */
+  private readonly lastParent: Int32Array
+  private readonly lastLink: Int32Array
+  private readonly links = new Map<number, number>()
   /** By series of the world: the first that looks like it. Some operations of a service share a name, and no reader of spans tells them apart. */
   readonly alike: Int32Array
   private readonly series: readonly Series[]
@@ -38,6 +45,8 @@ export class Catalogue {
       first.set(id, known)
       return known
     })
+    this.lastParent = new Int32Array(series.length).fill(-1)
+    this.lastLink = new Int32Array(series.length)
     this.keyOf = new Int32Array(series.length).fill(-1)
     this.within = new Int32Array(series.length)
     this.ofService = new Int32Array(services.length)
@@ -76,6 +85,22 @@ export class Catalogue {
     })
     this.peers.push(peer)
     return key
+  }
+
+  /** The number of the link from a parent series to a child series. Of those that are alike, ask for the first. */
+  link(parent: number, child: number): number {
+    if (this.lastParent[child] === parent) return this.lastLink[child]
+    const pair = parent * 2 ** 16 + child
+    let link = this.links.get(pair)
+    if (link === undefined) {
+      link = this.linkParent.length
+      this.links.set(pair, link)
+      this.linkParent.push(this.key(parent))
+      this.linkChild.push(this.key(child))
+    }
+    this.lastParent[child] = parent
+    this.lastLink[child] = link
+    return link
   }
 
   private meet(pod: Pod): Int32Array {

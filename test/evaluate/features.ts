@@ -34,14 +34,14 @@ const DURATION = 6
 const SELF = 10
 const GAP = 14
 const SLOW_NS = 18
-/** Up to here what is published; then what the trace in hand has left. */
-const PUBLISHED = 19
-const TRACE = 19
-/** The rows of the spans that speak for the trace in this cell, -1 for none. */
-const CHOSEN = 20
-const CHOSEN_GAP = 21
-const BEGAN = 22
-const STRIDE = 24
+const COLUMNS = 19
+
+// And what the trace in hand has left in a cell: its number, the rows of the spans that speak for it (-1: none), where it failed first.
+const TRACE = 0
+const CHOSEN = 1
+const CHOSEN_GAP = 2
+const BEGAN = 3
+const LEFT = 4
 const BEGAN_HERE = 1
 const BEGAN_AWAY = 2
 
@@ -54,11 +54,15 @@ class Open {
   places = new Uint16Array(4_096)
   cells = new Int32Array(1_024)
   length = 0
-  sums = new Float64Array(1_024 * STRIDE)
+  sums = new Float64Array(1_024 * COLUMNS)
+  left = new Int32Array(1_024 * LEFT)
   /** Trace ids, four words each: the slowest, then the smallest. */
   ids = new Uint32Array(1_024 * 8)
   readonly samples = new Samples()
-  readonly links = new Map<number, Link>()
+  /** By link (a pair of series) of the whole run. `used` names those that occur. */
+  links = new Float64Array(4_096 * LINK)
+  used = new Int32Array(4_096)
+  linked = 0
 
   placeOf(cell: number): number {
     if (cell >= this.places.length) this.places = wider(this.places, new Uint16Array(2 * cell))
@@ -67,13 +71,15 @@ class Open {
     const place = this.length++
     if (place >= this.cells.length) {
       this.cells = wider(this.cells, new Int32Array(2 * place))
-      this.sums = wider(this.sums, new Float64Array(2 * place * STRIDE))
+      this.sums = wider(this.sums, new Float64Array(2 * place * COLUMNS))
+      this.left = wider(this.left, new Int32Array(2 * place * LEFT))
       this.ids = wider(this.ids, new Uint32Array(2 * place * 8))
     }
     this.places[cell] = place + 1
     this.cells[place] = cell
-    this.sums.fill(0, place * STRIDE, (place + 1) * STRIDE)
-    this.sums[place * STRIDE + SLOW_NS] = -1
+    this.sums.fill(0, place * COLUMNS, (place + 1) * COLUMNS)
+    this.sums[place * COLUMNS + SLOW_NS] = -1
+    this.left[place * LEFT + TRACE] = 0
     this.ids.fill(2 ** 32 - 1, place * 8, place * 8 + 8)
     return place
   }
@@ -81,18 +87,19 @@ class Open {
   clear() {
     for (let place = 0; place < this.length; place++) this.places[this.cells[place]] = 0
     this.length = 0
-    this.links.clear()
+    for (let at = 0; at < this.linked; at++)
+      this.links.fill(0, this.used[at] * LINK, (this.used[at] + 1) * LINK)
+    this.linked = 0
     this.samples.clear()
   }
 }
 
-interface Link {
-  parents: number
-  children: number
-  /** The trace and the row of the parent counted last. */
-  trace: number
-  parent: number
-}
+// The numbers of a link: sums, then the trace and the row of the parent that was counted last.
+const PARENTS = 0
+const CHILDREN = 1
+const LINK_TRACE = 2
+const LINK_PARENT = 3
+const LINK = 4
 
 /** Adds up traces. */
 class Sums {
@@ -141,29 +148,28 @@ class Sums {
       if (seen[row] === 0) continue
       const kind = alike[series[row]]
       const place = open.placeOf(catalogue.cell(pod[row], kind))
-      const at = place * STRIDE
-      const { sums } = open
+      const at = place * COLUMNS
+      const own = place * LEFT
+      const { sums, left } = open
       sums[at + SPANS] += weight
-      if (sums[at + TRACE] !== number) {
-        sums[at + TRACE] = number
+      if (left[own + TRACE] !== number) {
+        left[own + TRACE] = number
         sums[at + TRACES] += weight
-        sums[at + CHOSEN] = row
-        sums[at + CHOSEN_GAP] = -1
-        sums[at + BEGAN] = 0
+        left[own + CHOSEN] = row
+        left[own + CHOSEN_GAP] = -1
+        left[own + BEGAN] = 0
         touched[cells++] = place
-      } else if (address[row] < address[sums[at + CHOSEN]]) sums[at + CHOSEN] = row
+      } else if (address[row] < address[left[own + CHOSEN]]) left[own + CHOSEN] = row
       if (!Number.isNaN(gap[row])) {
-        const other = sums[at + CHOSEN_GAP]
-        if (other < 0 || address[row] < address[other]) sums[at + CHOSEN_GAP] = row
+        const other = left[own + CHOSEN_GAP]
+        if (other < 0 || address[row] < address[other]) left[own + CHOSEN_GAP] = row
       }
       if ((flags[row] & FAILED) !== 0) {
         sums[at + FAILURES] += weight
-        if ((below[row] & CHILD_FAILED) === 0)
-          sums[at + BEGAN] =
-            sums[at + BEGAN] |
-            (this.isCall[kind] === 1 && (below[row] & OTHER_SIDE) === 0
-              ? BEGAN_HERE | BEGAN_AWAY
-              : BEGAN_HERE)
+        if ((below[row] & CHILD_FAILED) === 0) {
+          const isAway = this.isCall[kind] === 1 && (below[row] & OTHER_SIDE) === 0
+          left[own + BEGAN] |= isAway ? BEGAN_HERE | BEGAN_AWAY : BEGAN_HERE
+        }
       }
       const durationNs = Math.round((endMs[row] - startMs[row]) * 1e6)
       if (durationNs > sums[at + SLOW_NS]) {
@@ -179,18 +185,18 @@ class Sums {
 
   /** What the trace says of one cell: one span for all. */
   private sample(
-    { sums, ids, samples }: Open,
+    { sums, left, ids, samples }: Open,
     place: number,
     { startMs, endMs, series }: Trace,
     id: Uint32Array,
   ) {
     const { weight, reading } = this
-    const at = place * STRIDE
-    const row = sums[at + CHOSEN]
+    const at = place * COLUMNS
+    const row = left[place * LEFT + CHOSEN]
     const durationMs = endMs[row] - startMs[row]
     const duration = lnNs(durationMs)
     add(sums, at + DURATION, duration, weight)
-    const gapRow = sums[at + CHOSEN_GAP]
+    const gapRow = left[place * LEFT + CHOSEN_GAP]
     if (this.isCall[series[row]] === 0) {
       const self = lnNs(durationMs - reading.covered[row])
       add(sums, at + SELF, self, weight)
@@ -200,22 +206,27 @@ class Sums {
       add(sums, at + GAP, gap, weight)
       samples.add(place, MEASURE.gap, gap)
     } else samples.add(place, MEASURE.duration, duration)
-    const began = sums[at + BEGAN]
+    const began = left[place * LEFT + BEGAN]
     if ((began & BEGAN_HERE) !== 0) sums[at + ORIGINS] += weight
     if ((began & BEGAN_AWAY) !== 0) sums[at + AWAY] += weight
     smaller(ids, place * 8 + 4, id)
   }
 
-  private link({ links }: Open, above: number, kind: number, trace: number, parent: number) {
-    const key = above * 2 ** 16 + kind
-    let link = links.get(key)
-    if (link === undefined) links.set(key, (link = { parents: 0, children: 0, trace: 0, parent: -1 }))
-    link.children += this.weight
+  private link(open: Open, above: number, kind: number, trace: number, parent: number) {
+    const link = this.catalogue.link(above, kind)
+    const at = link * LINK
+    if (at >= open.links.length) {
+      open.links = wider(open.links, new Float64Array(2 * at))
+      open.used = wider(open.used, new Int32Array(2 * link))
+    }
+    const { links } = open
+    if (links[at + CHILDREN] === 0) open.used[open.linked++] = link
+    links[at + CHILDREN] += this.weight
     // Rows come with all that is below a span before its sibling, and no series is below itself: one look back is enough.
-    if (link.trace === trace && link.parent === parent) return
-    link.trace = trace
-    link.parent = parent
-    link.parents += this.weight
+    if (links[at + LINK_TRACE] === trace && links[at + LINK_PARENT] === parent) return
+    links[at + LINK_TRACE] = trace
+    links[at + LINK_PARENT] = parent
+    links[at + PARENTS] += this.weight
   }
 
   private window(number: number): Open {
@@ -228,7 +239,7 @@ class Sums {
     const open = this.window(number)
     const { catalogue } = this
     const { length, cells, sums, ids } = open
-    const column = new Columns(length, PUBLISHED)
+    const column = new Columns(length, COLUMNS)
     const [series, pod] = [new Int32Array(length), new Int32Array(length)]
     const [slowTrace, plainTrace] = [new Uint8Array(16 * length), new Uint8Array(16 * length)]
     const [slow, plain] = [new DataView(slowTrace.buffer), new DataView(plainTrace.buffer)]
@@ -239,7 +250,7 @@ class Sums {
         slow.setUint32(16 * place + 4 * word, ids[place * 8 + word])
         plain.setUint32(16 * place + 4 * word, ids[place * 8 + 4 + word])
       }
-      for (let one = 0; one < PUBLISHED; one++) column.all[one * length + place] = sums[place * STRIDE + one]
+      for (let one = 0; one < COLUMNS; one++) column.all[one * length + place] = sums[place * COLUMNS + one]
     }
     const startMs = BEGINNING_MS + number * this.windowMs
     const window: FeatureWindow = {
@@ -274,19 +285,16 @@ class Sums {
     return window
   }
 
-  private linksOf({ links }: Open): FeatureWindow['links'] {
-    const length = links.size
-    const [parent, child] = [new Int32Array(length), new Int32Array(length)]
-    const [parents, children] = [new Float64Array(length), new Float64Array(length)]
-    let at = 0
-    for (const [key, link] of links) {
-      parent[at] = this.catalogue.key(Math.floor(key / 2 ** 16))
-      child[at] = this.catalogue.key(key % 2 ** 16)
-      parents[at] = link.parents
-      children[at] = link.children
-      at++
+  private linksOf({ links, used, linked }: Open): FeatureWindow['links'] {
+    const [parent, child] = [new Int32Array(linked), new Int32Array(linked)]
+    const [parents, children] = [new Float64Array(linked), new Float64Array(linked)]
+    for (let at = 0; at < linked; at++) {
+      parent[at] = this.catalogue.linkParent[used[at]]
+      child[at] = this.catalogue.linkChild[used[at]]
+      parents[at] = links[used[at] * LINK + PARENTS]
+      children[at] = links[used[at] * LINK + CHILDREN]
     }
-    return { length, parent, child, parents, children }
+    return { length: linked, parent, child, parents, children }
   }
 }
 
@@ -306,7 +314,15 @@ class Columns {
   }
 }
 
-const lnNs = (ms: number) => Math.log(Math.max(1, ms * 1e6))
+const real = new Float64Array(1)
+const bits = new Uint32Array(real.buffer)
+const MANTISSAS = Float64Array.from({ length: 4_096 }, (_, at) => Math.log(1 + (at + 0.5) / 4_096))
+
+/** The logarithm of nanoseconds, by exponent and table: off by 1/8,000 at most where 1/256 counts, and several times as fast. */
+function lnNs(ms: number): number {
+  real[0] = Math.max(1, ms * 1e6)
+  return ((bits[1] >>> 20) - 1_023) * Math.LN2 + MANTISSAS[(bits[1] >>> 8) & 4_095]
+}
 
 /** `ln` counts in steps of 1/256. */
 function add(sums: Float64Array, at: number, ln: number, weight: number) {

@@ -109,18 +109,20 @@ export class Reading {
   /** Of a client: its time less that of the server that it called. NaN where no such server is seen. */
   readonly gap = new Float64Array(MOST_SPANS)
   private readonly coveredTo = new Float64Array(MOST_SPANS)
-  private readonly catalogue: readonly Series[]
+  private readonly isClient: Uint8Array
+  /** By pod: the export asked about last, and 1 where that is lost. Spans of one export come together. */
+  private slots = new Float64Array(1_024).fill(-1)
+  private lost = new Uint8Array(1_024)
 
   constructor(catalogue: readonly Series[]) {
-    this.catalogue = catalogue
+    this.isClient = Uint8Array.from(catalogue, ({ kind }) => (kind === 'client' ? 1 : 0))
   }
 
   read({ length, series, parent, startMs, endMs, flags, address, pod }: Trace) {
     const { covered, coveredTo, gap, seen } = this
     for (let row = 0; row < length; row++) {
       const own = pod[row]
-      const visible =
-        (flags[row] & MUTE) === 0 && !isLost(address[row]) && !isExportLost(own, exportOf(own, endMs[row]))
+      const visible = (flags[row] & MUTE) === 0 && !isLost(address[row]) && !this.isUnsent(own, endMs[row])
       seen[row] = visible ? 1 : 0
       covered[row] = 0
       coveredTo[row] = startMs[row]
@@ -133,9 +135,26 @@ export class Reading {
         covered[above] += to - from
         coveredTo[above] = to
       }
-      if (pod[above] !== own || this.catalogue[series[above]].kind === 'client')
+      if (pod[above] !== own || this.isClient[series[above]] === 1)
         gap[above] = endMs[above] - startMs[above] - (endMs[row] - startMs[row])
     }
+  }
+
+  private isUnsent(pod: Pod, endMs: number): boolean {
+    if (pod.exporterDead) return true
+    if (pod.id >= this.slots.length) {
+      const [slots, lost] = [this.slots, this.lost]
+      this.slots = new Float64Array(2 * pod.id).fill(-1)
+      this.slots.set(slots)
+      this.lost = new Uint8Array(2 * pod.id)
+      this.lost.set(lost)
+    }
+    const slot = exportOf(pod, endMs)
+    if (this.slots[pod.id] !== slot) {
+      this.slots[pod.id] = slot
+      this.lost[pod.id] = isExportLost(pod, slot) ? 1 : 0
+    }
+    return this.lost[pod.id] === 1
   }
 }
 
