@@ -8,6 +8,7 @@ export interface SubjectOptions {
   readonly traceWaitMs: number
   readonly latenessMs: number
   readonly rebaselineMs: number
+  readonly maxSeries: number
   /** False incidents a day. Where there are several, each event says in `otlier.budget` whose it is. */
   readonly budgets: readonly number[]
   /** Parts that are switched off, by the names that the plane knows. */
@@ -19,6 +20,7 @@ export const DEFAULTS: SubjectOptions = {
   traceWaitMs: 10_000,
   latenessMs: 10_000,
   rebaselineMs: 3_600_000,
+  maxSeries: 20_000,
   budgets: [1],
   ablate: [],
 }
