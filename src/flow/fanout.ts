@@ -21,7 +21,10 @@ export function fanout(routes: Routes): Sink<CheckedBatch> {
     async send(batch) {
       if (closed) return stopping
       // With no destination at all, telemetry is learned from and let go.
-      if (!anywhere) return ACCEPTED
+      if (!anywhere) {
+        batch.loan?.share(0)
+        return ACCEPTED
+      }
       const queues = routes[batch.signal]
       // First everybody is asked, then everybody is given it: nothing can come in between.
       const answers: Offer[] = queues.map(queue => queue.probe(batch))
@@ -31,6 +34,7 @@ export function fanout(routes: Routes): Sink<CheckedBatch> {
         return full
       }
       if (answers.every(answer => answer === 'unsupported')) return unsupported
+      batch.loan?.share(answers.filter(answer => answer === 'taken').length)
       for (const queue of queues) queue.offer(batch)
       return ACCEPTED
     },

@@ -2,6 +2,7 @@
 import type { Cell, Registry } from '../base/counters.ts'
 import { Failure } from '../base/errors.ts'
 import { CARRIES_MARK, FAILED, Items, NO_TIMES, NOWHERE } from '../base/item.ts'
+import type { Loan } from '../base/loan.ts'
 import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
 import type { Bus, SeriesModel } from '../bus/bus.ts'
@@ -66,7 +67,7 @@ export function inspect(
         const items = check(batch.signal, batch.bytes)
         return items < 0 ? { kind: 'refused', cause: malformed } : next.send({ ...batch, items })
       }
-      const { bytes, receivedMs, headers } = batch
+      const { bytes, receivedMs, headers, loan = null } = batch
       let items: number
       let pieces: readonly Uint8Array[] | null = null
       try {
@@ -81,8 +82,8 @@ export function inspect(
       if (items < 0) return { kind: 'refused', cause: malformed }
       return next.send(
         pieces === null
-          ? { signal: 'traces', bytes, items, receivedMs, headers }
-          : marked(pieces, items, receivedMs, headers),
+          ? { signal: 'traces', bytes, items, receivedMs, headers, loan }
+          : marked(pieces, items, receivedMs, headers, loan),
       )
     },
     passTime: () => detection.tally.passTime(world.monotonic()),
@@ -96,12 +97,14 @@ function marked(
   items: number,
   receivedMs: number,
   headers: Headers,
+  loan: Loan | null,
 ): CheckedBatch {
   return {
     signal: 'traces',
     items,
     receivedMs,
     headers,
+    loan,
     pieces,
     get bytes() {
       return merge(pieces)

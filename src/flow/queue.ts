@@ -35,7 +35,7 @@ const MIB = 2 ** 20
 export const QUEUE_LIMITS = { maxBatchBytes: 3.5 * MIB, maxRequestBytes: 64 * MIB, lingerMs: 20 }
 
 /**
- * `taken`: it will be delivered, or stand in an account that says why not. `full`: the sender is to come again.
+ * `taken`: it will be delivered, or stand in an account that says why not, and its loan is let go of. `full`: the sender is to come again.
  * `dropped`, `unsupported`: this destination passes it over.
  */
 export type Offer = 'taken' | 'full' | 'dropped' | 'unsupported'
@@ -206,6 +206,7 @@ export function queue(
     const lane = oldestOf(lanes) as Lane
     const { batch, costBytes } = lane.shift()
     held.value -= costBytes
+    batch.loan?.letGo()
     lane.account.droppedFromQueue(batch.items, 'queue_full')
     noteFull(batch.items)
   }
@@ -260,6 +261,7 @@ export function queue(
       if (kill.signal.aborted) return
       busy.value--
       held.value -= cost
+      for (const { batch } of run) batch.loan?.letGo()
       lane.unheard()
       pump()
     }
@@ -288,6 +290,7 @@ export function queue(
     while (lane.length > 0) {
       const { batch, costBytes } = lane.shift()
       held.value -= costBytes
+      batch.loan?.letGo()
       lane.account.droppedFromQueue(batch.items, 'unsupported')
       items += batch.items
     }

@@ -76,4 +76,60 @@ export const SERVICE = [
       test: 'what comes within a second is the same signal',
     },
   ]),
+  ...teethIn('flow/loan.test.ts', [
+    {
+      row: 'memory',
+      guard: 'every destination that took a batch holds its memory',
+      file: 'flow/fanout.ts',
+      on: "batch.loan?.share(answers.filter(answer => answer === 'taken').length)",
+      off: 'batch.loan?.share(1)',
+      test: 'memory comes back when the last of two destinations has its answer',
+    },
+    {
+      row: 'memory',
+      guard: 'memory that was given out twice stays away',
+      file: 'base/loan.ts',
+      on: 'this.#isShared ? null : holders',
+      off: 'holders',
+      test: 'memory that nobody lets go of, or that was given out twice, never comes back',
+    },
+  ]),
+  ...teethIn('system/reuse.test.ts', [
+    {
+      row: 'memory',
+      guard: 'memory stays while a batch waits',
+      file: 'flow/fanout.ts',
+      on: "batch.loan?.share(answers.filter(answer => answer === 'taken').length)",
+      off: 'batch.loan?.share(0)',
+      test: 'both destinations get what was sent, although one is slow and has to be asked again',
+    },
+  ]),
+  ...teethIn('edge/receivers/pool.test.ts', [
+    {
+      row: 'memory',
+      guard: 'what lies idle is bounded',
+      file: 'edge/pool.ts',
+      on: 'if (this.#isClosed || this.idleBytes + bytes.length > MAX_IDLE_BYTES) return',
+      off: 'if (this.#isClosed) return',
+      test: 'after a burst 32 MiB lie idle at the most',
+    },
+    {
+      row: 'memory',
+      guard: 'what lies idle is given up',
+      file: 'edge/pool.ts',
+      on: 'this.#cancel ??= this.#world.after(IDLE_MS, () => this.#giveUpSpare())',
+      off: '',
+      test: 'what lies idle for two periods is given up, and what is used stays',
+    },
+  ]),
+  ...teethIn('edge/exporters/early.test.ts', [
+    {
+      row: 'memory',
+      guard: 'an early answer over HTTP waits until all has been read',
+      file: 'edge/http-out.ts',
+      on: "if (answer.kind !== 'delivered' || isRead) return settle(answer)",
+      off: 'settle(answer)',
+      test: 'a destination that answers before it has read all has been read to when it counts as delivered',
+    },
+  ]),
 ]
