@@ -28,7 +28,7 @@ export interface Lived {
 /** A run that says more than this has failed, and must not fill memory. */
 const MOST_EVENTS = 2_000_000
 
-/** `onDay` hears of every simulated day that is over. Throws where the subject does. */
+/** At the level of spans both planes are those of the service, and `make` is not asked. `onDay` hears of every simulated day that is over. Throws where the subject does. */
 export async function live(
   make: Subject,
   options: SubjectOptions,
@@ -39,14 +39,11 @@ export async function live(
 ): Promise<Lived> {
   const events: EventRecord[] = []
   const registry = new Registry()
-  const hear = (bus: Bus) => {
-    const subject = new make(bus, registry, options)
+  const hear = (bus: Bus) =>
     bus.listen('event', event => {
       if (!/^otlier\.(incident|anomaly|baseline)\./.test(event.name)) return
       if (events.push(event) > MOST_EVENTS) throw new Error('the subject says too much')
     })
-    return subject
-  }
   const bad = new Map<string, Set<string>>()
   let pods = 0
   const notePods = (bus: Bus) =>
@@ -66,7 +63,8 @@ export async function live(
     const bus = memoryBus(error => {
       throw error
     })
-    const subject = hear(bus)
+    const subject = new make(bus, registry, options)
+    hear(bus)
     notePods(bus)
     for (const window of features(world, stretch, options.windowMs)) {
       for (let row = 0; row < window.cells.length; row++) count += window.cells.spans[row]
@@ -82,10 +80,10 @@ export async function live(
       clockedWorld(() => nowMs),
       LOUD,
       registry,
-      { ...DETECTING, windowMs: options.windowMs, latenessMs: options.latenessMs },
+      { ...DETECTING, ...options },
       () => nowMs + options.windowMs,
     )
-    const subject = hear(bus)
+    hear(bus)
     notePods(bus)
     for (const { timeMs, bytes, spans: some } of spans(world, stretch)) {
       // As a live service does once a second.
@@ -96,7 +94,6 @@ export async function live(
       pass(timeMs - BEGINNING_MS)
     }
     inspector.flush()
-    subject.close()
     await inspector.close()
     await bus.close()
   }

@@ -26,7 +26,7 @@ Options:
   --seeds K       --budgets LIST     --history DAYS     --counted DAYS
   --ablate NAME   switches a part of the plane off; repeatable
   --explain       what stood behind each miss, each wrong name and each false incident
-  --subject FILE  another module than the learning plane
+  --subject FILE  another module than the learning plane; by windows only
   --workers K     processes; as many as there are cores`
 
 const RUNS: Record<string, (settings: Settings) => Report | Promise<Report>> = {
@@ -67,6 +67,8 @@ async function main(): Promise<void> {
   const startedMs = performance.now()
   const named = Object.keys(RUNS).filter(run => run in values)
   const everything = named.length === 0
+  if (values.subject !== '' && (everything || values.spans || 'agree' in values))
+    throw new Error('--subject is heard by windows only: at the level of spans the service has its own plane')
   const tree = git('rev-parse', 'HEAD:src').slice(0, 8)
   const settings: Settings = {
     seed: values.seed === 'hash' ? Number.parseInt(tree, 16) : number(values.seed),
