@@ -113,10 +113,16 @@ export class Catalogue {
       namespace,
       environment,
       name: pod.name,
-      attributes: resourceAttributes(pod, ZONES),
+      attributes: apart(pod, environment),
     })
     return new Int32Array(this.ofService[pod.service.id]).fill(-1)
   }
+}
+
+/** What may set a pod apart from its siblings: all that its resource says but for its own name. */
+function apart(pod: Pod, environment: string): Record<string, string> {
+  const { 'service.instance.id': _, 'k8s.pod.name': __, ...rest } = resourceAttributes(pod, ZONES)
+  return { ...rest, 'deployment.environment.name': environment }
 }
 
 /** The larger array with what was in the smaller. */

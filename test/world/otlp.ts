@@ -1,5 +1,5 @@
 //! The bytes of simulated spans: for each kind of span its OTLP protobuf once, with gaps into which ids and times are written.
-import { concat, delimited, fixed32Field, fixed64Field, varintField } from '../oracle/bytes.ts'
+import { concat, delimited, fixed32Field, fixed64Field, tag, varint, varintField } from '../oracle/bytes.ts'
 import { type Attributes, attributesOf, resourceOf, scopeOf, text } from '../oracle/values.ts'
 import type { Pod } from './pods.ts'
 import type { Series } from './topology.ts'
@@ -83,7 +83,10 @@ const SCOPE = scopeOf({ scope: { name: 'shop-instrumentation', version: '2.1.0' 
 
 /** An ExportTraceServiceRequest of one resource and one scope around spans that are written out already. */
 export function request(resourceBytes: Uint8Array, spans: Uint8Array): Uint8Array {
-  return delimited(1, concat([resourceBytes, delimited(2, concat([SCOPE, spans]))]))
+  // Lengths first, so that the spans are copied once.
+  const inside = [tag(2, 2), varint(SCOPE.length + spans.length), SCOPE, spans]
+  const length = [resourceBytes, ...inside].reduce((sum, part) => sum + part.length, 0)
+  return concat([tag(1, 2), varint(length), resourceBytes, ...inside])
 }
 
 /** A fixed64 of nanoseconds since 1970, from ms since `originMs`. Sums of less than 2^53 stay exact. */
