@@ -1,7 +1,7 @@
 //! A detector of a few lines that proves the harness, and nothing else: own time far from its running mean opens an incident of one service.
 import type { Registry } from '../../src/base/counters.ts'
 import type { Bus, EventRecord, FeatureWindow } from '../../src/bus/bus.ts'
-import type { SubjectOptions } from './subject.ts'
+import type { PlaneOptions } from '../../src/learn/plane.ts'
 
 interface Level {
   mean: number
@@ -15,13 +15,13 @@ const LEARNING_WINDOWS = 60
 
 export class LearningPlane {
   private readonly bus: Bus
-  private readonly options: SubjectOptions
+  private readonly options: PlaneOptions
   private readonly levels = new Map<string, Level>()
   private readonly open = new Map<string, { id: string; untilMs: number }>()
   private readonly unlisten: () => void
   private count = 0
 
-  constructor(bus: Bus, _: Registry, options: SubjectOptions) {
+  constructor(bus: Bus, _: Registry, options: PlaneOptions) {
     this.bus = bus
     this.options = options
     this.unlisten = bus.listen('features', window => this.hear(window))

@@ -1,5 +1,6 @@
 //! The pieces of work of an evaluation: each lives through one world by itself, so that processes can share them out.
 import type { EventRecord } from '../../src/bus/bus.ts'
+import type { PlaneOptions } from '../../src/learn/plane.ts'
 import { DAY_MS } from '../world/almanac.ts'
 import { named, under, unit } from '../world/draws.ts'
 import { drawFault, drawFaults, type Fault } from '../world/faults.ts'
@@ -10,7 +11,7 @@ import { explainFault, explainStray } from './explain.ts'
 import { type Incident, incidentsOf, stateAt } from './incidents.ts'
 import { type Level, live } from './live.ts'
 import { type FaultScore, score, type Truth } from './score.ts'
-import { atBudget, loadSubject, type SubjectOptions } from './subject.ts'
+import { atBudget, loadSubject } from './subject.ts'
 import { sizesOf, truthOf } from './truths.ts'
 
 const HOUR_MS = 3_600_000
@@ -18,7 +19,7 @@ const MINUTE_MS = 60_000
 
 /** What all jobs of a run have in common. */
 export interface Common {
-  readonly options: SubjectOptions
+  readonly options: PlaneOptions
   /** The module of the subject; '' for the learning plane. */
   readonly subject: string
   readonly level: Level

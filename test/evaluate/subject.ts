@@ -2,20 +2,9 @@
 import { pathToFileURL } from 'node:url'
 import type { Registry } from '../../src/base/counters.ts'
 import type { Bus, EventRecord } from '../../src/bus/bus.ts'
+import { LearningPlane, type PlaneOptions } from '../../src/learn/plane.ts'
 
-export interface SubjectOptions {
-  readonly windowMs: number
-  readonly traceWaitMs: number
-  readonly latenessMs: number
-  readonly rebaselineMs: number
-  readonly maxSeries: number
-  /** False incidents a day. Where there are several, each event says in `otlier.budget` whose it is. */
-  readonly budgets: readonly number[]
-  /** Parts that are switched off, by the names that the plane knows. */
-  readonly ablate: readonly string[]
-}
-
-export const DEFAULTS: SubjectOptions = {
+export const DEFAULTS: PlaneOptions = {
   windowMs: 10_000,
   traceWaitMs: 10_000,
   latenessMs: 10_000,
@@ -25,14 +14,14 @@ export const DEFAULTS: SubjectOptions = {
   ablate: [],
 }
 
-export type Subject = new (bus: Bus, registry: Registry, options: SubjectOptions) => { close(): void }
+export type Subject = new (bus: Bus, registry: Registry, options: PlaneOptions) => { close(): void }
 
 /** The learning plane, or what another module exports under the same name. */
 export async function loadSubject(path: string): Promise<Subject> {
-  const url = path === '' ? new URL('../../src/learn/plane.ts', import.meta.url) : pathToFileURL(path)
-  const { LearningPlane } = (await import(url.href)) as { LearningPlane?: Subject }
-  if (LearningPlane === undefined) throw new Error(`${path || 'src/learn/plane.ts'} has no LearningPlane`)
-  return LearningPlane
+  if (path === '') return LearningPlane
+  const other = (await import(pathToFileURL(path).href)) as { LearningPlane?: Subject }
+  if (other.LearningPlane === undefined) throw new Error(`${path} has no LearningPlane`)
+  return other.LearningPlane
 }
 
 /** What was said at one budget. Events without one belong to all. */
