@@ -4,6 +4,8 @@ import type { Said } from './said.ts'
 
 /** What opens so long after the end of a fault is still because of it: windows close late, and what was slow ends late. */
 const AFTER_MS = 30_000
+/** One that names the culprit of a fault which ended so recently is about that one still, whatever has begun since. */
+const SAME_AFTER_MS = 90_000
 /** More incidents than this are not kept. */
 const MOST_INCIDENTS = 10_000
 
@@ -31,6 +33,8 @@ export interface Score {
   /** Null where nothing was detected. */
   readonly medianDelayMs: number | null
   readonly incidents: number
+  /** Incidents of a fault that had been told of before. */
+  readonly again: number
   /** Incidents that opened while nothing was wrong. */
   readonly falseAlarms: number
 }
@@ -50,20 +54,19 @@ export class Scorecard {
   }
 
   /**
-   * The score so far. An incident belongs to a fault that was there when it opened, or had just ended: to one whose culprit it
-   * names where several were, else to the latest. A fault is detected by its first incident, and located where that one suspects
+   * The score so far. An incident belongs to the latest fault whose culprit it suspects first, if that was there when it opened
+   * or not long before, else to the latest that was there or had just ended. A fault is detected by its first incident, and located where that one suspects
    * the culprit first. A fault that began less than half a minute before `nowMs`, and is not detected yet, does not count.
    */
   score(nowMs: number): Score {
     const first = new Map<Injection, Told>()
+    let again = 0
     let falseAlarms = 0
     for (const told of this.#told) {
-      const there = this.injections.filter(
-        ({ beginMs, endMs }) => beginMs <= told.openedMs && told.openedMs <= endMs + AFTER_MS,
-      )
-      const cause = there.findLast(({ name }) => FAULTS[name].culprit === told.suspect) ?? there.at(-1)
+      const cause = this.#causeOf(told)
       if (cause === undefined) falseAlarms++
-      else if (!first.has(cause)) first.set(cause, told)
+      else if (first.has(cause)) again++
+      else first.set(cause, told)
     }
     const faults = this.injections
       .filter(injection => first.has(injection) || nowMs - injection.beginMs >= AFTER_MS)
@@ -73,7 +76,7 @@ export class Scorecard {
           injection,
           delayMs: told === undefined ? null : told.openedMs - injection.beginMs,
           suspect: told?.suspect ?? '',
-          located: told?.suspect === FAULTS[injection.name].culprit,
+          located: told?.suspect === culpritOf(injection),
         }
       })
     const delays = faults.flatMap(({ delayMs }) => (delayMs === null ? [] : [delayMs])).sort((a, b) => a - b)
@@ -84,10 +87,20 @@ export class Scorecard {
       located: faults.filter(({ located }) => located).length,
       medianDelayMs: delays.length === 0 ? null : middle(delays),
       incidents: this.#told.length,
+      again,
       falseAlarms,
     }
   }
+
+  #causeOf({ openedMs, suspect }: Told): Injection | undefined {
+    const within = (afterMs: number) => (injection: Injection) =>
+      injection.beginMs <= openedMs && openedMs <= injection.endMs + afterMs
+    const named = this.injections.filter(within(SAME_AFTER_MS)).filter(each => culpritOf(each) === suspect)
+    return named.at(-1) ?? this.injections.findLast(within(AFTER_MS))
+  }
 }
+
+const culpritOf = ({ name }: Injection): string => FAULTS[name].culprit
 
 /** The median of an ascending list that is not empty. */
 function middle(sorted: readonly number[]): number {

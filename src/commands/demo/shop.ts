@@ -104,7 +104,7 @@ export class Shop {
     const { pod } = caller
     const span: PlannedSpan = {
       pod,
-      name: peer?.call ?? to.split(' ')[1],
+      name: peer?.call ?? (callee as Operation).name,
       kind: 'client',
       parent: caller,
       startMs,
@@ -112,6 +112,7 @@ export class Shop {
       failed: false,
       attributes: peer?.attributes ?? {
         'http.request.method': (callee as Operation).name.split(' ')[0],
+        'url.template': (callee as Operation).name.split(' ')[1],
         'server.address': (callee as Operation).service,
       },
     }
