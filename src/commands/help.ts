@@ -87,6 +87,34 @@ export const COMMANDS = {
     ],
     load: async () => (await import('./explain.ts')).explain,
   },
+  demo: {
+    summary: 'See it work: a simulated shop, faults, and the incidents that Otlier opens.',
+    usage: [
+      'otlier demo [--for TIME] [--seed N] [--calm] [--socket PATH]',
+      'otlier demo inject NAME [--for TIME] [--socket PATH]',
+    ],
+    options: {
+      for: {
+        value: 'TIME',
+        help: 'How long: of the demo (until Ctrl-C), of a fault that is injected (30s).',
+      },
+      seed: { value: 'N', help: 'Another shop day; 1 where not given.' },
+      calm: { help: 'No faults but those that are injected.' },
+      socket: { value: 'PATH', help: 'Where the running demo takes faults.' },
+    },
+    more: [
+      'Services simulated with the OpenTelemetry SDK send OTLP/gRPC to an Otlier on a free port: 45 minutes of',
+      'history first, then live traffic with a fault every 100 seconds. Ctrl-C ends it with a scorecard.',
+      'Its windows are of 5 seconds, so that incidents open sooner. Nothing leaves the machine, nothing is kept.',
+      '',
+      'Faults: slow-dependency, network-delay, error-burst, bad-release, missing-child, silence.',
+      'They are taken on a Unix socket that only this user can reach: in $XDG_RUNTIME_DIR, else in the folder for',
+      'temporary files.',
+      '',
+      ...EXIT_CODES,
+    ],
+    load: async () => (await import('./demo/demo.ts')).demo,
+  },
   config: {
     summary: 'Print the configuration in force, its JSON schema, or a file to start from.',
     usage: [

@@ -1,6 +1,16 @@
 //! The shop of the demo at work: whole traces, drawn from a seed, with whatever is wrong at the moment.
 import type { Trouble } from './faults.ts'
-import { ENTRIES, keyOf, OPERATIONS, type Operation, PEERS, type Peer, type Pod, podsOf, SERVICES } from './topology.ts'
+import {
+  ENTRIES,
+  keyOf,
+  OPERATIONS,
+  type Operation,
+  PEERS,
+  type Peer,
+  type Pod,
+  podsOf,
+  SERVICES,
+} from './topology.ts'
 
 export interface PlannedSpan {
   readonly pod: Pod
@@ -77,7 +87,16 @@ export class Shop {
     const pod = replaced === null ? pods[index] : released(pods[index], replaced.version)
     const [method, route] = name.split(' ')
     const attributes = { 'http.request.method': method, 'http.route': route }
-    const span: PlannedSpan = { pod, name, kind: 'server', parent, startMs, endMs: startMs, failed: false, attributes }
+    const span: PlannedSpan = {
+      pod,
+      name,
+      kind: 'server',
+      parent,
+      startMs,
+      endMs: startMs,
+      failed: false,
+      attributes,
+    }
     into.push(span)
     let ownMs = this.#takes(operation.ownMs)
     if (trouble.slow?.service === service) ownMs *= trouble.slow.times
@@ -98,7 +117,13 @@ export class Shop {
     return span
   }
 
-  #call(caller: PlannedSpan, to: string, startMs: number, trouble: Trouble, into: PlannedSpan[]): PlannedSpan {
+  #call(
+    caller: PlannedSpan,
+    to: string,
+    startMs: number,
+    trouble: Trouble,
+    into: PlannedSpan[],
+  ): PlannedSpan {
     const peer = this.#peers.get(to)
     const callee = this.#operations.get(to)
     const { pod } = caller

@@ -1,7 +1,12 @@
 //! From planned traces to telemetry: a tracer provider for each pod, real spans with explicit times, ended in the order of their ends.
-import { type HrTime, type Span, SpanKind, SpanStatusCode, context, trace } from '@opentelemetry/api'
+import { context, type HrTime, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
 import { resourceFromAttributes } from '@opentelemetry/resources'
-import { AlwaysOnSampler, BatchSpanProcessor, type SpanExporter, TracerProvider } from '@opentelemetry/sdk-trace'
+import {
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  type SpanExporter,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace'
 import { type Injection, troubleAt } from './faults.ts'
 import type { PlannedSpan, Shop } from './shop.ts'
 import type { Pod } from './topology.ts'
@@ -19,7 +24,7 @@ interface Open {
   readonly planned: PlannedSpan
 }
 
-export interface Progress {
+interface Progress {
   readonly spans: number
   /** Up to here, in milliseconds since 1970. */
   readonly untilMs: number
@@ -60,16 +65,16 @@ export class Traffic {
   }
 
   /** Works through the past, request by request. `tell` hears how far it is. */
-  async history(untilMs: number, tell: (progress: Progress) => void): Promise<void> {
+  async history(untilMs: number, tell: (progress: Progress) => void, stop?: AbortSignal): Promise<void> {
     let sent = this.spans
-    while (this.#nextMs < untilMs) {
+    while (this.#nextMs < untilMs && !stop?.aborted) {
       this.work(Math.min(untilMs, this.#nextMs + EXPORT_EVERY_MS), [])
       if (this.spans - sent < HISTORY_BATCH) continue
       sent = this.spans
       await this.flush()
       tell({ spans: this.spans, untilMs: this.#nextMs })
     }
-    this.work(untilMs, [])
+    if (!stop?.aborted) this.work(untilMs, [])
     await this.flush()
   }
 

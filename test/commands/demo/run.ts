@@ -1,6 +1,7 @@
 //! A run of the demo on a virtual clock: the same shop, faults, SDK and planes, without sockets and without waiting.
-import type { SpanExporter } from '@opentelemetry/sdk-trace'
+
 import { ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer'
+import type { SpanExporter } from '@opentelemetry/sdk-trace'
 import { Registry } from '../../../src/base/counters.ts'
 import { silentLog } from '../../../src/base/log.ts'
 import type { EventRecord } from '../../../src/bus/bus.ts'
