@@ -24,7 +24,7 @@ import type { Traffic } from './traffic.ts'
 /** Requests from outside, a second. */
 export const PER_SECOND = 10
 /** So much of the past is sent before anything goes wrong. */
-export const HISTORY_MS = 45 * 60_000
+export const HISTORY_MS = 30 * 60_000
 /** Otlier's configuration: nothing is kept, all ports are free ones, and windows are short, so that incidents open sooner. */
 export const SETTINGS = [
   'directory=none',

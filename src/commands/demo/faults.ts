@@ -31,9 +31,9 @@ export const FAULTS = {
     trouble: { slow: { service: 'payment', times: 6 } },
   },
   'network-delay': {
-    what: 'packets between frontend and catalog take 80 ms longer',
-    culprit: 'catalog',
-    trouble: { way: { caller: 'frontend', callee: 'catalog', addMs: 80 } },
+    what: 'packets between frontend and cart take 80 ms longer',
+    culprit: 'cart',
+    trouble: { way: { caller: 'frontend', callee: 'cart', addMs: 80 } },
   },
   'error-burst': {
     what: 'a third of the requests to inventory fail',
@@ -41,9 +41,9 @@ export const FAULTS = {
     trouble: { failing: { service: 'inventory', share: 0.33 } },
   },
   'bad-release': {
-    what: 'one of the three pods of cart gets version 1.8.0, which is eight times as slow',
-    culprit: 'cart',
-    trouble: { release: { service: 'cart', version: '1.8.0', times: 8 } },
+    what: 'one of the three pods of catalog gets version 1.8.0, which is eight times as slow',
+    culprit: 'catalog',
+    trouble: { release: { service: 'catalog', version: '1.8.0', times: 8 } },
   },
   'missing-child': {
     what: 'checkout no longer asks shipping for a quote',

@@ -100,10 +100,10 @@ const NODES = 3
 
 const PODS: Readonly<Record<string, number>> = {
   frontend: 2,
-  catalog: 2,
+  catalog: 3,
   recommendations: 2,
   inventory: 2,
-  cart: 3,
+  cart: 2,
   checkout: 2,
   payment: 2,
   shipping: 2,

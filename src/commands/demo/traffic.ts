@@ -14,7 +14,7 @@ import type { Pod } from './topology.ts'
 /** Live spans wait so long for others, as with any SDK that is set to be quick. */
 const EXPORT_EVERY_MS = 1000
 /** While history is sent, one request at a time holds so many spans: the next must not overtake it. */
-const HISTORY_BATCH = 2048
+const HISTORY_BATCH = 512
 /** More spans than one request of history, so that a request is sent when it is asked for. */
 const MOST_WAITING = 4 * HISTORY_BATCH
 const MOST_A_REQUEST = 2 * HISTORY_BATCH
