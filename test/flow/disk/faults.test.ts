@@ -172,7 +172,7 @@ describe('a start', () => {
       const isKnown = hit < 2 || at >= bytes.length - record + 80
       const lost = isKnown ? 2 : 0
       expect([first.read('recovered'), first.read('dropped', 'damaged')]).toEqual([4 + lost, lost])
-      const unreadable = first.registry.read('otlier_exporter_unreadable', { exporter: 'otlp/test' })
+      const unreadable = first.registry.read('otlier_exporter_unreadable_bytes', { exporter: 'otlp/test' })
       expect(unreadable).toBe(isKnown ? 0 : record)
       await world.advance(100)
       expect(first.exporter.seen.flatMap(names)).toEqual(
@@ -208,7 +208,7 @@ describe('a start', () => {
     const world = simulatedWorld(10)
     world.disk.files.set(`${QUEUE}/0000000000000001.log`, Buffer.alloc(5000, 7))
     const { sink, exporter, registry, lines } = await run(world, DELIVERED)
-    expect(registry.read('otlier_exporter_unreadable', { exporter: 'otlp/test' })).toBe(5000)
+    expect(registry.read('otlier_exporter_unreadable_bytes', { exporter: 'otlp/test' })).toBe(5000)
     expect(lines[0]).toMatchObject({ fields: { bytes: 5000, items: 'unknown' } })
     expect((await sink.send(batch(['a1']))).kind).toBe('accepted')
     await world.advance(100)
