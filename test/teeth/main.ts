@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { EXPORTERS } from './exporters.ts'
 import { PLANES } from './planes.ts'
+import { QUEUE } from './queue.ts'
 import { RECEIVERS } from './receivers.ts'
 import { type Run, run, type Seen } from './run.ts'
 import { SERVICE } from './service.ts'
@@ -64,7 +65,7 @@ async function bitten(
 }
 
 const word = process.argv[2] ?? ''
-const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...SERVICE].filter(
+const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...QUEUE, ...SERVICE].filter(
   ({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)),
 )
 const slot = limited(Math.max(2, Math.min(4, availableParallelism())))
