@@ -140,8 +140,13 @@ export function queue(
 
   function offer(batch: CheckedBatch): Offer {
     const answer = probe(batch)
-    if (answer === 'full') full.lost(batch.items)
-    else void reserve(batch).commit()
+    if (answer === 'full') {
+      full.lost(batch.items)
+      return answer
+    }
+    const { stored, commit } = reserve(batch)
+    if (stored === null) void commit()
+    else void stored.then(commit)
     return answer
   }
 

@@ -160,14 +160,17 @@ async function otlier(directory: string, settings: readonly string[]) {
   ]
   const running: Running = begin(process.execPath, [main, ...all.flatMap(setting => ['--set', setting])])
   stops.push(() => running.child.kill('SIGKILL'))
-  await running.line(/Ready\. Ctrl-C stops in order/)
+  await running.line(/Ready\. Ctrl-C stops in order/, START_MS)
   const portOf = (pattern: RegExp) => Number(pattern.exec(running.stdout())?.[1])
   const client = new GrpcClient(portOf(/gRPC +http:\/\/127\.0\.0\.1:(\d+)/))
   stops.push(() => client.close())
   return { ...running, client }
 }
 
-describe('a process', () => {
+/** Programs start slowly where many do at once. */
+const START_MS = 60_000
+
+describe('a process', { timeout: 3 * START_MS }, () => {
   const toHung = (peer: Backend) => [
     ...toGrpc(peer.grpc),
     'exporters.otlp.timeout=60s',
