@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { EXPORTERS } from './exporters.ts'
 import { MEMORY } from './memory.ts'
 import { PLANES } from './planes.ts'
+import { QUEUE } from './queue.ts'
 import { RECEIVERS } from './receivers.ts'
 import { type Run, run, type Seen } from './run.ts'
 import { SECURITY } from './security.ts'
@@ -73,6 +74,7 @@ const teeth = [
   ...EXPORTERS,
   ...PLANES,
   ...TRACES,
+  ...QUEUE,
   ...SECURITY,
   ...SERVICE,
   ...MEMORY,
