@@ -96,7 +96,10 @@ export function compareLogs(
           arrived++
           if (request.firstMs >= fromMs && request.firstMs <= toMs)
             delays.push(arrival.atMs - request.firstMs)
-        } else if (killsMs.some(killMs => wasOpen(before, killMs, arrival, noticeMs))) openAtKill++
+        } else if (
+          killsMs.some(killMs => killMs >= request.firstMs && wasOpen(before, killMs, arrival, noticeMs))
+        )
+          openAtKill++
         else if ((resendsUsed.get(id) ?? 0) < request.lost) {
           resendsUsed.set(id, (resendsUsed.get(id) ?? 0) + 1)
           resent++
