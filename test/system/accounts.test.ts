@@ -89,11 +89,9 @@ const scripted = (backend: Backend, reply: () => Reply) => {
 
 test('every way of an item stands in the accounts at every scrape', async () => {
   const newest = await destination('newest', ['sending_queue.when_full=drop_newest'])
-  const oldest = await destination('oldest', [
-    'sending_queue.when_full=drop_oldest',
-    'retry_on_failure.max_elapsed_time=1s',
-  ])
-  const otlier = await running([...newest.settings, ...oldest.settings])
+  const oldest = await destination('oldest', ['sending_queue.when_full=drop_oldest'])
+  const hasty = await destination('hasty', ['retry_on_failure.max_elapsed_time=1s'])
+  const otlier = await running([...newest.settings, ...oldest.settings, ...hasty.settings])
   const dropped = async (reason: string) =>
     (await otlier.scrape()).sum('otlier_exporter_dropped_spans_total', { reason })
 
@@ -123,14 +121,15 @@ test('every way of an item stands in the accounts at every scrape', async () => 
   expect(rejected).toBeGreaterThan(0)
   expect(await dropped('too_large')).toBeGreaterThan(0)
 
-  // Full: one drops what comes, the other what has waited longest; then time is up for what is left.
+  // Full: one drops what comes, another what has waited longest, and for the third time is up.
   scripted(newest.backend, () => ({ kind: 'hang' }))
   scripted(oldest.backend, () => ({ kind: 'hang' }))
+  scripted(hasty.backend, () => ({ kind: 'hang' }))
   for (let n = 0; n < 8; n++) await otlier.send(big(), 2)
   const full = await otlier.scrape()
   expect(full.sum('otlier_exporter_enqueue_failed_spans_total', { reason: 'queue_full' })).toBeGreaterThan(0)
   expect(await dropped('queue_full')).toBeGreaterThan(0)
-  await expect.poll(() => dropped('expired'), { timeout: 8000 }).toBeGreaterThan(0)
+  await expect.poll(() => dropped('expired'), { timeout: 10_000 }).toBeGreaterThan(0)
 
   // Not taken at all.
   scripted(oldest.backend, () => ({ kind: 'status', code: 12 }))

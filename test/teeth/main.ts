@@ -1,5 +1,6 @@
 //! Switches off guards one at a time and shows that the named test then fails. A word limits it to the teeth that have it.
 import { availableParallelism } from 'node:os'
+import { ACCOUNTS } from './accounts.ts'
 import { EXPORTERS } from './exporters.ts'
 import { PLANES } from './planes.ts'
 import { RECEIVERS } from './receivers.ts'
@@ -64,7 +65,7 @@ async function bitten(
 }
 
 const word = process.argv[2] ?? ''
-const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...SERVICE].filter(
+const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...SERVICE, ...ACCOUNTS].filter(
   ({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)),
 )
 const slot = limited(Math.max(2, Math.min(4, availableParallelism())))
