@@ -20,11 +20,16 @@ export interface OtlierProcess extends Ports {
 
 const FREE: Ports = { grpc: 0, http: 0, metrics: 0, health: 0 }
 
-/** Resolves once it is ready. `ports` are those of an earlier run that it takes the place of. */
-export async function startOtlierProcess(
+export interface OtlierOptions extends ProgramOptions {
+  /** Those of an earlier run that it takes the place of; free ones unless given. */
+  readonly ports?: Ports
+}
+
+/** The process alone, at its very beginning. */
+export function beginOtlier(
   settings: readonly string[],
-  { ports = FREE, ...options }: ProgramOptions & { readonly ports?: Ports } = {},
-): Promise<OtlierProcess> {
+  { ports = FREE, ...options }: OtlierOptions = {},
+): { readonly process: Program } {
   const all = [
     `receivers.otlp.protocols.grpc.endpoint=127.0.0.1:${ports.grpc}`,
     `receivers.otlp.protocols.http.endpoint=127.0.0.1:${ports.http}`,
@@ -38,6 +43,15 @@ export async function startOtlierProcess(
     env: { ...startEnvironment(), ...options.env },
     before: ['./gauges.ts', ...(options.before ?? [])],
   })
+  return { process }
+}
+
+/** Resolves once it is ready. */
+export async function startOtlierProcess(
+  settings: readonly string[],
+  options: OtlierOptions = {},
+): Promise<OtlierProcess> {
+  const { process } = beginOtlier(settings, options)
   await process.said(/Ready\./)
   const portOf = async (pattern: RegExp) => Number((await process.said(pattern))[1])
   const found: Ports = {

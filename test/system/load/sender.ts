@@ -29,18 +29,20 @@ export interface SentCounts {
   readonly refused: number
   /** Spans of requests that have no final answer yet. */
   readonly open: number
-  /** Attempts that were to be repeated, by their answer; `lost` had none. */
-  readonly again: Readonly<Record<string, number>>
+  /** Attempts that were to be repeated, by their answer; -1 had none, and for -2 there was no connection. */
+  readonly again: Readonly<Record<number, number>>
   /** Connections made so far. */
   readonly connected: number
 }
 
 /** No answer came, as opposed to any gRPC status. */
 export const LOST = -1
+/** There was no connection: nothing can have arrived. */
+const UNSENT = -2
 const ATTEMPT_MS = 10_000
 const PAUSE_MS = 40
 /** What OTLP lets a sender repeat. */
-const AGAIN = new Set([LOST, 1, 4, 10, 11, 14, 15])
+const AGAIN = new Set([UNSENT, LOST, 1, 4, 10, 11, 14, 15])
 const TICK_MS = 5
 
 interface Request {
@@ -54,7 +56,7 @@ function send(options: SenderOptions): void {
   const log = openSync(options.log, 'a')
   const random = seeded(options.firstId ?? 1)
   const sessions: (ClientHttp2Session | null)[] = Array.from({ length: options.connections }, () => null)
-  const counts = { accepted: 0, refused: 0, open: 0, again: {} as Record<string, number>, connected: 0 }
+  const counts = { accepted: 0, refused: 0, open: 0, again: {} as Record<number, number>, connected: 0 }
   const allAnswered = new Set<() => void>()
   let number = 0
   let nextId = options.firstId ?? 1
@@ -101,8 +103,7 @@ function send(options: SenderOptions): void {
     counts.open += spansPerRequest
     let code = await attempt(request, 0, first)
     for (let nth = 1; AGAIN.has(code); nth++) {
-      const name = code === LOST ? 'lost' : String(code)
-      counts.again[name] = (counts.again[name] ?? 0) + 1
+      counts.again[code] = (counts.again[code] ?? 0) + 1
       await sleep(PAUSE_MS * (1 + random()))
       code = await attempt(request, nth, bytes => call(session(request.number % options.connections), bytes))
     }
@@ -160,7 +161,9 @@ function send(options: SenderOptions): void {
 /** One unary call. Resolves with its status, or with LOST. */
 function call(session: ClientHttp2Session, bytes: Uint8Array): Promise<number> {
   return new Promise(resolve => {
-    if (session.destroyed || session.closed) return resolve(LOST)
+    if (session.destroyed || session.closed) return resolve(UNSENT)
+    let isConnected = !session.connecting
+    session.once('connect', () => (isConnected = true))
     const stream = session.request({
       ':method': 'POST',
       ':path': METHODS.traces,
@@ -177,7 +180,7 @@ function call(session: ClientHttp2Session, bytes: Uint8Array): Promise<number> {
     stream.on('error', () => {})
     stream.on('close', () => {
       clearTimeout(limit)
-      resolve(code)
+      resolve(code === LOST && !isConnected ? UNSENT : code)
     })
     stream.resume()
     stream.end(frame(bytes))
