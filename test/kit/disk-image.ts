@@ -80,6 +80,19 @@ export class DiskImage {
     }
   }
 
+  /** Files that a loss of power would leave at the least: their names are synced, and so are these bytes. */
+  survivors(): Map<string, Uint8Array> {
+    const found = new Map<string, Uint8Array>()
+    const look = (path: string) => {
+      for (const [inner, entry] of this.#directories.get(path)?.synced ?? []) {
+        if (entry === 'directory') look(inner)
+        else found.set(inner, entry.synced)
+      }
+    }
+    look('/')
+    return found
+  }
+
   /** Puts back what the directories hold that can still be reached. */
   #restore(path: string): void {
     this.#seen.set(path, 'directory')

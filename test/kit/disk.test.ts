@@ -43,6 +43,19 @@ describe('a loss of power', () => {
     })
   })
 
+  test('survivors are what is left in every case: synced bytes behind synced names', async () => {
+    const { box, disk } = await prepared()
+    const file = await disk.open('/q/a', true)
+    await file.write(0, bytesOf('synced'))
+    await file.sync()
+    expect([...box.survivors().keys()]).toEqual([])
+    await disk.syncDirectory('/q')
+    await file.write(0, bytesOf('S'))
+    expect(text(box.survivors().get('/q/a') ?? null)).toBe('synced')
+    await file.sync()
+    expect(text(box.survivors().get('/q/a') ?? null)).toBe('Synced')
+  })
+
   test('may lose, keep, tear, or leave as zeros what was not synced', async () => {
     const seen = await outcomes(async (_, disk) => {
       const file = await disk.open('/q/a', true)

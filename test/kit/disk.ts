@@ -62,6 +62,8 @@ export interface Machine {
   paths(): string[]
   /** As a process sees it now; null where there is none. */
   content(path: string): Uint8Array | null
+  /** What a loss of power at this moment would leave at the least: the synced bytes of files with synced names, by path. */
+  survivors(): ReadonlyMap<string, Uint8Array>
   /** Turns one bit of what is stored around, as wear does. */
   flip(path: string, position: number, bit: number): void
 }
@@ -105,6 +107,7 @@ export function machine(random: Random): Machine {
         .filter(path => !image.isDirectory(path))
         .sort(),
     content: path => image.fileAt(path)?.seen.slice() ?? null,
+    survivors: () => image.survivors(),
     flip(path, position, bit) {
       const inode = image.fileAt(path)
       for (const bytes of [inode?.seen, inode?.synced])
