@@ -2,6 +2,7 @@
 import { Registry } from './base/counters.ts'
 import type { Listen } from './base/endpoints.ts'
 import type { Failure } from './base/errors.ts'
+import { lockedDirectory } from './base/lock.ts'
 import type { Log } from './base/log.ts'
 import { newInstanceId, type World } from './base/world.ts'
 import type { Bus } from './bus/bus.ts'
@@ -17,6 +18,7 @@ import { startHttpReceiver } from './edge/http-in.ts'
 import { Admission, type Receiver } from './edge/receiver.ts'
 import { startSelfTelemetry } from './edge/self-telemetry.ts'
 import { counted, generated, refusedRequests, watchMalformed } from './flow/counted.ts'
+import { queueOnDisk, tellOfLeftovers } from './flow/disk/open.ts'
 import { closeAll, fanout } from './flow/fanout.ts'
 import { type InspectOptions, type Inspector, inspect } from './flow/inspect.ts'
 import { QUEUE_LIMITS, type Queue, queue } from './flow/queue.ts'
@@ -71,7 +73,8 @@ const STOP_RECEIVING_MS = 5000
 
 /** Starts everything, receivers last. Rejects, with all closed again, where an address is taken. */
 export async function startOtlier(config: Config, parts: Parts): Promise<Running> {
-  const { world, log, version, directory } = parts
+  const { world, log, version } = parts
+  const { directory, unlock } = await lockedDirectory(parts.directory, world, log)
   const instanceId = newInstanceId()
   const registry = new Registry()
   registerProcessMetrics(registry, world)
@@ -90,7 +93,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   const notes: Record<string, string> = {}
   const queues: Queue[] = []
   const announced = new Map<string, string>()
-  const routes = destinations()
+  const routes = await destinations().catch(giveUp)
   const toQueues = fanout(routes)
 
   // The two planes, and what they say.
@@ -142,15 +145,22 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   } catch (error) {
     stopTicking()
     stopSaving()
-    await Promise.all([admin?.stop(), self?.stop(), ...receivers.map(receiver => receiver.stop(0))])
-    await closeAll(queues, world.monotonic())
-    throw error
+    await Promise.all([admin?.stop(), ...receivers.map(receiver => receiver.stop(0))])
+    await giveUp(error)
   }
   health = 'ready'
   return { listening, notes, stop }
 
+  /** Nothing has been served. */
+  async function giveUp(error: unknown): Promise<never> {
+    await self?.stop()
+    await closeAll(queues, world.monotonic())
+    unlock()
+    throw error
+  }
+
   /** The queues of every signal. A destination that leads back to Otlier itself is explained, and not used. */
-  function destinations(): Record<Signal, Queue[]> {
+  async function destinations(): Promise<Record<Signal, Queue[]>> {
     const all: Record<Signal, Queue[]> = { traces: [], metrics: [], logs: [] }
     for (const settings of config.exporters) {
       const signals = SIGNALS.filter(signal =>
@@ -164,19 +174,30 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
         log.warn({ exporter: settings.id }, notes[settings.id])
         continue
       }
-      const opened = destination(settings)
+      const opened = await destination(settings)
       queues.push(opened)
       for (const signal of signals) all[signal].push(opened)
+    }
+    if (directory !== null) {
+      const onDisk = config.exporters.filter(isOnDisk).map(({ id }) => id)
+      await tellOfLeftovers(world, log, directory, onDisk)
     }
     return all
   }
 
-  function destination(settings: ExporterConfig): Queue {
-    const exporter = makeExporter(settings, { instanceId, version, world, log })
-    return queue(self?.exporter(exporter) ?? exporter, world, log, registry, {
+  async function destination(settings: ExporterConfig): Promise<Queue> {
+    const made = makeExporter(settings, { instanceId, version, world, log })
+    const exporter = self?.exporter(made) ?? made
+    const options = {
       ...QUEUE_LIMITS,
       ...(settings.type === 'debug' ? DEBUG_QUEUE : queueSettings(settings)),
-    })
+    }
+    if (!isOnDisk(settings)) return queue(exporter, world, log, registry, options)
+    if (directory === null)
+      throw new Error(
+        `the queue of ${settings.id} is on disk, and there is no directory for it. Set directory to a place that can be written to, or exporters.${settings.id}.sending_queue.storage to memory.`,
+      )
+    return queueOnDisk(exporter, world, log, registry, options, directory)
   }
 
   async function receive(): Promise<void> {
@@ -260,6 +281,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     }
     await bus.close()
     await admin?.stop()
+    unlock()
     return lost.reduce((sum, { items }) => sum + items, 0)
   }
 
@@ -290,8 +312,11 @@ const queueSettings = ({ sendingQueue, retryOnFailure }: Sending) => ({
   sizeBytes: sendingQueue.sizeBytes,
   whenFull: sendingQueue.whenFull,
   numConsumers: sendingQueue.numConsumers,
+  acknowledge: sendingQueue.acknowledge,
   retry: retryOnFailure,
 })
+const isOnDisk = (settings: ExporterConfig) =>
+  settings.type !== 'debug' && settings.sendingQueue.storage === 'disk'
 
 const tlsOf = (tls: { certFile: string | null; keyFile: string | null; clientCaFile: string | null }) =>
   tls.certFile === null || tls.keyFile === null

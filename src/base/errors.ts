@@ -81,6 +81,12 @@ export const FAILURES = {
     retry: true,
   },
   OTLIER_QUEUE_FULL: { text: 'The sending queue is full.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
+  OTLIER_DISK: {
+    text: 'The queue on disk cannot be written.',
+    http: 503,
+    grpc: GRPC.UNAVAILABLE,
+    retry: true,
+  },
   OTLIER_MEMORY: { text: 'The memory limit is reached.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
   OTLIER_STOPPING: { text: 'Otlier is shutting down.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
   OTLIER_INTERNAL: {

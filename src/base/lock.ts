@@ -1,6 +1,7 @@
 //! One process for one directory: a lock that the kernel gives back when its holder dies, however it dies.
 import { join } from 'node:path'
-import type { Cancel } from './world.ts'
+import type { Log } from './log.ts'
+import type { Cancel, World } from './world.ts'
 
 /** Beside what it protects. Its bytes mean nothing: it may be there, and may be left there. */
 const LOCK_FILE = 'lock'
@@ -26,6 +27,34 @@ export async function lockDirectory(directory: string): Promise<Cancel | null> {
   return () => {
     if (held.delete(database)) database.close()
   }
+}
+
+/** Another Otlier works in the directory. */
+export class DirectoryInUse extends Error {
+  readonly directory: string
+  constructor(directory: string) {
+    super(`${directory} is in use by another Otlier`)
+    this.name = 'DirectoryInUse'
+    this.directory = directory
+  }
+}
+
+/** The directory for this process alone, or none. Rejects with DirectoryInUse. */
+export async function lockedDirectory(
+  directory: string | null,
+  world: World,
+  log: Log,
+): Promise<{ readonly directory: string | null; unlock(): void }> {
+  if (directory === null) return { directory, unlock() {} }
+  let unlock: Cancel | null
+  try {
+    unlock = await world.disk.lock(directory)
+  } catch (error) {
+    log.warn({ directory, error }, 'the directory cannot be locked; what is learned is kept in memory only')
+    return { directory: null, unlock() {} }
+  }
+  if (unlock === null) throw new DirectoryInUse(directory)
+  return { directory, unlock }
 }
 
 /** A database that nobody refers to is closed by the garbage collector, and its lock with it. */

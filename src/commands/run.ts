@@ -4,7 +4,7 @@ import { renderProblem } from '../base/tree.ts'
 import { realWorld, type World } from '../base/world.ts'
 import type { Config } from '../config.ts'
 import { configFlags, readArguments } from './arguments.ts'
-import { banner, commandBeside, explainBind, type Started } from './banner.ts'
+import { banner, commandBeside, explainBind, explainDirectory, type Started } from './banner.ts'
 import { COMMANDS } from './help.ts'
 import { chooseDirectory, loadConfig, realSurroundings } from './load-config.ts'
 import { type OpenLog, openLog } from './logger.ts'
@@ -83,7 +83,7 @@ async function serve(config: Config, { log }: OpenLog, command: string): Promise
   } catch (error) {
     // A signal that came meanwhile has nothing to stop.
     stopping.ended.catch(() => {})
-    const explained = explainBind(error, config, command)
+    const explained = explainBind(error, config, command) ?? explainDirectory(error, command)
     if (explained === null && isBug(error)) throw error
     console.error(explained ?? `otlier: cannot start: ${(error as Error).message}`)
     return 1

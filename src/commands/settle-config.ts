@@ -51,10 +51,10 @@ export function settleConfig(tree: Tree | undefined, options: SettleOptions): Se
       )
     }
     write(shown, path, whenFull)
+    const queue = { ...settleStorage(exporter, value.directory, tree, shown, report), whenFull }
     const { scheme } = exporter.endpoint
     const plain = scheme === 'http' || (scheme === null && exporter.tls.insecure)
     checkPair(exporter.tls, ['exporters', exporter.id, 'tls'], tree, report)
-    const queue = { ...exporter.sendingQueue, whenFull }
     return {
       ...exporter,
       exact: options.exact.has(exporter.id),
@@ -87,6 +87,39 @@ export function settleConfig(tree: Tree | undefined, options: SettleOptions): Se
   checkPorts(config, tree, report)
   warnOfWaiting(tree, report, problems)
   return { config, shown: shown as Record<string, unknown>, problems }
+}
+
+const MIB = 2 ** 20
+/** The sizes of the conventions, in MiB. */
+const SIZE_MIB = { memory: 64, disk: 2048 }
+
+/** What of the queue depends on where it is. */
+function settleStorage(
+  { id, sendingQueue }: Extract<ValueOf<typeof SETTINGS>['exporters'][number], { type: 'otlp' | 'otlphttp' }>,
+  directory: string,
+  tree: Tree | undefined,
+  shown: unknown,
+  report: Report,
+) {
+  const path = ['exporters', id, 'sending_queue']
+  const placeOfKey = (key: string) => placeOf(tree, [...path, key])
+  const { storage } = sendingQueue
+  const isSized = placeOfKey('size_mib') !== null
+  const sizeBytes = isSized ? sendingQueue.sizeBytes : SIZE_MIB[storage] * MIB
+  const isChosen = placeOfKey('acknowledge') !== null
+  const acknowledge = isChosen ? sendingQueue.acknowledge : storage === 'disk' ? 'durable' : 'memory'
+  write(shown, [...path, 'size_mib'], sizeBytes / MIB)
+  write(shown, [...path, 'acknowledge'], acknowledge)
+  const place = placeOfKey('acknowledge') ?? placeOfKey('storage')
+  if (storage === 'memory' && acknowledge === 'durable') {
+    const text = 'durable needs a queue on disk; add storage: disk, or use memory or delivered'
+    report(place, [...path, 'acknowledge'].join('.'), text)
+  }
+  if (storage === 'disk' && directory === 'none') {
+    const text = 'a queue on disk needs a directory, and directory is none; name one, or use storage: memory'
+    report(placeOfKey('storage'), [...path, 'storage'].join('.'), text)
+  }
+  return { ...sendingQueue, sizeBytes, acknowledge } as const
 }
 
 interface Pair {
@@ -208,8 +241,8 @@ function initialOf(path: string): string | null {
   return node?.kind === 'field' ? node.initial : null
 }
 
-function placeOf(tree: Tree | undefined, path: string): Place | null {
-  const found = find(tree, path.split('.'))
+function placeOf(tree: Tree | undefined, path: string | readonly string[]): Place | null {
+  const found = find(tree, typeof path === 'string' ? path.split('.') : path)
   return found === undefined || (found.kind === 'leaf' && found.text === null) ? null : found.place
 }
 

@@ -202,6 +202,7 @@ export class Intake {
     const { world, options } = this
     // What arrived at the last moment still gets a tenth of the time.
     const leftMs = Math.max(request.answerAtMs - world.monotonic(), options.receiveTimeoutMs / 10)
+    const answerByMs = world.monotonic() + leftMs
     let cancel = () => {}
     const late = new Promise<Outcome>(resolve => {
       cancel = world.after(leftMs, () =>
@@ -209,18 +210,19 @@ export class Intake {
       )
     })
     // The bytes are in memory for as long as the sink works on them, answered or not.
-    const work = this.#handle(request).finally(() => request.lease.release())
+    const work = this.#handle(request, answerByMs).finally(() => request.lease.release())
     const outcome = await Promise.race([work, late])
     cancel()
     return outcome
   }
 
-  async #handle({ signal, bytes, encoding, json, headers, lease }: Arrived): Promise<Outcome> {
+  async #handle(request: Arrived, answerByMs: number): Promise<Outcome> {
+    const { signal, bytes, encoding, json, headers, lease } = request
     try {
       let plain = encoding === 'identity' ? bytes : await decompress(encoding, bytes, this.maxBytes, lease)
       if (json) plain = jsonToProto(signal, plain, this.maxBytes)
       const receivedMs = this.world.now()
-      return await this.#sink.send({ signal, bytes: plain, receivedMs, headers })
+      return await this.#sink.send({ signal, bytes: plain, receivedMs, headers, answerByMs })
     } catch (error) {
       if (error instanceof Failure) {
         this.options.onRefused?.(signal, error)

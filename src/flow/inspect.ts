@@ -13,7 +13,7 @@ import { type Finding, type MarkOptions, markBytes, markOf, outlierEvent } from 
 import { registerBands } from './bands.ts'
 import { Models } from './models.ts'
 import { SeriesTable } from './series.ts'
-import type { Batch, CheckedBatch, Headers, Outcome, Sink } from './sink.ts'
+import type { Batch, CheckedBatch, Outcome, Sink } from './sink.ts'
 import { Tally } from './tally.ts'
 
 export interface InspectOptions extends MarkOptions {
@@ -66,7 +66,7 @@ export function inspect(
         const items = check(batch.signal, batch.bytes)
         return items < 0 ? { kind: 'refused', cause: malformed } : next.send({ ...batch, items })
       }
-      const { bytes, receivedMs, headers } = batch
+      const { bytes } = batch
       let items: number
       let pieces: readonly Uint8Array[] | null = null
       try {
@@ -79,11 +79,7 @@ export function inspect(
         items = check('traces', bytes)
       }
       if (items < 0) return { kind: 'refused', cause: malformed }
-      return next.send(
-        pieces === null
-          ? { signal: 'traces', bytes, items, receivedMs, headers }
-          : marked(pieces, items, receivedMs, headers),
-      )
+      return next.send(pieces === null ? { ...batch, items } : marked(pieces, items, batch))
     },
     passTime: () => detection.tally.passTime(world.monotonic()),
     flush: () => detection.tally.flush(),
@@ -91,17 +87,10 @@ export function inspect(
   }
 }
 
-function marked(
-  pieces: readonly Uint8Array[],
-  items: number,
-  receivedMs: number,
-  headers: Headers,
-): CheckedBatch {
+function marked(pieces: readonly Uint8Array[], items: number, batch: Batch): CheckedBatch {
   return {
-    signal: 'traces',
+    ...batch,
     items,
-    receivedMs,
-    headers,
     pieces,
     get bytes() {
       return merge(pieces)

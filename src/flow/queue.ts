@@ -4,19 +4,22 @@ import type { Registry } from '../base/counters.ts'
 import { Failure } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Cancel, World } from '../base/world.ts'
-import { openAccount } from './accounts.ts'
 import { type DeliveryOptions, delivery } from './delivery.ts'
-import { type Entry, headerKey, Lane, oldestOf } from './lane.ts'
+import { fullness } from './fullness.ts'
+import { type Entry, type Lane, oldestOf } from './lane.ts'
 import { gate, type RetryOptions, retry } from './retry.ts'
+import { costOf, Shelf } from './shelf.ts'
 import {
   type Answer,
   type CheckedBatch,
   type Exporter,
   ITEM_NAMES,
-  SIGNALS,
+  type Outcome,
   type Signal,
-  sizeOf,
 } from './sink.ts'
+import { memoryStorage, type OpenStorage } from './storage.ts'
+import { Ticket } from './ticket.ts'
+import { awaited, inTime } from './waiting.ts'
 
 export type WhenFull = 'refuse' | 'drop_newest' | 'drop_oldest'
 
@@ -28,7 +31,12 @@ export interface QueueOptions extends DeliveryOptions {
   /** So long a batch waits for others to go with, unless they fill a request: fifteen in one cost a third of the CPU (measured). */
   readonly lingerMs: number
   readonly retry: RetryOptions
+  /** `delivered`: requests are not merged, each is sent once, and its sender is told what the destination said. */
+  readonly acknowledge?: Acknowledge
 }
+
+/** When a sender is told that its data has been taken: when it is queued, synced to disk, or answered by the destination. */
+export type Acknowledge = 'memory' | 'durable' | 'delivered'
 
 const MIB = 2 ** 20
 /** The numbers of the conventions, for all but what is configured. */
@@ -47,11 +55,28 @@ export interface Undelivered {
   readonly items: number
 }
 
+/** Whether a batch is safe where it stands, as far as `acknowledge` asks; `late`: not before its sender has to have an answer. */
+export type Stored = 'stored' | 'failed' | 'late'
+
+/** A batch that has its place and is promised to nobody. One of `commit` and `cancel` has to follow. */
+export interface Reservation {
+  /** Null: at once. Never rejects. */
+  readonly stored: Promise<Stored> | null
+  /** Whether the batch may be accepted although this destination has not stored it. */
+  readonly isOptional: boolean
+  /** The queue takes it or passes it over, and counts it. What the sender is told, where that takes until the destination answers. */
+  commit(): Promise<Outcome> | null
+  cancel(): void
+}
+
 export interface Queue {
   readonly id: string
   /** What `offer` would say now, without doing or counting anything. */
   probe(batch: CheckedBatch): Offer
+  /** Takes it without waiting for a disk or an answer. */
   offer(batch: CheckedBatch): Offer
+  /** Gives it a place, after a `probe` that was not `full`. */
+  reserve(batch: CheckedBatch): Reservation
   /** The signals that the destination is known not to take. */
   unsupported(): readonly Signal[]
   /** Whether the destination has taken this signal, and not turned it away since. */
@@ -60,15 +85,17 @@ export interface Queue {
   full(): boolean
   /**
    * Takes nothing more, gives what it holds one attempt each, and ends at the monotonic time `deadlineMs` at the latest.
-   * What is left then is dropped and told. Closes the exporter.
+   * What is left then is dropped and told, unless it is on disk: then it stays there. Closes the exporter.
    */
   close(deadlineMs: number): Promise<readonly Undelivered[]>
 }
 
-/** What a batch weighs beside its bytes, so that even empty ones fill the queue. */
-const ENTRY_BYTES = 256
 /** The queue counts as full until it is below this share, or the log would tell of every request. */
 const RELIEVED = 0.75
+/** Closing what is on disk is given so long, even where the destination has used up the time. */
+const CLOSE_MS = 1000
+/** After reading from the disk has failed. */
+const READ_AGAIN_MS = 1000
 
 export function queue(
   exporter: Exporter,
@@ -76,33 +103,42 @@ export function queue(
   log: Log,
   registry: Registry,
   options: QueueOptions,
+  open: OpenStorage = memoryStorage,
 ): Queue {
   const { id } = exporter
-  const lanes = SIGNALS.map(signal => new Lane(signal, openAccount(registry, id, signal)))
-  const laneOf = (signal: Signal) => lanes[SIGNALS.indexOf(signal)]
-  const held = registry.gauge(
-    'otlier_exporter_queue_size',
+  const full = fullness(id, options.whenFull, log)
+  const storage = open({
+    recovered(waiting, damaged, bytes) {
+      shelf.recovered(waiting, damaged)
+      unreadable.value += bytes
+      const items = waiting.reduce((sum, some) => sum + some, 0)
+      if (items > 0) log.info({ exporter: id, items }, 'found in the queue on disk; it is sent now')
+      pump()
+    },
+    damaged: items => void shelf.dropStored(items, 'damaged'),
+    failing: full.failing,
+  })
+  const unreadable = registry.counter(
+    'otlier_exporter_unreadable',
     'By',
-    'Bytes that the queue holds, waiting and under way.',
+    'Bytes of the queue on disk that are damaged, and of which nobody can say how many items they were.',
     { exporter: id },
   )
-  const capacity = registry.gauge('otlier_exporter_queue_capacity', 'By', 'Bytes that the queue may hold.', {
-    exporter: id,
-  })
+  const shelf = new Shelf(world, registry, id, storage, options.sizeBytes)
+  const { lanes } = shelf
   const busy = registry.gauge(
     'otlier_exporter_in_flight_requests',
     '{request}',
     'Consumers with a request under way.',
     { exporter: id },
   )
-  capacity.value = options.sizeBytes
 
-  let order = 0
-  let fullItems: number | null = null
   let timer: Cancel | null = null
   let closed: Promise<readonly Undelivered[]> | null = null
   let deadlineMs = Number.POSITIVE_INFINITY
   let drained: (() => void) | null = null
+  /** The service stops, and the destination did not take what it was given: the rest stays on disk. */
+  let givenUp = false
   const stop = new AbortController()
   const kill = new AbortController()
   for (const { signal } of [stop, kill]) setMaxListeners(0, signal)
@@ -141,9 +177,10 @@ export function queue(
     {
       id,
       attempt: retry(watched, world, options.retry, shut, ending),
-      account: signal => laneOf(signal).account,
+      account: signal => shelf.laneOf(signal).account,
       heard,
       over: () => kill.signal.aborted,
+      isLasting: storage.isLasting,
     },
     world,
     log,
@@ -152,73 +189,77 @@ export function queue(
 
   function probe(batch: CheckedBatch): Offer {
     if (closed !== null) return 'full'
-    if (!laneOf(batch.signal).takes(world.monotonic())) return 'unsupported'
-    const cost = sizeOf(batch) + ENTRY_BYTES
-    if (fits(cost)) return 'taken'
-    if (options.whenFull === 'refuse') return 'full'
-    return options.whenFull === 'drop_oldest' && held.value - waitingBytes() + cost <= options.sizeBytes
-      ? 'taken'
-      : 'dropped'
+    if (!shelf.laneOf(batch.signal).takes(world.monotonic())) return 'unsupported'
+    const cost = costOf(batch)
+    if (storage.isOpen()) {
+      if (shelf.fits(cost)) return 'taken'
+      if (options.whenFull === 'drop_oldest' && shelf.couldFit(cost)) return 'taken'
+    }
+    return options.whenFull === 'refuse' ? 'full' : 'dropped'
   }
-
-  // A batch larger than the whole queue is taken when the queue holds nothing, or it could never pass.
-  const fits = (cost: number) => held.value === 0 || held.value + cost <= options.sizeBytes
-
-  const waitingBytes = () => lanes.reduce((sum, lane) => sum + lane.bytes + lane.length * ENTRY_BYTES, 0)
 
   function offer(batch: CheckedBatch): Offer {
-    const lane = laneOf(batch.signal)
     const answer = probe(batch)
-    if (answer === 'full') noteFull(batch.items)
-    if (answer === 'dropped') {
-      lane.account.passed(batch.items, 'queue_full')
-      noteFull(batch.items)
+    if (answer === 'full') full.lost(batch.items)
+    else void reserve(batch).commit()
+    return answer
+  }
+
+  function reserve(batch: CheckedBatch): Reservation {
+    const { account } = shelf.laneOf(batch.signal)
+    const isOptional = options.whenFull !== 'refuse'
+    const answer = probe(batch)
+    if (answer !== 'taken') return { stored: null, isOptional: true, commit: () => pass(answer), cancel() {} }
+    const evicted = shelf.makeRoom(costOf(batch))
+    if (evicted > 0) full.lost(evicted)
+    const { place, stored } = shelf.give(batch)
+    let stands: Stored = 'stored'
+    return { stored: stored === null ? null : settled(stored), isOptional, commit, cancel: withdraw }
+
+    async function settled(storing: Promise<boolean>): Promise<Stored> {
+      stands = await inTime(world, batch, storing)
+      return stands
     }
-    if (answer === 'unsupported') lane.account.passed(batch.items, 'unsupported')
-    if (answer !== 'taken') return answer
-    const costBytes = sizeOf(batch) + ENTRY_BYTES
-    while (!fits(costBytes)) evictOldest()
-    lane.push({ batch, key: headerKey(batch.headers), costBytes, order: order++, sinceMs: world.monotonic() })
-    lane.account.enqueued(batch.items)
-    held.value += costBytes
-    if (fullItems !== null && held.value < options.sizeBytes * RELIEVED) noteRelieved()
-    // A timer that is set will come in time, unless there is enough to go now.
-    if (timer === null || isReady(lane, world.monotonic())) pump()
-    return 'taken'
-  }
 
-  function noteFull(items: number) {
-    if (fullItems === null) {
-      const consequence =
-        options.whenFull === 'refuse' ? 'senders are asked to come again' : 'telemetry is being lost'
-      log.warn({ exporter: id, when_full: options.whenFull }, `the sending queue is full; ${consequence}`)
+    function withdraw() {
+      shelf.withdraw(place, batch)
+      // Others may have waited behind it.
+      pump()
     }
-    fullItems = (fullItems ?? 0) + items
-  }
 
-  function noteRelieved() {
-    const what = options.whenFull === 'refuse' ? 'refused' : 'dropped'
-    log.info({ exporter: id, [what]: fullItems }, 'the sending queue has room again')
-    fullItems = null
-  }
+    function commit() {
+      // What is on disk is delivered after the next start.
+      if (stands !== 'stored' || (kill.signal.aborted && !storage.isLasting)) {
+        withdraw()
+        return pass('dropped')
+      }
+      const isAwaited = options.acknowledge === 'delivered' && !kill.signal.aborted
+      const answered = isAwaited ? awaited(world, batch, () => shelf.giveBack(place)) : null
+      shelf.keep(place, batch, answered)
+      if (full.isFull && shelf.bytes < options.sizeBytes * RELIEVED) full.relieved()
+      // A timer that is set will come in time, unless there is enough to go now.
+      if (timer === null || isReady(shelf.laneOf(batch.signal), world.monotonic())) pump()
+      return answered?.outcome ?? null
+    }
 
-  function evictOldest() {
-    const lane = oldestOf(lanes) as Lane
-    const { batch, costBytes } = lane.shift()
-    held.value -= costBytes
-    lane.account.droppedFromQueue(batch.items, 'queue_full')
-    noteFull(batch.items)
+    function pass(why: Offer) {
+      account.passed(batch.items, why === 'unsupported' ? 'unsupported' : 'queue_full')
+      if (why !== 'unsupported') full.lost(batch.items)
+      return null
+    }
   }
 
   /** Starts as many consumers as there is work for, and sets the timer for the rest. */
   function pump() {
     timer?.()
     timer = null
-    while (busy.value < options.numConsumers) {
+    refill()
+    while (busy.value < options.numConsumers && !givenUp) {
       const now = world.monotonic()
       const waiting = lanes.filter(lane => lane.length > 0)
       if (waiting.length === 0 || kill.signal.aborted) break
-      if (now < shut.opensMs) {
+      // What a sender waits for goes back to it.
+      if (now < shut.opensMs && options.acknowledge !== 'delivered') {
         if (closed === null || shut.opensMs <= deadlineMs) timer = world.after(shut.opensMs - now, pump)
         // The destination has asked to wait beyond the end: there is nothing to wait for.
         else if (busy.value === 0) drained?.()
@@ -230,9 +271,24 @@ export function queue(
         timer = world.after(Math.max(0, sinceMs + options.lingerMs - now), pump)
         return
       }
-      consume(lane, lane.takeRun(options.maxBatchBytes))
+      consume(lane, shelf.take(lane, options.acknowledge === 'delivered' ? 0 : options.maxBatchBytes))
     }
-    if (busy.value === 0) drained?.()
+    if (busy.value === 0 && (givenUp || !shelf.hasMore)) drained?.()
+  }
+
+  /** Brings what only the disk has to hand, in time for the next consumer. */
+  function refill() {
+    if (!shelf.hasMore || givenUp || kill.signal.aborted) return
+    shelf.refill().then(
+      hasCome => {
+        if (hasCome) pump()
+        else if (hasCome === false && closed !== null && busy.value === 0) drained?.()
+      },
+      error => {
+        log.warn({ exporter: id, error }, 'the queue on disk cannot be read; it is tried again')
+        world.after(READ_AGAIN_MS, pump)
+      },
+    )
   }
 
   function isReady(lane: Lane, now: number): boolean {
@@ -240,6 +296,7 @@ export function queue(
     if (oldest === null || newest === null) return false
     return (
       closed !== null ||
+      options.acknowledge === 'delivered' ||
       now - oldest.sinceMs >= options.lingerMs ||
       lane.bytes >= options.maxBatchBytes ||
       // Nothing that comes now could join them.
@@ -248,29 +305,31 @@ export function queue(
   }
 
   function consume(lane: Lane, run: readonly Entry[]) {
-    const parts = run.map(({ batch }) => batch)
     const { signal, headers } = run[0].batch
-    let cost = 0
-    for (const { batch, costBytes } of run) {
-      lane.account.taken(batch.items)
-      cost += costBytes
-    }
     busy.value++
     const done = () => {
       if (kill.signal.aborted) return
       busy.value--
-      held.value -= cost
       lane.unheard()
       pump()
     }
+    const parts = run.map(entry => partOf(entry.batch, ticketFor(entry)))
     deliver({ signal, headers, parts }).then(done, error => {
       log.error({ exporter: id, error }, 'a consumer of the sending queue failed')
       done()
     })
   }
 
+  function ticketFor(entry: Entry): Ticket {
+    return new Ticket(entry.waiter, ended => {
+      if (ended.isKept && storage.isLasting) givenUp = true
+      else shelf.release(entry)
+      entry.waiter?.answer(ended.outcome)
+    })
+  }
+
   function heard(signal: Signal, supported: boolean) {
-    const lane = laneOf(signal)
+    const lane = shelf.laneOf(signal)
     const name = ITEM_NAMES[signal].replace('_', ' ')
     if (supported) {
       if (lane.supported()) log.info({ exporter: id, signal }, `the destination takes ${signal} now`)
@@ -284,13 +343,7 @@ export function queue(
       )
       return
     }
-    let items = 0
-    while (lane.length > 0) {
-      const { batch, costBytes } = lane.shift()
-      held.value -= costBytes
-      lane.account.droppedFromQueue(batch.items, 'unsupported')
-      items += batch.items
-    }
+    const items = shelf.dropWaiting(lane, 'unsupported')
     if (state === 'news') {
       log.warn(
         { exporter: id, signal, dropped: items },
@@ -300,38 +353,45 @@ export function queue(
   }
 
   async function end(): Promise<readonly Undelivered[]> {
-    await new Promise<void>(resolve => {
-      const cancel = world.after(Math.max(0, deadlineMs - world.monotonic()), resolve)
-      drained = () => {
-        cancel()
-        resolve()
-      }
+    const emptied = new Promise<void>(resolve => {
+      drained = resolve
       // Retries first: then each of the waiting batches gets its attempt instead of waiting out a dead destination.
       stop.abort()
       pump()
     })
+    await within(deadlineMs - world.monotonic(), emptied)
     timer?.()
     timer = null
-    for (const lane of lanes) {
-      while (lane.length > 0) lane.account.droppedFromQueue(lane.shift().batch.items, 'shutdown')
-      lane.account.droppedInFlight(lane.account.inFlight, 'shutdown')
-    }
+    shelf.closeAccounts()
     kill.abort()
-    held.value = 0
     busy.value = 0
+    await within(Math.max(deadlineMs - world.monotonic(), CLOSE_MS), storage.close())
     await exporter.close()
+    const kept = lanes.reduce((sum, { account }) => sum + account.queued, 0)
+    if (kept > 0)
+      log.info({ exporter: id, items: kept }, 'what was not delivered is on disk, for the next start')
     return lanes
       .map(({ signal, account }) => ({ exporter: id, signal, items: account.dropped('shutdown') }))
       .filter(({ items }) => items > 0)
+  }
+
+  async function within(limitMs: number, work: Promise<void>): Promise<void> {
+    let cancel = () => {}
+    const late = new Promise<void>(resolve => {
+      cancel = world.after(Math.max(0, limitMs), resolve)
+    })
+    await Promise.race([work, late])
+    cancel()
   }
 
   return {
     id,
     probe,
     offer,
+    reserve,
     unsupported: () => lanes.filter(lane => lane.unsupported).map(lane => lane.signal),
-    takes: signal => laneOf(signal).isProven,
-    full: () => fullItems !== null,
+    takes: signal => shelf.laneOf(signal).isProven,
+    full: () => full.isFull || full.isFailing,
     close(untilMs) {
       if (closed === null) {
         deadlineMs = untilMs
@@ -342,3 +402,13 @@ export function queue(
     },
   }
 }
+
+/** Of a batch that is in pieces, `bytes` would put them together. */
+const partOf = (batch: CheckedBatch, of: Ticket) => ({
+  of,
+  items: batch.items,
+  ...(batch.pieces === undefined ? {} : { pieces: batch.pieces }),
+  get bytes() {
+    return batch.bytes
+  },
+})

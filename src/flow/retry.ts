@@ -1,5 +1,5 @@
 //! Asks a destination again while it is busy: exponential backoff with full jitter, and never before the time it asked for.
-import type { Failure } from '../base/errors.ts'
+import { Failure } from '../base/errors.ts'
 import type { World } from '../base/world.ts'
 import type { Answer, Exporter, ExportRequest } from './sink.ts'
 
@@ -57,14 +57,19 @@ export type Settled =
   | Exclude<Answer, { kind: 'busy' }>
   /** Given up, because it took too long or because the service stops. */
   | { readonly kind: 'expired' | 'stopped'; readonly cause: Failure | null }
+  /** Its sender waits, and is the one to try again. */
+  | { readonly kind: 'returned'; readonly cause: Failure; readonly retryAfterMs: number | null }
 
-/** Sends until the answer is another than busy. Never rejects, unless `exporter` has a bug. */
+/** Sends until the answer is another than busy; once alone where its sender `isAwaiting` it. Never rejects, unless `exporter` has a bug. */
 export function retry(exporter: Exporter, world: World, options: RetryOptions, at: Gate, ending: Ending) {
-  return async (request: ExportRequest): Promise<Settled> => {
+  return async (request: ExportRequest, isAwaiting = false): Promise<Settled> => {
     const giveUpMs =
       options.maxElapsedTimeMs === 0 ? Number.POSITIVE_INFINITY : world.monotonic() + options.maxElapsedTimeMs
     let intervalMs = Math.min(options.initialIntervalMs, options.maxIntervalMs)
     let cause: Failure | null = null
+    const shutMs = at.opensMs - world.monotonic()
+    if (isAwaiting && shutMs > 0)
+      return { kind: 'returned', cause: new Failure('OTLIER_DESTINATION_BUSY'), retryAfterMs: shutMs }
     while (true) {
       // Others may have been asked to wait while this one slept.
       while (world.monotonic() < at.opensMs) {
@@ -79,6 +84,7 @@ export function retry(exporter: Exporter, world: World, options: RetryOptions, a
       cause = answer.cause
       const askedMs = Math.min(answer.retryAfterMs ?? 0, ASKED_MAX_MS)
       if (askedMs > 0) at.shut(askedMs)
+      if (isAwaiting) return { kind: 'returned', cause: answer.cause, retryAfterMs: answer.retryAfterMs }
       if (last) return { kind: 'stopped', cause }
       // Full jitter: senders that failed together must not come back together.
       const waitMs = Math.max(world.random() * intervalMs, askedMs)

@@ -24,6 +24,8 @@ export interface Batch {
   /** Wall clock when it had arrived. */
   readonly receivedMs: number
   readonly headers: Headers
+  /** Monotonic time at which its sender is told to come again, whatever has become of it by then. */
+  readonly answerByMs?: number
 }
 
 /** A batch whose framing has been checked to full depth and whose items have been counted. */
@@ -50,7 +52,11 @@ export const ACCEPTED: Outcome = Object.freeze({ kind: 'accepted', rejectedItems
 
 /** Takes batches. `send` settles within the receiver's deadline and never rejects for reasons outside the program. */
 export interface Sink<B extends Batch = Batch> {
-  send(batch: B): Promise<Outcome>
+  /**
+   * `taken` is for the accounts: it is called in the step in which every destination takes the batch or passes it over, which
+   * may be long before the outcome. What has been taken may still come to an outcome other than accepted.
+   */
+  send(batch: B, taken?: () => void): Promise<Outcome>
   close(): Promise<void>
 }
 
