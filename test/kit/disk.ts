@@ -128,6 +128,8 @@ export function machine(random: Random): Machine {
       const call: DiskCall = { op, path, bytes, position, state: 'open' }
       record('begin', call)
       const fault = self.fault?.(call) ?? null
+      // The question may have been the moment at which the process died.
+      if (boot !== alive) return never()
       try {
         if (fault !== null && op !== 'write' && op !== 'sync') throw failed(fault.code, call)
         const result = await act(call, fault)
