@@ -2,7 +2,7 @@
 import { isIP } from 'node:net'
 import { checkServerIdentity } from 'node:tls'
 import * as grpc from '@grpc/grpc-js'
-import { Failure, GRPC } from '../base/errors.ts'
+import { Failure, GRPC, grpcCodes } from '../base/errors.ts'
 import { clip } from '../base/words.ts'
 import type { Answer, Exporter, ExportRequest, Signal } from '../flow/sink.ts'
 import { merge } from '../wire/merge.ts'
@@ -199,9 +199,15 @@ function classify({ code, details, metadata }: grpc.ServiceError): Answer {
   const local = localAnswer(code, details, metadata, said)
   if (local !== null) return local
   const retryAfterMs = retryDelayOf(metadata)
+  const codes = grpcCodes(code)
   if (RETRYABLE.has(code) || (code === GRPC.RESOURCE_EXHAUSTED && retryAfterMs !== null)) {
     const row = code === GRPC.UNAVAILABLE ? 'OTLIER_UNREACHABLE' : 'OTLIER_DESTINATION_BUSY'
-    const cause = new Failure(code === GRPC.DEADLINE_EXCEEDED ? 'OTLIER_NO_ANSWER' : row, said)
+    const cause = new Failure(
+      code === GRPC.DEADLINE_EXCEEDED ? 'OTLIER_NO_ANSWER' : row,
+      said,
+      undefined,
+      codes,
+    )
     return { kind: 'busy', retryAfterMs, cause }
   }
   if (code === GRPC.RESOURCE_EXHAUSTED) {
@@ -210,7 +216,7 @@ function classify({ code, details, metadata }: grpc.ServiceError): Answer {
   if (code === GRPC.UNIMPLEMENTED) {
     return { kind: 'unsupported', cause: new Failure('OTLIER_DESTINATION_UNSUPPORTED', said) }
   }
-  return { kind: 'refused', cause: new Failure('OTLIER_DESTINATION_REFUSED', said) }
+  return { kind: 'refused', cause: new Failure('OTLIER_DESTINATION_REFUSED', said, undefined, codes) }
 }
 
 /**

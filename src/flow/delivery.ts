@@ -12,6 +12,16 @@ import type { Ticket } from './ticket.ts'
 /** A sender's request, or a piece of one, `of` which it is. */
 type LoadPart = Part & Pick<CheckedBatch, 'pieces'> & { readonly of: Ticket }
 
+/** Of a batch that is in pieces, `bytes` would put them together. */
+export const partOf = (batch: CheckedBatch, of: Ticket): LoadPart => ({
+  of,
+  items: batch.items,
+  ...(batch.pieces === undefined ? {} : { pieces: batch.pieces }),
+  get bytes() {
+    return batch.bytes
+  },
+})
+
 /** Requests that one consumer has taken from the queue: of one signal, with the same headers, in order. */
 export interface Load {
   readonly signal: Signal

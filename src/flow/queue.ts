@@ -1,25 +1,18 @@
 //! The sending queue of one destination: bounded in bytes, oldest first, small requests merged on their way out.
 import { setMaxListeners } from 'node:events'
 import type { Registry } from '../base/counters.ts'
-import { Failure } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Cancel, World } from '../base/world.ts'
-import { type DeliveryOptions, delivery } from './delivery.ts'
+import { type DeliveryOptions, delivery, partOf } from './delivery.ts'
 import { fullness } from './fullness.ts'
 import { type Entry, type Lane, oldestOf } from './lane.ts'
 import { gate, type RetryOptions, retry } from './retry.ts'
 import { costOf, Shelf } from './shelf.ts'
-import {
-  type Answer,
-  type CheckedBatch,
-  type Exporter,
-  ITEM_NAMES,
-  type Outcome,
-  type Signal,
-} from './sink.ts'
+import type { CheckedBatch, Exporter, Outcome, Signal } from './sink.ts'
 import { memoryStorage, type OpenStorage } from './storage.ts'
 import { Ticket } from './ticket.ts'
-import { awaited, inTime } from './waiting.ts'
+import { awaited, inTime, within } from './waiting.ts'
+import { watch } from './watch.ts'
 
 export type WhenFull = 'refuse' | 'drop_newest' | 'drop_oldest'
 
@@ -109,21 +102,13 @@ export function queue(
   const full = fullness(id, options.whenFull, log)
   const storage = open({
     recovered(waiting, damaged, bytes) {
-      shelf.recovered(waiting, damaged)
-      unreadable.value += bytes
-      const items = waiting.reduce((sum, some) => sum + some, 0)
+      const items = shelf.recovered(waiting, damaged, bytes)
       if (items > 0) log.info({ exporter: id, items }, 'found in the queue on disk; it is sent now')
       pump()
     },
     damaged: items => void shelf.dropStored(items, 'damaged'),
     failing: full.failing,
   })
-  const unreadable = registry.counter(
-    'otlier_exporter_unreadable',
-    'By',
-    'Bytes of the queue on disk that are damaged, and of which nobody can say how many items they were.',
-    { exporter: id },
-  )
   const shelf = new Shelf(world, registry, id, storage, options.sizeBytes)
   const { lanes } = shelf
   const busy = registry.gauge(
@@ -145,34 +130,7 @@ export function queue(
 
   const shut = gate(world)
   const ending = { stop: stop.signal, kill: kill.signal, deadlineMs: () => deadlineMs }
-  let away = false
-  const watched: Exporter = {
-    id,
-    async export(request) {
-      try {
-        const answer = await exporter.export(request)
-        noteAnswer(answer)
-        return answer
-      } catch (error) {
-        // A bug in an exporter costs the request, not the service.
-        log.error({ exporter: id, error }, 'the exporter failed on a request')
-        return { kind: 'refused', cause: new Failure('OTLIER_INTERNAL', undefined, error) }
-      }
-    },
-    close: () => exporter.close(),
-  }
-
-  /** Tells when the destination stops taking requests, and when it begins again. */
-  function noteAnswer(answer: Answer) {
-    if (closed !== null || away === (answer.kind === 'busy')) return
-    away = answer.kind === 'busy'
-    if (answer.kind !== 'busy') return log.info({ exporter: id }, 'the destination answers again')
-    log.warn(
-      { exporter: id, cause: answer.cause.message },
-      'the destination is away or busy; what is for it waits',
-    )
-  }
-
+  const watched = watch(exporter, log, () => closed !== null)
   const deliver = delivery(
     {
       id,
@@ -330,26 +288,18 @@ export function queue(
 
   function heard(signal: Signal, supported: boolean) {
     const lane = shelf.laneOf(signal)
-    const name = ITEM_NAMES[signal].replace('_', ' ')
     if (supported) {
       if (lane.supported()) log.info({ exporter: id, signal }, `the destination takes ${signal} now`)
       return
     }
     const state = lane.refused(world.monotonic())
-    if (state === 'doubted') {
-      log.warn(
-        { exporter: id, signal },
-        `the destination answered as if it did not take ${signal}, which it did before`,
-      )
-      return
-    }
-    const items = shelf.dropWaiting(lane, 'unsupported')
-    if (state === 'news') {
-      log.warn(
-        { exporter: id, signal, dropped: items },
-        `the destination does not take ${signal}; ${name} are kept from it, and it is asked again every five minutes`,
-      )
-    }
+    const dropped = state === 'doubted' ? 0 : shelf.dropWaiting(lane, 'unsupported')
+    const said = {
+      doubted: `the destination answered as if it did not take ${signal}, which it did before`,
+      news: `the destination does not take ${signal}; they are kept from it, and it is asked again every five minutes`,
+      known: null,
+    }[state]
+    if (said !== null) log.warn({ exporter: id, signal, dropped }, said)
   }
 
   async function end(): Promise<readonly Undelivered[]> {
@@ -359,13 +309,13 @@ export function queue(
       stop.abort()
       pump()
     })
-    await within(deadlineMs - world.monotonic(), emptied)
+    await within(world, deadlineMs - world.monotonic(), emptied)
     timer?.()
     timer = null
     shelf.closeAccounts()
     kill.abort()
     busy.value = 0
-    await within(Math.max(deadlineMs - world.monotonic(), CLOSE_MS), storage.close())
+    await within(world, Math.max(deadlineMs - world.monotonic(), CLOSE_MS), storage.close())
     await exporter.close()
     const kept = lanes.reduce((sum, { account }) => sum + account.queued, 0)
     if (kept > 0)
@@ -373,15 +323,6 @@ export function queue(
     return lanes
       .map(({ signal, account }) => ({ exporter: id, signal, items: account.dropped('shutdown') }))
       .filter(({ items }) => items > 0)
-  }
-
-  async function within(limitMs: number, work: Promise<void>): Promise<void> {
-    let cancel = () => {}
-    const late = new Promise<void>(resolve => {
-      cancel = world.after(Math.max(0, limitMs), resolve)
-    })
-    await Promise.race([work, late])
-    cancel()
   }
 
   return {
@@ -402,13 +343,3 @@ export function queue(
     },
   }
 }
-
-/** Of a batch that is in pieces, `bytes` would put them together. */
-const partOf = (batch: CheckedBatch, of: Ticket) => ({
-  of,
-  items: batch.items,
-  ...(batch.pieces === undefined ? {} : { pieces: batch.pieces }),
-  get bytes() {
-    return batch.bytes
-  },
-})

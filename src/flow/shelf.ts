@@ -1,5 +1,5 @@
 //! What one queue holds: the batches at hand, those that only its storage has, and their accounts and bytes.
-import type { Registry } from '../base/counters.ts'
+import type { Cell, Registry } from '../base/counters.ts'
 import { Failure } from '../base/errors.ts'
 import type { World } from '../base/world.ts'
 import { type Dropped, openAccount } from './accounts.ts'
@@ -24,6 +24,7 @@ export class Shelf {
   /** Bytes at hand: waiting, under way, and not yet stored. */
   #heldBytes = 0
   #isLoading = false
+  readonly #unreadable: Cell
 
   constructor(world: World, registry: Registry, id: string, storage: Storage, sizeBytes: number) {
     this.#world = world
@@ -33,6 +34,12 @@ export class Shelf {
     const gauge = (name: string, help: string) => registry.gauge(name, 'By', help, { exporter: id })
     const size = gauge('otlier_exporter_queue_size', 'Bytes that the queue holds, waiting and under way.')
     gauge('otlier_exporter_queue_capacity', 'Bytes that the queue may hold.').value = sizeBytes
+    this.#unreadable = registry.counter(
+      'otlier_exporter_unreadable',
+      'By',
+      'Bytes of the queue on disk that are damaged, and of which nobody can say how many items they were.',
+      { exporter: id },
+    )
     registry.beforeRead(() => {
       size.value = this.bytes
     })
@@ -172,11 +179,14 @@ export class Shelf {
     return items.reduce((sum, some) => sum + some, 0)
   }
 
-  recovered(waiting: Items, damaged: Items): void {
+  /** Accounts for what an earlier run has left. The items that wait. */
+  recovered(waiting: Items, damaged: Items, unreadableBytes: number): number {
+    this.#unreadable.value += unreadableBytes
     for (const [at, { account }] of this.lanes.entries()) {
       account.recovered(waiting[at] + damaged[at])
       account.droppedFromQueue(damaged[at], 'damaged')
     }
+    return waiting.reduce((sum, items) => sum + items, 0)
   }
 
   /**

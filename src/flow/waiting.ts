@@ -17,18 +17,24 @@ export interface Answered extends Waiter {
 const dueMs = (world: World, batch: CheckedBatch) =>
   (batch.answerByMs ?? world.monotonic() + PATIENCE_MS) - MARGIN_MS
 
+/** What comes of `work`, or null once `limitMs` is over. */
+export async function within<T>(world: World, limitMs: number, work: Promise<T>): Promise<T | null> {
+  let cancel = () => {}
+  const late = new Promise<null>(resolve => {
+    cancel = world.after(Math.max(0, limitMs), () => resolve(null))
+  })
+  const result = await Promise.race([work, late])
+  cancel()
+  return result
+}
+
 /** What becomes of storing a batch, or `late` once its sender has to have an answer. */
 export async function inTime(
   world: World,
   batch: CheckedBatch,
   storing: Promise<boolean>,
 ): Promise<'stored' | 'failed' | 'late'> {
-  let cancel = () => {}
-  const late = new Promise<null>(resolve => {
-    cancel = world.after(Math.max(0, dueMs(world, batch) - world.monotonic()), () => resolve(null))
-  })
-  const isStored = await Promise.race([storing, late])
-  cancel()
+  const isStored = await within(world, dueMs(world, batch) - world.monotonic(), storing)
   if (isStored === null) return 'late'
   return isStored ? 'stored' : 'failed'
 }

@@ -2,7 +2,7 @@
 import { dirname, join } from 'node:path'
 import type { Log } from '../../base/log.ts'
 import type { Cancel, World } from '../../base/world.ts'
-import { type CheckedBatch, SIGNALS } from '../sink.ts'
+import type { CheckedBatch } from '../sink.ts'
 import {
   add,
   type Items,
@@ -12,10 +12,11 @@ import {
   type Storage,
   type StorageHooks,
 } from '../storage.ts'
-import { type Body, bodyOf, encodeHeader, HEAD_BYTES, HEADER_BYTES, head } from './format.ts'
+import { bodyOf, HEAD_BYTES, HEADER_BYTES } from './format.ts'
 import { nameOf, recover } from './recover.ts'
 import { Segment, type Slot, STATE } from './segment.ts'
 import { walk } from './walk.ts'
+import { PAUSE_MS, Writer } from './writer.ts'
 
 export interface LogOptions {
   /** A segment ends before it would be larger, unless it is one record. */
@@ -24,22 +25,8 @@ export interface LogOptions {
   readonly isDurable: boolean
 }
 
-/** After a failure the disk is left alone for so long. */
-const PAUSE_MS = 1000
-/** Where nobody waits for a sync there is one so often. */
-const LAZY_SYNC_MS = 1000
 /** What cannot be read so often in a row is given up. */
 const MAX_READS = 5
-
-/** Something for the writer, which does one thing after the other. */
-interface Work {
-  readonly segment: Segment
-  /** Null: the segment's end, or its removal. */
-  readonly record: { readonly slot: Slot; readonly body: Body; readonly receivedMs: number } | null
-  readonly kind: 'record' | 'end' | 'remove'
-  readonly before: Readonly<Items>
-  done(isStored: boolean): void
-}
 
 export class DiskLog implements Storage<Slot> {
   readonly isLasting = true
@@ -53,16 +40,10 @@ export class DiskLog implements Storage<Slot> {
   #active: Segment | null = null
   #next = 1
   #usedBytes = 0
-  #work: Work[] = []
-  #working: Promise<void> | null = null
-  /** Written, and not synced. */
-  readonly #dirty = new Set<Segment>()
-  #lazily: Cancel | null = null
   #again: Cancel | null = null
   #isReady = false
   #isClosed = false
-  #isFailing = false
-  #opensMs = 0
+  readonly #writer: Writer
 
   constructor(world: World, directory: string, log: Log, options: LogOptions, hooks: StorageHooks) {
     this.#world = world
@@ -70,6 +51,10 @@ export class DiskLog implements Storage<Slot> {
     this.#log = log
     this.#options = options
     this.#hooks = hooks
+    this.#writer = new Writer(world, directory, log, options.isDurable, {
+      broken: segment => this.#seal(segment),
+      failing: hooks.failing,
+    })
   }
 
   /** Finds what is there. Where the directory cannot be read now it is tried again and again; until then nothing is taken. */
@@ -88,17 +73,17 @@ export class DiskLog implements Storage<Slot> {
         for (const [at, items] of segment.storedItems.entries()) waiting[at] += items
       }
       this.#isReady = true
-      this.#succeeded()
+      this.#writer.succeeded()
       this.#hooks.recovered(waiting, damaged, unreadableBytes)
       for (const segment of segments) this.#freeIfSpent(segment)
     } catch (error) {
-      this.#failed(error as Error)
+      this.#writer.failed(error as Error)
       if (!this.#isClosed) this.#again = this.#world.after(PAUSE_MS, () => void this.open())
     }
   }
 
   isOpen(): boolean {
-    return this.#isReady && !this.#isClosed && this.#world.monotonic() >= this.#opensMs
+    return this.#isReady && !this.#isClosed && this.#writer.isOpen
   }
 
   usedBytes(): number {
@@ -135,15 +120,7 @@ export class DiskLog implements Storage<Slot> {
     segment.bytes += bytes
     this.#usedBytes += bytes
     add(segment.items, signal, items)
-    const stored = new Promise<boolean>(done =>
-      this.#do({
-        segment: place.segment,
-        kind: 'record',
-        record: { slot: place, body, receivedMs },
-        before,
-        done,
-      }),
-    )
+    const stored = this.#writer.append(place, body, receivedMs, before)
     return { place, stored }
   }
 
@@ -193,10 +170,8 @@ export class DiskLog implements Storage<Slot> {
   async close(): Promise<void> {
     this.#isClosed = true
     this.#again?.()
-    this.#lazily?.()
     if (this.#active !== null) this.#seal(this.#active)
-    await this.#working
-    await this.#syncDirty().catch(error => this.#failed(error))
+    await this.#writer.close()
     for (const segment of this.#segments) await segment.close()
   }
 
@@ -225,7 +200,7 @@ export class DiskLog implements Storage<Slot> {
     if (this.#active === segment) this.#active = null
     segment.bytes += HEADER_BYTES
     this.#usedBytes += HEADER_BYTES
-    this.#do({ segment, kind: 'end', record: null, before: [...segment.items], done() {} })
+    this.#writer.end(segment)
     this.#freeIfSpent(segment)
   }
 
@@ -235,128 +210,7 @@ export class DiskLog implements Storage<Slot> {
     if (at < 0) return
     this.#segments.splice(at, 1)
     this.#usedBytes -= segment.bytes
-    // Behind what is still to be written to it.
-    this.#do({ segment, kind: 'remove', record: null, before: noItems(), done() {} })
-  }
-
-  #do(work: Work): void {
-    this.#work.push(work)
-    this.#working ??= this.#run()
-  }
-
-  /** Everything that has come meanwhile is written together, and synced together. */
-  async #run(): Promise<void> {
-    // What comes in the same step goes with it.
-    await Promise.resolve()
-    while (this.#work.length > 0) {
-      const { segment } = this.#work[0]
-      let count = 1
-      while (this.#work[count]?.segment === segment) count++
-      const group = this.#work.splice(0, count)
-      try {
-        await this.#write(segment, group)
-        for (const work of group) work.done(true)
-        if (group.some(({ kind }) => kind === 'record')) this.#succeeded()
-      } catch (error) {
-        this.#breakOff(segment, group, error as Error)
-      }
-      if (group.at(-1)?.kind === 'remove') await this.#remove(segment)
-    }
-    this.#working = null
-  }
-
-  async #write(segment: Segment, group: readonly Work[]): Promise<void> {
-    const writing = group.filter(({ kind }) => kind !== 'remove')
-    // A segment that failed is not written to again, and one that goes need not be.
-    if (writing.length === 0 || (segment.isSpent && group.length > writing.length)) return
-    if (segment.hasFailed) {
-      if (writing.some(({ kind }) => kind === 'record'))
-        throw new Error('an earlier write to the segment failed')
-      return
-    }
-    const parts: Uint8Array[] = []
-    if (segment.file === null) {
-      segment.file = await this.#world.disk.open(segment.path, true)
-      parts.push(head(segment.salt))
-    }
-    for (const { record, before } of writing) {
-      const { sequence, index, signal, items } = record?.slot ?? {
-        sequence: segment.first + segment.count,
-        index: segment.count,
-        signal: SIGNALS[0],
-        items: 0,
-      }
-      const receivedMs = record?.receivedMs ?? this.#world.now()
-      const body = record?.body ?? null
-      parts.push(encodeHeader(segment.salt, { sequence, index, signal, items, receivedMs, before }, body))
-      if (body !== null) parts.push(...body.parts)
-    }
-    const bytes = parts.reduce((sum, part) => sum + part.length, 0)
-    try {
-      await segment.file.write(segment.writtenBytes, parts)
-    } catch (error) {
-      // What was written of it would only take up room.
-      await segment.file.truncate(segment.writtenBytes).catch(() => {})
-      throw error
-    }
-    segment.writtenBytes += bytes
-    this.#dirty.add(segment)
-    if (this.#options.isDurable) await this.#syncDirty()
-    else this.#lazily ??= this.#world.after(LAZY_SYNC_MS, () => this.#syncLazily())
-  }
-
-  async #syncDirty(): Promise<void> {
-    for (const segment of this.#dirty) {
-      this.#dirty.delete(segment)
-      try {
-        await segment.file?.sync()
-        if (!segment.isNamed) await this.#world.disk.syncDirectory(this.#directory)
-        segment.isNamed = true
-      } catch (error) {
-        // After a failed sync nobody knows what of it is on disk, and the next one would say that all is well.
-        segment.hasFailed = true
-        this.#seal(segment)
-        throw error
-      }
-    }
-  }
-
-  #syncLazily(): void {
-    this.#lazily = null
-    const before = this.#working ?? Promise.resolve()
-    void before.then(() => this.#syncDirty()).catch(error => this.#failed(error as Error))
-  }
-
-  /** Nothing of the group is promised, nor of what comes behind it. */
-  #breakOff(segment: Segment, group: readonly Work[], error: Error): void {
-    const all = [...group, ...this.#work.filter(({ kind }) => kind === 'record')]
-    this.#work = this.#work.filter(({ kind }) => kind !== 'record')
-    for (const failed of new Set([segment, ...all.map(work => work.segment)])) {
-      failed.hasFailed = true
-      this.#seal(failed)
-    }
-    this.#failed(error)
-    for (const work of all) work.done(false)
-  }
-
-  async #remove(segment: Segment): Promise<void> {
-    this.#dirty.delete(segment)
-    try {
-      await segment.remove()
-    } catch (error) {
-      this.#log.warn({ path: segment.path, error }, 'a segment of the queue on disk cannot be removed')
-    }
-  }
-
-  #failed(cause: Error): void {
-    this.#opensMs = this.#world.monotonic() + PAUSE_MS
-    if (!this.#isFailing) this.#hooks.failing(cause)
-    this.#isFailing = true
-  }
-
-  #succeeded(): void {
-    if (this.#isFailing) this.#hooks.failing(null)
-    this.#isFailing = false
+    this.#writer.remove(segment)
   }
 
   async #read(segment: Segment, maxBytes: number): Promise<{ found: Loaded<Slot>[]; isWhole: boolean }> {
