@@ -33,6 +33,8 @@ function logs() {
   }
 }
 
+const kill = (atMs: number) => ({ atMs, noticeMs: 500 })
+
 test('what was acknowledged and came is fine, alone or merged with others, and its delay is measured', () => {
   const { sent, came, compare } = logs()
   sent(0, 100)
@@ -69,7 +71,7 @@ test('what came again without a kill or a repetition has no excuse', () => {
   came(0, 101, [0])
   came(1, 5000, [0])
   expect(compare().again.unexplained).toHaveLength(10)
-  expect(compare({ killsMs: [60, 6000] }).again.unexplained).toHaveLength(10)
+  expect(compare({ kills: [kill(60), kill(6000)] }).again.unexplained).toHaveLength(10)
 })
 
 test('a kill excuses what had no answer then, and nothing that had been answered for a while', () => {
@@ -79,7 +81,7 @@ test('a kill excuses what had no answer then, and nothing that had been answered
   came(1, 101, [1], [2000, 'ok'])
   came(2, 101, [2], [1000, 'ok'])
   came(3, 5000, [0, 1, 2])
-  const { again } = compare({ killsMs: [2100], noticeMs: 500 })
+  const { again } = compare({ kills: [kill(2100)] })
   expect(again.openAtKill).toBe(20)
   expect(again.unexplained).toEqual([21, 22, 23, 24, 25, 26, 27, 28, 29, 30])
 })

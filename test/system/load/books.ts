@@ -41,11 +41,15 @@ interface Arrival {
   kind: string
 }
 
+export interface Kill {
+  /** On the shared clock. */
+  readonly atMs: number
+  /** So long an answer may have taken then, from the backend's hand to Otlier's record of it. */
+  readonly noticeMs: number
+}
+
 export interface CompareOptions {
-  /** When Otlier was killed, on the shared clock. */
-  readonly killsMs?: readonly number[]
-  /** So long an answer may take from the backend's hand to Otlier's record of it, on a busy machine. */
-  readonly noticeMs?: number
+  readonly kills?: readonly Kill[]
   /** Only spans whose first attempt was in this span of time count for the delays. */
   readonly fromMs?: number
   readonly toMs?: number
@@ -62,7 +66,7 @@ export function compareLogs(
   recorder: string,
   options: CompareOptions = {},
 ): Compared {
-  const { killsMs = [], noticeMs = 500, fromMs = 0, toMs = Number.POSITIVE_INFINITY } = options
+  const { kills = [], fromMs = 0, toMs = Number.POSITIVE_INFINITY } = options
   const requests = senders.flatMap(readSender)
   const arrivals = readRecorder(recorder)
   const highest = requests.reduce((most, { ids }) => Math.max(most, ids[1]), 0)
@@ -96,9 +100,7 @@ export function compareLogs(
           arrived++
           if (request.firstMs >= fromMs && request.firstMs <= toMs)
             delays.push(arrival.atMs - request.firstMs)
-        } else if (
-          killsMs.some(killMs => killMs >= request.firstMs && wasOpen(before, killMs, arrival, noticeMs))
-        )
+        } else if (kills.some(kill => kill.atMs >= request.firstMs && wasOpen(before, kill, arrival)))
           openAtKill++
         else if ((resendsUsed.get(id) ?? 0) < request.lost) {
           resendsUsed.set(id, (resendsUsed.get(id) ?? 0) + 1)
@@ -120,8 +122,8 @@ export function compareLogs(
   return { acknowledged, arrived, taken, lost, strangers, again, delaysMs: Float64Array.from(delays).sort() }
 }
 
-const wasOpen = (before: Arrival, killMs: number, after: Arrival, noticeMs: number) =>
-  before.atMs <= killMs + UNDERWAY_MS && killMs <= after.atMs && before.answeredMs > killMs - noticeMs
+const wasOpen = (before: Arrival, { atMs, noticeMs }: Kill, after: Arrival) =>
+  before.atMs <= atMs + UNDERWAY_MS && atMs <= after.atMs && before.answeredMs > atMs - noticeMs
 
 function readSender(path: string): Attempts[] {
   const requests: Attempts[] = []
