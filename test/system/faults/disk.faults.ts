@@ -178,7 +178,7 @@ test('read-only: a disk that takes no writes lets it start, deliver what is ther
   await lab.start()
   await lab.send(20)
   await lab.end(box => box.kill())
-  const reads = ['read', 'list', 'size', 'close', 'lock']
+  const reads = ['read', 'list', 'size', 'close', 'lock', 'syncDirectory']
   // What is there can be opened, and a directory that is there need not be made.
   const isThere = (path: string) => lab.box.paths().some(each => each === path || each.startsWith(`${path}/`))
   lab.box.fault = ({ op, path }) =>

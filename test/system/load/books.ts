@@ -21,6 +21,8 @@ export interface Compared {
     /** The sender had sent it again for lack of an answer. */
     readonly resent: number
     readonly unexplained: readonly number[]
+    /** The longest time for which an answer was taken to be under way at a kill. */
+    readonly noticeMs: number
   }
   /** From the first attempt of the sender to the first arrival, in milliseconds, one for each span, sorted. */
   readonly delaysMs: Float64Array
@@ -31,7 +33,11 @@ interface Attempts {
   readonly firstMs: number
   /** Attempts that had no answer, by the time of the next attempt. */
   lost: number
+  lastMs: number
   isAccepted: boolean
+  acceptedMs: number
+  /** From the attempt that was accepted to its answer. */
+  tookMs: number
 }
 
 interface Arrival {
@@ -41,15 +47,9 @@ interface Arrival {
   kind: string
 }
 
-export interface Kill {
-  /** On the shared clock. */
-  readonly atMs: number
-  /** So long an answer may have taken then, from the backend's hand to Otlier's record of it. */
-  readonly noticeMs: number
-}
-
 export interface CompareOptions {
-  readonly kills?: readonly Kill[]
+  /** When Otlier was killed, on the shared clock. */
+  readonly killsMs?: readonly number[]
   /** Only spans whose first attempt was in this span of time count for the delays. */
   readonly fromMs?: number
   readonly toMs?: number
@@ -58,6 +58,9 @@ export interface CompareOptions {
 /** What had been written before a kill may be read so much later. */
 const UNDERWAY_MS = 1000
 const MAX_NAMED = 20
+/** What is recorded of an answer goes to the disk as what senders are told of does: their answers say how long that takes. */
+const NOTICE_MS = 200
+const LOOK_BACK_MS = 3000
 /** Answers after which a backend has taken what it was sent, as senders must assume. */
 const TAKEN = new Set(['ok', 'partial', 'garbage', 'huge'])
 
@@ -66,9 +69,10 @@ export function compareLogs(
   recorder: string,
   options: CompareOptions = {},
 ): Compared {
-  const { kills = [], fromMs = 0, toMs = Number.POSITIVE_INFINITY } = options
+  const { killsMs = [], fromMs = 0, toMs = Number.POSITIVE_INFINITY } = options
   const requests = senders.flatMap(readSender)
   const arrivals = readRecorder(recorder)
+  const kills = killsMs.map(atMs => ({ atMs, noticeMs: noticeBefore(atMs, requests) }))
   const highest = requests.reduce((most, { ids }) => Math.max(most, ids[1]), 0)
   // By the number of the span; request -1 is none.
   const sentBy = new Int32Array(highest + 1).fill(-1)
@@ -118,22 +122,43 @@ export function compareLogs(
       if (cameWith[id] === -1) lost.push(id)
     }
   }
-  const again = { openAtKill, resent, unexplained }
+  const noticeMs = kills.reduce((most, kill) => Math.max(most, kill.noticeMs), 0)
+  const again = { openAtKill, resent, unexplained, noticeMs }
   return { acknowledged, arrived, taken, lost, strangers, again, delaysMs: Float64Array.from(delays).sort() }
+}
+
+interface Kill {
+  readonly atMs: number
+  readonly noticeMs: number
+}
+
+/** What the backend answered longer than this before a kill has been recorded: a write of that time, twice, and a little. */
+function noticeBefore(killMs: number, requests: readonly Attempts[]): number {
+  let longestMs = 0
+  for (const { acceptedMs, tookMs } of requests)
+    if (acceptedMs > killMs - LOOK_BACK_MS && acceptedMs <= killMs) longestMs = Math.max(longestMs, tookMs)
+  return NOTICE_MS + 2 * longestMs
 }
 
 const wasOpen = (before: Arrival, { atMs, noticeMs }: Kill, after: Arrival) =>
   before.atMs <= atMs + UNDERWAY_MS && atMs <= after.atMs && before.answeredMs > atMs - noticeMs
+
+const UNANSWERED = { lost: 0, lastMs: 0, isAccepted: false, acceptedMs: 0, tookMs: 0 }
 
 function readSender(path: string): Attempts[] {
   const requests: Attempts[] = []
   for (const line of readFileSync(path, 'latin1').split('\n')) {
     const [kind, number, , ms, rest] = line.split(' ')
     const at = Number(number)
-    if (kind === 's') requests[at] ??= { ids: rangeOf(rest), firstMs: Number(ms), lost: 0, isAccepted: false }
-    else if (kind === 'a') {
-      if (Number(rest) === LOST) requests[at].lost++
-      if (rest === '0') requests[at].isAccepted = true
+    const atMs = Number(ms)
+    if (kind === 's') {
+      requests[at] ??= { ids: rangeOf(rest), firstMs: atMs, ...UNANSWERED }
+      requests[at].lastMs = atMs
+    } else if (kind === 'a') {
+      const request = requests[at]
+      if (Number(rest) === LOST) request.lost++
+      if (rest === '0')
+        Object.assign(request, { isAccepted: true, acceptedMs: atMs, tookMs: atMs - request.lastMs })
     }
   }
   return requests
@@ -173,7 +198,7 @@ export function told({ acknowledged, arrived, lost, again }: Compared): string {
   const named = (ids: readonly number[]) =>
     ids.length === 0 ? '0' : `${ids.length} (${ids.slice(0, MAX_NAMED).join(' ')})`
   return (
-    `${acknowledged} acknowledged, ${arrived} arrived, lost ${named(lost)}; came again: ${again.openAtKill} open at a kill, ` +
-    `${again.resent} sent again by the sender, unexplained ${named(again.unexplained)}`
+    `${acknowledged} acknowledged, ${arrived} arrived, lost ${named(lost)}; came again: ${again.openAtKill} open at a kill ` +
+    `(answers count as recorded after at most ${again.noticeMs.toFixed(0)} ms), ${again.resent} sent again by the sender, unexplained ${named(again.unexplained)}`
   )
 }
