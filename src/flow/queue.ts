@@ -87,7 +87,7 @@ export interface Queue {
 const RELIEVED = 0.75
 /** Closing what is on disk is given so long, even where the destination has used up the time. */
 const CLOSE_MS = 1000
-/** After reading from the disk has failed. */
+/** When reading from the disk has failed, or has brought nothing of what is there. */
 const READ_AGAIN_MS = 1000
 
 export function queue(
@@ -119,6 +119,7 @@ export function queue(
   )
 
   let timer: Cancel | null = null
+  let reading: Cancel | null = null
   let closed: Promise<readonly Undelivered[]> | null = null
   let deadlineMs = Number.POSITIVE_INFINITY
   let drained: (() => void) | null = null
@@ -239,14 +240,21 @@ export function queue(
     if (!shelf.hasMore || givenUp || kill.signal.aborted) return
     shelf.refill().then(
       hasCome => {
-        if (hasCome) pump()
-        else if (hasCome === false && closed !== null && busy.value === 0) drained?.()
+        if (hasCome) return pump()
+        if (hasCome === null) return
+        if (closed !== null && busy.value === 0) drained?.()
+        readAgain()
       },
       error => {
         log.warn({ exporter: id, error }, 'the queue on disk cannot be read; it is tried again')
-        world.after(READ_AGAIN_MS, pump)
+        readAgain()
       },
     )
+  }
+
+  function readAgain() {
+    reading?.()
+    reading = kill.signal.aborted ? null : world.after(READ_AGAIN_MS, pump)
   }
 
   function isReady(lane: Lane, now: number): boolean {
@@ -271,18 +279,15 @@ export function queue(
       lane.unheard()
       pump()
     }
-    const parts = run.map(entry => partOf(entry.batch, ticketFor(entry)))
+    const end = (entry: Entry) => (ticket: Ticket) => {
+      if (ticket.isKept && storage.isLasting) givenUp = true
+      else shelf.release(entry)
+      entry.waiter?.answer(ticket.outcome)
+    }
+    const parts = run.map(entry => partOf(entry.batch, new Ticket(entry.waiter, end(entry))))
     deliver({ signal, headers, parts }).then(done, error => {
       log.error({ exporter: id, error }, 'a consumer of the sending queue failed')
       done()
-    })
-  }
-
-  function ticketFor(entry: Entry): Ticket {
-    return new Ticket(entry.waiter, ended => {
-      if (ended.isKept && storage.isLasting) givenUp = true
-      else shelf.release(entry)
-      entry.waiter?.answer(ended.outcome)
     })
   }
 
@@ -311,9 +316,9 @@ export function queue(
     })
     await within(world, deadlineMs - world.monotonic(), emptied)
     timer?.()
-    timer = null
     shelf.closeAccounts()
     kill.abort()
+    reading?.()
     busy.value = 0
     await within(world, Math.max(deadlineMs - world.monotonic(), CLOSE_MS), storage.close())
     await exporter.close()

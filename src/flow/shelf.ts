@@ -35,7 +35,7 @@ export class Shelf {
     const size = gauge('otlier_exporter_queue_size', 'Bytes that the queue holds, waiting and under way.')
     gauge('otlier_exporter_queue_capacity', 'Bytes that the queue may hold.').value = sizeBytes
     this.#unreadable = registry.counter(
-      'otlier_exporter_unreadable',
+      'otlier_exporter_unreadable_bytes',
       'By',
       'Bytes of the queue on disk that are damaged, and of which nobody can say how many items they were.',
       { exporter: id },

@@ -25,8 +25,9 @@ export interface LogOptions {
   readonly isDurable: boolean
 }
 
-/** What cannot be read so often in a row is given up. */
+/** A segment that cannot be read so often in a row lets those after it go first, and is tried again after a while. */
 const MAX_READS = 5
+const READ_LATER_MS = 30_000
 
 export class DiskLog implements Storage<Slot> {
   readonly isLasting = true
@@ -144,12 +145,13 @@ export class DiskLog implements Storage<Slot> {
 
   async load(maxBytes: number): Promise<readonly Loaded<Slot>[]> {
     for (const segment of [...this.#segments]) {
-      if (segment.storedRecords === 0) continue
+      if (segment.storedRecords === 0 || this.#world.monotonic() < segment.readsAgainMs) continue
       const { found, isWhole } = await this.#read(segment, maxBytes)
       // While it was read some may have been taken away.
       const loaded = found.filter(({ place }) => segment.stateOf(place.index) === STATE.stored)
       for (const { place } of loaded) this.keep(place, true)
       if (loaded.length > 0) return loaded
+      if (segment.failedReads > 0) continue
       if (!isWhole) return []
       if (segment.storedRecords > 0) this.#giveUp(segment)
     }
@@ -239,7 +241,13 @@ export class DiskLog implements Storage<Slot> {
       segment.failedReads = 0
     } catch (error) {
       if (++segment.failedReads < MAX_READS) throw error
-      this.#log.error({ path: segment.path, error }, 'a segment of the queue on disk cannot be read any more')
+      segment.readsAgainMs = this.#world.monotonic() + READ_LATER_MS
+      isWhole = false
+      if (segment.failedReads === MAX_READS)
+        this.#log.error(
+          { path: segment.path, error },
+          'a segment of the queue on disk cannot be read; it waits',
+        )
     } finally {
       segment.cursor = Math.min(segment.cursor, at)
     }

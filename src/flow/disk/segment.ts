@@ -52,6 +52,8 @@ export class Segment {
   hasFailed = false
   /** How often reading it has failed. */
   failedReads = 0
+  /** Monotonic time before which it is not read again. */
+  readsAgainMs = 0
   /** Something in it could not be read: its file is kept for a person to look at. */
   isDamaged = false
   /** Its name in the directory is durable. */

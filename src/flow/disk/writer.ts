@@ -37,6 +37,8 @@ export class Writer {
   #working: Promise<void> | null = null
   /** Written, and not synced. */
   readonly #dirty = new Set<Segment>()
+  /** Nothing of them is wanted, and they are still there. */
+  readonly #leaving = new Set<Segment>()
   #lazily: Cancel | null = null
   #isFailing = false
   #opensMs = 0
@@ -89,6 +91,7 @@ export class Writer {
     this.#lazily?.()
     await this.#working
     await this.#syncDirty().catch((error: Error) => this.failed(error))
+    for (const segment of this.#leaving) await this.#remove(segment)
   }
 
   #do(work: Work): void {
@@ -179,10 +182,17 @@ export class Writer {
 
   async #remove(segment: Segment): Promise<void> {
     this.#dirty.delete(segment)
-    try {
-      await segment.remove()
-    } catch (error) {
-      this.#log.warn({ path: segment.path, error }, 'a segment of the queue on disk cannot be removed')
+    this.#leaving.add(segment)
+    // With those that could not be removed before.
+    for (const each of this.#leaving) {
+      try {
+        await each.remove()
+        this.#leaving.delete(each)
+      } catch (error) {
+        if (each === segment)
+          this.#log.warn({ path: each.path, error }, 'a segment of the queue on disk cannot be removed yet')
+        return
+      }
     }
   }
 }
