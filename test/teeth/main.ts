@@ -1,7 +1,7 @@
 //! Switches off guards one at a time and shows that the named test then fails. A word limits it to the teeth that have it.
 import { availableParallelism } from 'node:os'
-import { ACCOUNTS } from './accounts.ts'
 import { EXPORTERS } from './exporters.ts'
+import { KEEPING } from './keeping.ts'
 import { PLANES } from './planes.ts'
 import { RECEIVERS } from './receivers.ts'
 import { type Run, run, type Seen } from './run.ts'
@@ -65,7 +65,7 @@ async function bitten(
 }
 
 const word = process.argv[2] ?? ''
-const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...SERVICE, ...ACCOUNTS].filter(
+const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...SERVICE, ...KEEPING].filter(
   ({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)),
 )
 const slot = limited(Math.max(2, Math.min(4, availableParallelism())))

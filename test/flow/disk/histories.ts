@@ -1,6 +1,6 @@
 //! Many histories, one after the other, each of which can be replayed by its seed.
 import { forSeedsAsync } from '../../kit/random.ts'
-import { type HistoryEnd, history } from './history.ts'
+import { type HistoryEnd, history } from './model.ts'
 
 /** The sums of what happened in histories 1 to `count`. */
 export async function histories(count: number): Promise<HistoryEnd> {

@@ -1,4 +1,5 @@
 //! One random history of a queue on a simulated disk, held against a model: what was acknowledged arrives, nothing damaged does, it always starts.
+import { AssertionError } from 'node:assert'
 import { Registry } from '../../../src/base/counters.ts'
 import type { Disk } from '../../../src/base/world.ts'
 import { renderMetrics } from '../../../src/edge/prometheus.ts'
@@ -116,7 +117,7 @@ export async function history(seed: number, options: HistoryOptions = {}): Promi
   let failure: Error | null = null
   /** What is thrown inside an exporter is caught by the queue: it is kept, and thrown again after the step. */
   const fail = (why: string): never => {
-    failure ??= new Error(`${why}\n  ${steps.join('\n  ')}`)
+    failure ??= new AssertionError({ message: `${why}\n  ${steps.join('\n  ')}` })
     throw failure
   }
 
