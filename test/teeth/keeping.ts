@@ -115,13 +115,5 @@ export const KEEPING = [
       off: 'this.#hooks.broken(segment)',
       test: 'a sync that fails acknowledges nothing',
     },
-    {
-      row: 'durable',
-      guard: 'a segment whose sync has failed is left',
-      file: 'flow/disk/writer.ts',
-      on: 'broken.hasFailed = true\n      this.#hooks.broken(broken)',
-      off: 'segment.hasFailed = false',
-      test: 'a sync that fails acknowledges nothing',
-    },
   ]),
 ]

@@ -84,6 +84,18 @@ test('a kill excuses what had no answer then, and nothing that had been answered
   expect(again.unexplained).toEqual([21, 22, 23, 24, 25, 26, 27, 28, 29, 30])
 })
 
+test('of two copies in the queue, the one that was open at a kill excuses the third arrival, whenever the other came', () => {
+  const { sent, came, compare } = logs()
+  sent(0, 100, -1)
+  sent(0, 200, 0, 1)
+  came(0, 150, [0], null)
+  came(1, 210, [0])
+  came(2, 5000, [0])
+  expect(compare({ killsMs: [2000] }).again).toMatchObject({ openAtKill: 10, resent: 10, unexplained: [] })
+  came(3, 6000, [0])
+  expect(compare({ killsMs: [2000] }).again.unexplained).toHaveLength(10)
+})
+
 test('one lost answer excuses one repetition, not two', () => {
   const { sent, came, compare } = logs()
   sent(0, 100, -1)

@@ -84,6 +84,8 @@ export function compareLogs(
   const unexplained: number[] = []
   let [arrived, taken, strangers, openAtKill, resent] = [0, 0, 0, 0, 0]
   const resendsUsed = new Map<number, number>()
+  /** Of what has come more than once: the arrivals that have excused no other. */
+  const earlier = new Map<number, number[]>()
   for (const [at, arrival] of arrivals.entries()) {
     const isUnanswered = arrival.kind === ''
     if (!isUnanswered && !TAKEN.has(arrival.kind)) continue
@@ -98,18 +100,26 @@ export function compareLogs(
           isTaken[id] = 1
           taken++
         }
-        const before = arrivals[cameWith[id]]
-        cameWith[id] = at
-        if (before === undefined) {
+        if (cameWith[id] === -1) {
+          cameWith[id] = at
           arrived++
           if (request.firstMs >= fromMs && request.firstMs <= toMs)
             delays.push(arrival.atMs - request.firstMs)
-        } else if (kills.some(kill => kill.atMs >= request.firstMs && wasOpen(before, kill, arrival)))
+          continue
+        }
+        // What a sender sends again may be in the queue twice: each arrival excuses one other.
+        const unused = earlier.get(id) ?? [cameWith[id]]
+        const excuse = unused.findIndex(before =>
+          kills.some(kill => kill.atMs >= request.firstMs && wasOpen(arrivals[before], kill, arrival)),
+        )
+        if (excuse >= 0) {
+          unused.splice(excuse, 1)
           openAtKill++
-        else if ((resendsUsed.get(id) ?? 0) < request.lost) {
+        } else if ((resendsUsed.get(id) ?? 0) < request.lost) {
           resendsUsed.set(id, (resendsUsed.get(id) ?? 0) + 1)
           resent++
         } else unexplained.push(id)
+        earlier.set(id, [...unused, at])
       }
     }
   }
