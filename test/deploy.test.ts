@@ -75,6 +75,7 @@ describe('deploy/Dockerfile', () => {
       Array(2).fill(`node:${runtime.version}-slim`),
     )
     expect(text).toMatch(/MALLOC_MMAP_THRESHOLD_=65536/)
+    expect(text).toMatch(/^ENTRYPOINT \["node", "--initial-heap-size=128", /m)
     expect(text).toMatch(/HEALTHCHECK [^[]*CMD \["node", "\/opt\/otlier\/dist\/main\.js", "healthcheck"/)
   })
 
@@ -99,7 +100,7 @@ describe('deploy/Dockerfile', () => {
       good.replace('USER 1000:1000\n', ''),
       good.replace('COPY proto proto', 'ADD https://example.test/x /x'),
       good.replace(
-        'ENTRYPOINT ["node", "/opt/otlier/dist/main.js"]',
+        'ENTRYPOINT ["node", "--initial-heap-size=128", "/opt/otlier/dist/main.js"]',
         'ENTRYPOINT node /opt/otlier/dist/main.js',
       ),
       good.replace(/HEALTHCHECK[^\]]*\]/, ''),
@@ -230,6 +231,7 @@ describe('deploy/otlier.service', () => {
     expect(text).toContain(`node_modules/${name}/${bin.otlier} run`)
     expect(text).toMatch(/^TimeoutStopSec=30s$/m)
     expect(text).toMatch(/^Environment=MALLOC_MMAP_THRESHOLD_=65536$/m)
+    expect(text).toMatch(/^ExecStart=\/usr\/bin\/node --initial-heap-size=128 /m)
   })
 })
 

@@ -99,7 +99,9 @@ describe('the house', () => {
   })
 
   test('the service is started by exec, so that signals to npm reach it', () => {
-    expect(packageJson.scripts.start).toMatch(/^exec env MALLOC_MMAP_THRESHOLD_=\d+ node src\/main\.ts$/)
+    expect(packageJson.scripts.start).toMatch(
+      /^exec env MALLOC_MMAP_THRESHOLD_=\d+ node --initial-heap-size=\d+ src\/main\.ts$/,
+    )
   })
 })
 

@@ -25,6 +25,102 @@ export interface SeriesSummary {
   readonly summary: Summary
 }
 
+/** One of the places in which a service runs, told apart by its resource: a pod, an instance, a host. */
+export interface PodKey {
+  /** Unique among all places: the service's identity and the name. */
+  readonly id: string
+  readonly service: string
+  readonly namespace: string
+  readonly environment: string
+  /** `k8s.pod.name`, else `service.instance.id`, else `host.name`; empty where the resource tells nothing. */
+  readonly name: string
+  /** What may set it apart from its siblings, by attribute name: `service.version`, `k8s.node.name`, `cloud.availability_zone` ... */
+  readonly attributes: Readonly<Record<string, string>>
+}
+
+/**
+ * Logarithms of a duration, summed: y = ln(nanoseconds) in steps of 1/256, one sample for each trace, weighted where the input was
+ * sampled. Weights are multiples of 1/16, so sums are exact and their order does not matter.
+ */
+export interface LogMoments {
+  /** Sum of the weights, and of their squares: the effective number of samples is n * n / n2. */
+  readonly n: Float64Array
+  readonly n2: Float64Array
+  /** Sums of weight * y and weight * y * y. */
+  readonly y: Float64Array
+  readonly yy: Float64Array
+}
+
+/**
+ * What one worker made of all traces that ended (by their latest span) in one window. Columns; rows of the same series and pod add up
+ * over workers. A message is immutable once it is published.
+ */
+export interface FeatureWindow {
+  readonly startMs: number
+  readonly endMs: number
+  /** The worker's tables: rows name their entries by index. They only grow, and are shared between messages. */
+  readonly series: readonly SeriesKey[]
+  /** By series: whom a client or producer calls that sends no telemetry, read from its first span; empty where nothing says. */
+  readonly peers: readonly string[]
+  readonly pods: readonly PodKey[]
+  readonly cells: Cells
+  readonly bins: Bins
+  readonly links: Links
+}
+
+/** One row for each series and pod. All counts are sums of weights. */
+export interface Cells {
+  readonly length: number
+  readonly series: Int32Array
+  readonly pod: Int32Array
+  readonly spans: Float64Array
+  /** Spans without a parent. */
+  readonly roots: Float64Array
+  readonly failures: Float64Array
+  /** Traces with such a span; those in which one of them failed although nothing that it called had. */
+  readonly traces: Float64Array
+  readonly origins: Float64Array
+  /** Of `origins`, those at a client or producer whose other side was not seen. */
+  readonly away: Float64Array
+  readonly duration: LogMoments
+  /** Own time less the time in which a child was at work. Of spans that are no client or producer. */
+  readonly self: LogMoments
+  /** A client's time less that of the server that it called; only where that was seen. */
+  readonly gap: LogMoments
+  /** 16 bytes a row: the trace of the slowest span (ties: the smaller id), and the trace with the smallest id. */
+  readonly slowTrace: Uint8Array
+  readonly slowNs: Float64Array
+  readonly plainTrace: Uint8Array
+}
+
+/** `measure` of a bin. */
+export const MEASURE = { duration: 0, self: 1, gap: 2 } as const
+/** Buckets of bins: this many to a factor of e. */
+export const BINS_PER_E = 8
+
+/**
+ * The samples behind the moments as histograms, so that a few outliers can be told from all that moved: bucket = round(8 * ln(nanoseconds)).
+ * Of spans that are no client or producer their self, of clients whose server was seen the gap, of other clients and producers the
+ * duration. Sorted by row, measure and bucket; weights add up.
+ */
+export interface Bins {
+  readonly length: number
+  readonly row: Int32Array
+  readonly measure: Uint8Array
+  readonly bucket: Int16Array
+  readonly weight: Float64Array
+}
+
+/** One row for each pair of parent and child series. */
+export interface Links {
+  readonly length: number
+  readonly parent: Int32Array
+  readonly child: Int32Array
+  /** Parent spans with at least one such child, and the children. Sums of weights. */
+  readonly parents: Float64Array
+  readonly children: Float64Array
+}
+
 /** What is normal for one series, as the data plane needs it. Immutable; a higher generation replaces a lower one. */
 export interface SeriesModel {
   readonly series: SeriesKey
@@ -59,6 +155,7 @@ export interface EventRecord {
 
 export interface Topics {
   summary: SeriesSummary
+  features: FeatureWindow
   model: SeriesModel
   event: EventRecord
 }

@@ -5,6 +5,7 @@ import type { Bus, Topics } from './bus.ts'
 export function memoryBus(onBug: (error: unknown) => void): Bus {
   const listeners: { [T in keyof Topics]: Set<(message: Topics[T]) => void> } = {
     summary: new Set(),
+    features: new Set(),
     model: new Set(),
     event: new Set(),
   }

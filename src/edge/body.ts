@@ -1,4 +1,6 @@
 //! The bytes of one message as they arrive in pieces, in memory that follows what has arrived and not what was declared.
+import type { Loan } from '../base/loan.ts'
+import { fresh, type Pool } from './pool.ts'
 
 /** Above this, memory doubles as bytes arrive: a declared length alone costs nothing. */
 const TRUSTED_BYTES = 2 ** 20
@@ -6,11 +8,19 @@ const TRUSTED_BYTES = 2 ** 20
 export class Body {
   length = 0
   readonly #declared: number
+  readonly #pool: Pool | null
+  #loan: Loan | null = null
   #bytes: Uint8Array | null = null
 
   /** @param declared the length that was announced, -1 where none was */
-  constructor(declared: number) {
+  constructor(declared: number, pool: Pool | null = null) {
     this.#declared = declared
+    this.#pool = pool
+  }
+
+  /** Of the memory in which `take` has left the bytes; null where it is not to be used again. */
+  get loan(): Loan | null {
+    return this.#loan
   }
 
   /** Copies `chunk` from `start` on: chunks are views of a socket's buffer, which they would keep alive. */
@@ -26,8 +36,12 @@ export class Body {
   take(): Uint8Array {
     const bytes = this.#bytes ?? new Uint8Array(0)
     if (this.length === bytes.length) return bytes
+    if (this.length * 8 >= bytes.length * 7) return bytes.subarray(0, this.length)
     // A long-lived batch must not hold memory that nobody counts.
-    return this.length * 8 < bytes.length * 7 ? bytes.slice(0, this.length) : bytes.subarray(0, this.length)
+    const copy = bytes.slice(0, this.length)
+    this.#loan?.share(0)
+    this.#loan = null
+    return copy
   }
 
   #grow(count: number): Uint8Array {
@@ -39,9 +53,10 @@ export class Body {
         Math.max(this.#declared, needed),
       )
     }
-    // Not zeroed, as every byte is written before it is read; of its own, as a pool would be kept alive by one batch.
-    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(capacity).buffer)
+    const { bytes, loan } = this.#pool?.lend(capacity) ?? { bytes: fresh(capacity), loan: null }
     if (this.#bytes !== null) bytes.set(this.#bytes.subarray(0, this.length))
+    this.#loan?.share(0)
+    this.#loan = loan
     this.#bytes = bytes
     return bytes
   }

@@ -152,7 +152,7 @@ class Call {
       )
     } else if (this.#declared > maxBytes) this.#refuse({ kind: 'refused', cause: tooLarge(maxBytes) })
     else if (!this.#lease.hold(this.#declared)) this.#refuse(noRoom())
-    else this.#body = new Body(this.#declared)
+    else this.#body = new Body(this.#declared, this.#intake.pool)
   }
 
   #end(): void {
@@ -165,6 +165,7 @@ class Call {
     const arrived = {
       signal: this.#signal as Signal,
       bytes: this.#body.take(),
+      loan: this.#body.loan,
       encoding: this.#flag === 1 ? this.#encoding : ('identity' as const),
       json: false,
       headers: this.#headers,

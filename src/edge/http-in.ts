@@ -181,7 +181,7 @@ class Exchange {
     const declared = contentLength === undefined ? -1 : Number(contentLength)
     if (declared > maxBytes) return this.#refuse({ kind: 'refused', cause: tooLarge(maxBytes) })
     if (declared > 0 && !this.#lease.hold(declared)) return this.#refuse(noRoom())
-    this.#body = new Body(declared)
+    this.#body = new Body(declared, this.#intake.pool)
     return true
   }
 
@@ -203,6 +203,7 @@ class Exchange {
     const arrived = {
       signal: this.#signal as Signal,
       bytes: this.#body.take(),
+      loan: this.#body.loan,
       encoding: this.#encoding,
       json: this.#type === 'application/json',
       headers: this.#headers,

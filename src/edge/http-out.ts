@@ -64,7 +64,12 @@ export function httpExporter(
       outgoing.on('response', incoming => {
         // From here on the status decides, whatever becomes of the body.
         answered = true
-        void readAnswer(incoming, settings, world.now()).then(settle)
+        void readAnswer(incoming, settings, world.now()).then(answer => {
+          // A destination may answer before it has read all. Its memory is used again after `delivered`, so that waits.
+          const isRead = outgoing.writableFinished || outgoing.destroyed
+          if (answer.kind !== 'delivered' || isRead) return settle(answer)
+          for (const event of ['finish', 'close']) outgoing.once(event, () => settle(answer))
+        })
       })
       outgoing.on('error', error => answered || settle(noAnswer(error)))
       outgoing.on('close', () => answered || settle(noAnswer(new Error('the connection was closed'))))

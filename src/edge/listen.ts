@@ -48,6 +48,7 @@ export async function listen(server: Server, intake: Intake, drain: () => void):
       })
       await closed
       cancel()
+      intake.pool.close()
     },
   }
 }

@@ -1,5 +1,6 @@
 //! What both receivers share: their options, admission by bytes, and the way of a request from its last byte to its outcome.
 import { Failure } from '../base/errors.ts'
+import type { Loan } from '../base/loan.ts'
 import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
 import {
@@ -13,6 +14,7 @@ import {
 } from '../flow/sink.ts'
 import { jsonToProto } from '../wire/json.ts'
 import { decompress, type Encoding } from './decompress.ts'
+import { Pool } from './pool.ts'
 import type { NotTaken } from './status.ts'
 import type { TlsFiles } from './tls.ts'
 
@@ -127,6 +129,8 @@ export const tooLarge = (maxBytes: number): Failure =>
 export interface Arrived {
   readonly signal: Signal
   readonly bytes: Uint8Array
+  /** Of the memory of `bytes`. */
+  readonly loan: Loan | null
   readonly encoding: Encoding
   readonly json: boolean
   readonly headers: Headers
@@ -143,6 +147,7 @@ export class Intake {
   /** What can never be admitted is too large, and not a matter of waiting. */
   readonly maxBytes: number
   isStopping = false
+  readonly pool: Pool
   readonly #sink: Sink<Batch>
   /** Requests from their headers to the last byte of their answer. */
   #open = 0
@@ -153,6 +158,7 @@ export class Intake {
     this.world = world
     this.log = log
     this.#sink = sink
+    this.pool = new Pool(world)
     this.maxBytes = Math.min(this.options.maxRecvBytes, this.options.admission.limitBytes)
   }
 
@@ -217,12 +223,15 @@ export class Intake {
   }
 
   async #handle(request: Arrived, answerByMs: number): Promise<Outcome> {
-    const { signal, bytes, encoding, json, headers, lease } = request
+    const { signal, bytes, loan, encoding, json, headers, lease } = request
     try {
       let plain = encoding === 'identity' ? bytes : await decompress(encoding, bytes, this.maxBytes, lease)
       if (json) plain = jsonToProto(signal, plain, this.maxBytes)
       const receivedMs = this.world.now()
-      return await this.#sink.send({ signal, bytes: plain, receivedMs, headers, answerByMs })
+      const arrived = { signal, receivedMs, headers, answerByMs }
+      if (plain === bytes) return await this.#sink.send({ ...arrived, bytes, loan })
+      loan?.share(0)
+      return await this.#sink.send({ ...arrived, bytes: plain })
     } catch (error) {
       if (error instanceof Failure) {
         this.options.onRefused?.(signal, error)

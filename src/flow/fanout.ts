@@ -1,6 +1,7 @@
 //! One batch to every destination of its signal: each has its own queue, and a refused batch is taken by none.
 import { Failure } from '../base/errors.ts'
-import type { Offer, Queue, Reservation, Stored, Undelivered } from './queue.ts'
+import type { Offer, Reservation, Stored } from './offer.ts'
+import type { Queue, Undelivered } from './queue.ts'
 import { ACCEPTED, type CheckedBatch, type Outcome, SIGNALS, type Signal, type Sink } from './sink.ts'
 
 /** The destinations of each signal. A destination that takes several stands in several lists. */
@@ -29,6 +30,7 @@ export function fanout(routes: Routes): Sink<CheckedBatch> {
       if (!anywhere) {
         // With no destination at all, telemetry is learned from and let go.
         taken?.()
+        batch.loan?.share(0)
         return ACCEPTED
       }
       const queues = routes[batch.signal]
@@ -48,6 +50,7 @@ export function fanout(routes: Routes): Sink<CheckedBatch> {
         if (closed) return stopping
         return stands === 'late' ? late : unwritable
       }
+      batch.loan?.share(reservations.filter(({ holds }) => holds).length)
       // All in one step, for the accounts.
       const outcomes = reservations.map(reservation => reservation.commit())
       taken?.()

@@ -6,9 +6,10 @@ import type { Cancel, World } from '../base/world.ts'
 import { type DeliveryOptions, delivery, partOf } from './delivery.ts'
 import { fullness } from './fullness.ts'
 import { type Entry, type Lane, oldestOf } from './lane.ts'
+import type { Offer, Reservation, Stored } from './offer.ts'
 import { gate, type RetryOptions, retry } from './retry.ts'
 import { costOf, Shelf } from './shelf.ts'
-import type { CheckedBatch, Exporter, Outcome, Signal } from './sink.ts'
+import type { CheckedBatch, Exporter, Signal } from './sink.ts'
 import { memoryStorage, type OpenStorage } from './storage.ts'
 import { Ticket } from './ticket.ts'
 import { awaited, inTime, within } from './waiting.ts'
@@ -35,31 +36,11 @@ const MIB = 2 ** 20
 /** The numbers of the conventions, for all but what is configured. */
 export const QUEUE_LIMITS = { maxBatchBytes: 3.5 * MIB, maxRequestBytes: 64 * MIB, lingerMs: 20 }
 
-/**
- * `taken`: it will be delivered, or stand in an account that says why not. `full`: the sender is to come again.
- * `dropped`, `unsupported`: this destination passes it over.
- */
-export type Offer = 'taken' | 'full' | 'dropped' | 'unsupported'
-
 /** What stopping lost. */
 export interface Undelivered {
   readonly exporter: string
   readonly signal: Signal
   readonly items: number
-}
-
-/** Whether a batch is safe where it stands, as far as `acknowledge` asks; `late`: not before its sender has to have an answer. */
-export type Stored = 'stored' | 'failed' | 'late'
-
-/** A batch that has its place and is promised to nobody. One of `commit` and `cancel` has to follow. */
-export interface Reservation {
-  /** Null: at once. Never rejects. */
-  readonly stored: Promise<Stored> | null
-  /** Whether the batch may be accepted although this destination has not stored it. */
-  readonly isOptional: boolean
-  /** The queue takes it or passes it over, and counts it. What the sender is told, where that takes until the destination answers. */
-  commit(): Promise<Outcome> | null
-  cancel(): void
 }
 
 export interface Queue {
@@ -159,8 +140,13 @@ export function queue(
 
   function offer(batch: CheckedBatch): Offer {
     const answer = probe(batch)
-    if (answer === 'full') full.lost(batch.items)
-    else void reserve(batch).commit()
+    if (answer === 'full') {
+      full.lost(batch.items)
+      return answer
+    }
+    const { stored, commit } = reserve(batch)
+    if (stored === null) void commit()
+    else void stored.then(commit)
     return answer
   }
 
@@ -168,12 +154,13 @@ export function queue(
     const { account } = shelf.laneOf(batch.signal)
     const isOptional = options.whenFull !== 'refuse'
     const answer = probe(batch)
-    if (answer !== 'taken') return { stored: null, isOptional: true, commit: () => pass(answer), cancel() {} }
+    if (answer !== 'taken')
+      return { stored: null, isOptional: true, holds: false, commit: () => pass(answer), cancel() {} }
     const evicted = shelf.makeRoom(costOf(batch))
     if (evicted > 0) full.lost(evicted)
     const { place, stored } = shelf.give(batch)
     let stands: Stored = 'stored'
-    return { stored: stored === null ? null : settled(stored), isOptional, commit, cancel: withdraw }
+    return { stored: stored && settled(stored), isOptional, holds: true, commit, cancel: withdraw }
 
     async function settled(storing: Promise<boolean>): Promise<Stored> {
       stands = await inTime(world, batch, storing)
@@ -190,6 +177,8 @@ export function queue(
       // What is on disk is delivered after the next start.
       if (stands !== 'stored' || (kill.signal.aborted && !storage.isLasting)) {
         withdraw()
+        // What is late may still be read by the one who writes it.
+        if (stands === 'failed') batch.loan?.letGo()
         return pass('dropped')
       }
       const isAwaited = options.acknowledge === 'delivered' && !kill.signal.aborted

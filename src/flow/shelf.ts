@@ -118,7 +118,10 @@ export class Shelf {
     if (waiter !== null) this.#waiters.set(place.sequence, { waiter, place })
     lane.account.enqueued(batch.items)
     if (isAtHand) this.#push(lane, place, batch, this.#world.monotonic())
-    else this.#heldBytes -= costBytes
+    else {
+      this.#heldBytes -= costBytes
+      batch.loan?.letGo()
+    }
   }
 
   #push(lane: Lane, place: Place, batch: CheckedBatch, sinceMs: number): void {
@@ -137,8 +140,9 @@ export class Shelf {
   }
 
   /** A consumer is done with it. */
-  release({ place, costBytes }: Entry): void {
+  release({ place, costBytes, batch }: Entry): void {
     this.#heldBytes -= costBytes
+    batch.loan?.letGo()
     this.#waiters.delete(place.sequence)
     this.#storage.leave(place)
   }

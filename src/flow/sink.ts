@@ -1,5 +1,6 @@
 //! The contract between the parts of the data plane: what a batch is, what becomes of it, and what a destination answers.
 import type { Failure } from '../base/errors.ts'
+import type { Loan } from '../base/loan.ts'
 
 export type Signal = 'traces' | 'metrics' | 'logs'
 export const SIGNALS: readonly Signal[] = ['traces', 'metrics', 'logs']
@@ -26,6 +27,11 @@ export interface Batch {
   readonly headers: Headers
   /** Monotonic time at which its sender is told to come again, whatever has become of it by then. */
   readonly answerByMs?: number
+  /**
+   * Where the memory of `bytes` is to be used again. The bytes, and all views of them, hold until every destination that
+   * took the batch has let go. Whoever keeps something for longer copies it.
+   */
+  readonly loan?: Loan | null
 }
 
 /** A batch whose framing has been checked to full depth and whose items have been counted. */
@@ -79,7 +85,10 @@ export type Answer =
   | { readonly kind: 'unsupported'; readonly cause: Failure }
   | { readonly kind: 'refused'; readonly cause: Failure }
 
-/** The client of one destination. `export` never rejects and ends within its timeout. */
+/**
+ * The client of one destination. `export` never rejects and ends within its timeout. Where the answer is `delivered`, it
+ * has read `parts` for the last time.
+ */
 export interface Exporter {
   /** `otlp/jaeger`: type and name of the configuration. */
   readonly id: string

@@ -2,6 +2,7 @@
 import { Failure } from '../base/errors.ts'
 import type { World } from '../base/world.ts'
 import type { Waiter } from './lane.ts'
+import type { Stored } from './offer.ts'
 import type { CheckedBatch, Outcome } from './sink.ts'
 
 /** So long somebody waits who does not say until when. */
@@ -29,11 +30,7 @@ export async function within<T>(world: World, limitMs: number, work: Promise<T>)
 }
 
 /** What becomes of storing a batch, or `late` once its sender has to have an answer. */
-export async function inTime(
-  world: World,
-  batch: CheckedBatch,
-  storing: Promise<boolean>,
-): Promise<'stored' | 'failed' | 'late'> {
+export async function inTime(world: World, batch: CheckedBatch, storing: Promise<boolean>): Promise<Stored> {
   const isStored = await within(world, dueMs(world, batch) - world.monotonic(), storing)
   if (isStored === null) return 'late'
   return isStored ? 'stored' : 'failed'

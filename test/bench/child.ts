@@ -19,17 +19,23 @@ export interface Child {
 export interface ChildOptions {
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** Of Node, before the program. */
+  readonly nodeOptions?: readonly string[]
   /** A folder for a CPU profile of it, written when it is stopped. */
   readonly profile?: string | undefined
 }
 
 /** @param program relative to this folder */
-export function child(program: string, { args = [], env = {}, profile }: ChildOptions = {}): Child {
+export function child(
+  program: string,
+  { args = [], env = {}, nodeOptions = [], profile }: ChildOptions = {},
+): Child {
   const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
   const running = fork(at(program), [...args], {
     execArgv: [
       '--import',
       at('./cpu-clock.ts'),
+      ...nodeOptions,
       ...(profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile]),
     ],
     env: cleanEnvironment(env),
@@ -78,7 +84,6 @@ export function child(program: string, { args = [], env = {}, profile }: ChildOp
         look()
       }),
     async stop() {
-      if (process.env.XOUT) console.log(output)
       if (running.connected) running.disconnect()
       const timer = setTimeout(() => running.kill('SIGKILL'), LIMIT_MS)
       await exited

@@ -18,9 +18,12 @@ export interface Passed {
   readonly busy: number
 }
 
+/** The relay stands there twice: as Node runs it, and with what `npm start` gives the service. */
+export type Middle = 'relay' | 'equal' | 'service'
+
 export interface Passing {
   /** Sends `count` requests through, until all their spans are with the backend. `slow` is as in `Request.stamp`. */
-  through(middle: 'relay' | 'service', count: number, slow: boolean): Promise<Passed>
+  through(middle: Middle, count: number, slow: boolean): Promise<Passed>
   close(): Promise<void>
 }
 
@@ -41,12 +44,14 @@ export async function passing(requests: readonly Request[], profile?: string): P
     const backend = start('./backend.ts')
     const address = `127.0.0.1:${await portOf(backend, /port (\d+)/)}`
     const relay = start('./relay.ts', { args: [address], profile })
-    const service = start('../../src/main.ts', { args: settings(address), env: startEnvironment(), profile })
+    const equal = start('./relay.ts', { args: [address], ...NPM_START })
+    const service = start('../../src/main.ts', { args: settings(address), ...NPM_START, profile })
     const middles = {
       relay: { process: relay, load: load(await portOf(relay, /port (\d+)/), requests) },
+      equal: { process: equal, load: load(await portOf(equal, /port (\d+)/), requests) },
       service: { process: service, load: load(await portOf(service, /gRPC +http:\S+:(\d+)/), requests) },
     }
-    loads.push(middles.relay.load, middles.service.load)
+    loads.push(...Object.values(middles).map(middle => middle.load))
     return {
       close,
       async through(middle, count, slow) {
@@ -86,11 +91,16 @@ async function portOf(process: Child, pattern: RegExp): Promise<number> {
   return Number((await process.said(pattern))[1])
 }
 
-/** What `npm start` puts before the command. */
-const startEnvironment = () =>
-  Object.fromEntries(
-    [...packageJson.scripts.start.matchAll(/(\w+)=(\S+)/g)].map(([, name, value]) => [name, value]),
-  )
+/** What `npm start` puts before the program: variables, and options of Node. */
+const NPM_START = before(packageJson.scripts.start)
+
+function before(command: string) {
+  const [, variables, options] = /^exec env (.*) node (.*) ?src\/main\.ts$/.exec(command) as RegExpExecArray
+  return {
+    env: Object.fromEntries(variables.split(' ').map(variable => variable.split('=') as [string, string])),
+    nodeOptions: options.trim().split(' '),
+  }
+}
 
 /** Its defaults, on free ports, without compression and without files. */
 const settings = (backend: string) =>

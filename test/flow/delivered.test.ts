@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { Failure } from '../../src/base/errors.ts'
 import { fanout } from '../../src/flow/fanout.ts'
 import type { Outcome } from '../../src/flow/sink.ts'
-import { busyFor, DELIVERED, partial, REFUSED, TOO_LARGE, UNSUPPORTED } from '../kit/exporter.ts'
+import { BUSY, busyFor, DELIVERED, partial, REFUSED, TOO_LARGE, UNSUPPORTED } from '../kit/exporter.ts'
 import { simulatedWorld } from '../kit/world.ts'
 import { run } from './disk/disk-scene.ts'
 import { batch, names, pending, scene } from './queue-scene.ts'
@@ -53,9 +53,12 @@ describe('a sender that waits for the destination', () => {
   })
 
   test('has its request sent alone, and at once', async () => {
-    const { world, sink, exporter } = open(DELIVERED)
+    const { world, sink, exporter } = open(DELIVERED, { numConsumers: 1 })
+    exporter.answer = () => world.sleep(100).then(() => DELIVERED)
     for (const name of ['a1', 'a2', 'a3']) void sink.send(batch([name]))
     await world.settle()
+    expect(exporter.seen.map(names)).toEqual([['a1']])
+    await world.advance(1000)
     expect(exporter.seen.map(names)).toEqual([['a1'], ['a2'], ['a3']])
   })
 
@@ -109,10 +112,10 @@ describe('a sender that waits for the destination', () => {
 
   test('gets the whole back when a piece was not taken, and the pieces after it are not sent', async () => {
     const { world, sink, exporter, read } = open(DELIVERED, { maxBatchBytes: 30 })
-    exporter.answer = request => (names(request).join().includes('a1') ? DELIVERED : busyFor(500))
+    exporter.answer = request => (names(request).join().includes('a1') ? DELIVERED : BUSY)
     const told = watched(sink.send(batch(['a1', 'a2', 'a3', 'a4', 'a5', 'a6'])), world.monotonic)
     await world.advance(100)
-    expect(told.outcome).toMatchObject({ kind: 'busy', retryAfterMs: 500 })
+    expect(told.outcome).toMatchObject({ kind: 'busy', retryAfterMs: null })
     expect(exporter.seen).toHaveLength(2)
     expect(read('sent') + read('dropped', 'returned')).toBe(6)
     expect(read('sent')).toBeGreaterThan(0)

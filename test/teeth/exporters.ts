@@ -174,9 +174,9 @@ export const EXPORTERS = [
     {
       row: 'queue',
       guard: 'the queue is bounded in bytes',
-      file: 'flow/queue.ts',
-      on: 'held.value === 0 || held.value + cost <= options.sizeBytes',
-      off: 'held.value >= 0',
+      file: 'flow/shelf.ts',
+      on: 'this.#heldBytes) + costBytes <= this.#sizeBytes',
+      off: 'this.#heldBytes) >= 0',
       test: 'with refuse, turns the sender away and counts nothing',
     },
     {
@@ -209,7 +209,7 @@ export const EXPORTERS = [
       row: 'queue',
       guard: 'a signal that is not taken is not queued',
       file: 'flow/queue.ts',
-      on: "if (!laneOf(batch.signal).takes(world.monotonic())) return 'unsupported'",
+      on: "if (!shelf.laneOf(batch.signal).takes(world.monotonic())) return 'unsupported'",
       off: '',
       test: 'is said once, emptied from the queue, and offered again every five minutes',
     },
@@ -224,8 +224,8 @@ export const EXPORTERS = [
     {
       row: 'queue',
       guard: 'what a stop leaves under way is counted as lost',
-      file: 'flow/queue.ts',
-      on: "lane.account.droppedInFlight(lane.account.inFlight, 'shutdown')",
+      file: 'flow/shelf.ts',
+      on: "account.droppedInFlight(account.inFlight, 'shutdown')",
       off: '',
       test: 'ends at the deadline where the destination hangs',
     },

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { EXPORTERS } from './exporters.ts'
 import { KEEPING } from './keeping.ts'
 import { PLANES } from './planes.ts'
+import { QUEUE } from './queue.ts'
 import { RECEIVERS } from './receivers.ts'
 import { type Run, run, type Seen } from './run.ts'
 import { SERVICE } from './service.ts'
@@ -65,7 +66,7 @@ async function bitten(
 }
 
 const word = process.argv[2] ?? ''
-const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...SERVICE, ...KEEPING].filter(
+const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...QUEUE, ...SERVICE, ...KEEPING].filter(
   ({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)),
 )
 const slot = limited(Math.max(2, Math.min(4, availableParallelism())))

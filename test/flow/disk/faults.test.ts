@@ -1,5 +1,6 @@
 //! The laws of the queue on a disk that fails: no success before the sync, no loss of what was promised, and always a start.
 import { describe, expect, test } from 'vitest'
+import { Loan } from '../../../src/base/loan.ts'
 import type { Outcome } from '../../../src/flow/sink.ts'
 import { BUSY, DELIVERED } from '../../kit/exporter.ts'
 import { simulatedWorld } from '../../kit/world.ts'
@@ -104,6 +105,30 @@ describe('a durable acknowledgement', () => {
     expect(read('enqueued')).toBe(0)
     expect(imbalance()).toEqual([0, 0, 0])
   })
+})
+
+test('a destination that is passed over because its disk hangs keeps the memory of a batch that it still reads', async () => {
+  const { world, faults } = faultyWorld(20)
+  const { sink } = await run(world, DELIVERED, { whenFull: 'drop_newest' })
+  let release = () => {}
+  faults.on = (operation, path) =>
+    operation === 'write' && path.endsWith('.log')
+      ? new Promise(resolve => (release = () => resolve(null)))
+      : null
+  let returned = 0
+  const loan = new Loan(() => returned++)
+  const sending = sink.send({ ...batch(['a1']), answerByMs: world.monotonic() + 9000, loan })
+  await world.advance(9000)
+  expect(await sending).toMatchObject({ kind: 'accepted' })
+  expect(returned).toBe(0)
+  release()
+  await world.advance(1000)
+  // One that is delivered comes back.
+  const other = new Loan(() => returned++)
+  faults.on = () => null
+  await sink.send({ ...batch(['a2']), loan: other })
+  await world.advance(1000)
+  expect(returned).toBe(1)
 })
 
 describe('a full disk', () => {

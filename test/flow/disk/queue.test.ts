@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { BUSY, DELIVERED } from '../../kit/exporter.ts'
 import { simulatedWorld } from '../../kit/world.ts'
 import { batch, names, pending } from '../queue-scene.ts'
-import { QUEUE, run } from './disk-scene.ts'
+import { faultyWorld, QUEUE, run } from './disk-scene.ts'
 
 describe('a queue on disk', () => {
   test('delivers, and leaves nothing behind after its end', async () => {
@@ -73,17 +73,22 @@ describe('a queue on disk', () => {
   })
 
   test('holds little in memory however much waits, and sends all of it in order', async () => {
-    const world = simulatedWorld(5)
+    const { world, faults } = faultyWorld(5)
     const scene = await run(world, BUSY, { sizeBytes: 2 ** 28, numConsumers: 1 })
     const filling = '.'.repeat(200_000)
     const all = Array.from({ length: 100 }, (_, n) => `a${n}`)
     for (const name of all) await scene.sink.send(batch([name + filling]))
     await world.advance(10)
+    const isRead = () =>
+      faults.done.some(({ operation, path }) => operation === 'read' && path.endsWith('.log'))
+    expect(isRead()).toBe(false)
     scene.exporter.answer = () => DELIVERED
     await world.advance(120_000)
     const sent = [...new Set(scene.exporter.seen.flatMap(names))]
     expect(sent).toEqual(all)
     expect(scene.read('sent')).toBe(100)
+    // Of these 20 MB no more than eight were at hand.
+    expect(isRead()).toBe(true)
     expect(scene.imbalance()).toEqual([0, 0, 0])
   })
 })
