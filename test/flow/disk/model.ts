@@ -8,7 +8,7 @@ import { queueOnDisk } from '../../../src/flow/disk/open.ts'
 import { fanout } from '../../../src/flow/fanout.ts'
 import { type Acknowledge, QUEUE_LIMITS, type Queue, type WhenFull } from '../../../src/flow/queue.ts'
 import { RETRY_DEFAULTS } from '../../../src/flow/retry.ts'
-import { type CheckedBatch, type Outcome, SIGNALS, type Signal, type Sink } from '../../../src/flow/sink.ts'
+import { type CheckedBatch, type Outcome, SIGNALS, type Sink } from '../../../src/flow/sink.ts'
 import { imbalances, readMetrics, type Scrape } from '../../kit/accounts.ts'
 import { type DiskFault, machine } from '../../kit/disk.ts'
 import {
@@ -17,35 +17,20 @@ import {
   partial,
   REFUSED,
   type ScriptedExporter,
+  type Seen,
   scriptedExporter,
 } from '../../kit/exporter.ts'
 import { recordingLog } from '../../kit/log.ts'
 import { between, chance, int, pick, type Random, seeded } from '../../kit/random.ts'
 import { type SimulatedWorld, simulatedWorld } from '../../kit/world.ts'
-import { concat, delimited, places } from '../../oracle/bytes.ts'
+import { concat, delimited } from '../../oracle/bytes.ts'
+import { Ledger, type Sent } from './ledger.ts'
 
 const DIRECTORY = '/data'
 const MIB = 2 ** 20
 const TIMEOUT_MS = 5000
-/** An answer has so long, in simulated time, until a kill must find it recorded. */
-const NOTICE_MS = 500
 /** After the last fault everything must be well again within this simulated time, without a restart. */
 const WELL_MS = 120_000
-
-/** A batch as its sender knows it. */
-interface Sent {
-  readonly number: number
-  readonly batch: CheckedBatch
-  /** Its sender was told that it is safe, and it is as long as the kind of acknowledgement says. */
-  isOwed: boolean
-  /** It was answered for by the destination: delivered, rejected, or both in part. */
-  arrivals: { readonly boot: number; readonly atMs: number; answeredMs: number }[]
-  isSettled: boolean
-  /** A bit of a file that held it was turned around. */
-  isFlipped: boolean
-  /** The life in which its sender was told to come again. */
-  turnedAwayBy: number
-}
 
 interface Boot {
   readonly number: number
@@ -57,19 +42,7 @@ interface Boot {
   scrape(): Scrape
 }
 
-interface Death {
-  readonly atMs: number
-  readonly isClean: boolean
-}
-
 type Mode = 'deliver' | 'busy' | 'hang' | 'refuse' | 'partial' | 'slow'
-
-/** What may happen in a history. All of it unless told otherwise. */
-export interface HistoryOptions {
-  readonly flips?: boolean
-  readonly faults?: boolean
-  readonly powerCuts?: boolean
-}
 
 /** What happened, for the totals that a test prints and for laws about the whole. */
 export interface HistoryEnd {
@@ -83,7 +56,7 @@ export interface HistoryEnd {
 }
 
 /** Throws where the model and the queue disagree. */
-export async function history(seed: number, options: HistoryOptions = {}): Promise<HistoryEnd> {
+export async function history(seed: number): Promise<HistoryEnd> {
   const random = seeded(seed)
   const box = machine(seeded(seed + 0.5))
   const settings = {
@@ -92,27 +65,13 @@ export async function history(seed: number, options: HistoryOptions = {}): Promi
     acknowledge: pick<Acknowledge>(random, ['durable', 'durable', 'durable', 'delivered', 'memory']),
     numConsumers: pick(random, [1, 1, 3, 10]),
   }
-  const mayFlip = options.flips !== false && chance(random, 0.3)
-  const mayFault = options.faults !== false && chance(random, 0.6)
-  const mayCut = options.powerCuts !== false && chance(random, 0.6)
-  const sent: Sent[] = []
-  const byBytes = new Map<string, Sent>()
+  const mayFlip = chance(random, 0.3)
+  const mayFault = chance(random, 0.6)
+  const mayCut = chance(random, 0.6)
   const steps: string[] = [JSON.stringify({ ...settings, mayFlip, mayFault, mayCut })]
-  const total = { boots: 0, powerCuts: 0, flips: 0, again: 0, damagedItems: 0, droppedItems: 0 }
+  const total = { boots: 0, powerCuts: 0, flips: 0 }
   let mode: Mode = 'deliver'
-  let isUnreadable = false
-  /** A segment that could not be read at one start is sent after the next. */
-  let isUnordered = false
   let clock: SimulatedWorld
-  /** The marks of what has been delivered may have been lost, too. */
-  let mayComeAgain = false
-  let wasFaulty = false
-  // The directory is there before the first start; what the queue makes below it is its own affair.
-  const formatting = box.boot()
-  await formatting.makeDirectory(DIRECTORY)
-  await formatting.syncDirectory('/')
-  let boot = await start()
-
   const note = (step: string) => void steps.push(step)
   let failure: Error | null = null
   /** What is thrown inside an exporter is caught by the queue: it is kept, and thrown again after the step. */
@@ -120,6 +79,13 @@ export async function history(seed: number, options: HistoryOptions = {}): Promi
     failure ??= new AssertionError({ message: `${why}\n  ${steps.join('\n  ')}` })
     throw failure
   }
+
+  const ledger = new Ledger(settings, fail)
+  // The directory is there before the first start; what the queue makes below it is its own affair.
+  const formatting = box.boot()
+  await formatting.makeDirectory(DIRECTORY)
+  await formatting.syncDirectory('/')
+  let boot = await start()
 
   async function start(): Promise<Boot> {
     const number = ++total.boots
@@ -162,22 +128,11 @@ export async function history(seed: number, options: HistoryOptions = {}): Promi
   }
 
   /** What the destination says, after a look at what it was given. */
-  async function answer(
-    number: number,
-    world: SimulatedWorld,
-    request: { bytes: Uint8Array; signal: Signal },
-  ) {
-    const whole = places(request.bytes).map(({ start, end }) => request.bytes.subarray(start, end))
-    const came = whole.map(part => byBytes.get(`${request.signal} ${Buffer.from(part).toString('latin1')}`))
-    if (came.some(each => each === undefined)) fail(`boot ${number}: bytes were delivered that nobody sent`)
+  async function answer(number: number, world: SimulatedWorld, request: Seen) {
+    const came = ledger.batchesOf(request, request.bytes)
     const now = mode
     if (now === 'busy') return BUSY
-    const arrivals = (came as Sent[]).map(each => {
-      noteArrival(each, number, world)
-      const arrival = { boot: number, atMs: world.monotonic(), answeredMs: Number.POSITIVE_INFINITY }
-      each.arrivals.push(arrival)
-      return arrival
-    })
+    const arrivals = came.map(each => ledger.came(each, number, world.monotonic()))
     if (now === 'hang') {
       // An exporter ends within its timeout, whatever the destination does.
       await world.sleep(TIMEOUT_MS)
@@ -187,35 +142,12 @@ export async function history(seed: number, options: HistoryOptions = {}): Promi
     for (const arrival of arrivals) arrival.answeredMs = world.monotonic()
     // A merged request that is refused is taken apart and sent again: it is no delivery until it is refused alone.
     if (now === 'refuse' && came.length > 1) {
-      for (const each of came as Sent[]) each.arrivals.pop()
+      for (const each of came) each.arrivals.pop()
       return REFUSED
     }
-    for (const each of came as Sent[]) each.isSettled = true
+    for (const each of came) each.isSettled = true
     return now === 'refuse' ? REFUSED : now === 'partial' ? partial(1, 'one') : DELIVERED
   }
-
-  function noteArrival(each: Sent, number: number, world: SimulatedWorld) {
-    if (each.turnedAwayBy === number) fail(`batch ${each.number} was turned away, and delivered`)
-    const before = each.arrivals.at(-1)
-    if (before === undefined) return
-    total.again++
-    const isAnswered = before.answeredMs < Number.POSITIVE_INFINITY
-    if (before.boot === number) {
-      if (isAnswered)
-        fail(
-          `batch ${each.number} was delivered twice in boot ${number}, at ${before.atMs} and ${world.monotonic()}`,
-        )
-      return
-    }
-    if (!isAnswered || mayComeAgain || wasFaulty) return
-    const { atMs, isClean } = deaths.get(before.boot) as Death
-    if (before.answeredMs < atMs - (isClean ? 0 : NOTICE_MS))
-      fail(
-        `batch ${each.number} came again in boot ${number}; it was answered at ${before.answeredMs} in boot ${before.boot}, which ended at ${atMs}`,
-      )
-  }
-
-  const deaths = new Map<number, Death>()
 
   function balanced() {
     if (failure !== null) throw failure
@@ -223,44 +155,18 @@ export async function history(seed: number, options: HistoryOptions = {}): Promi
     if (wrong.length > 0) fail(`the accounts do not balance: ${wrong.join('; ')}`)
   }
 
-  function send() {
-    const number = sent.length
-    const batch = batchOf(random, number)
-    const one: Sent = {
-      number,
-      batch,
-      isOwed: false,
-      arrivals: [],
-      isSettled: false,
-      isFlipped: false,
-      turnedAwayBy: 0,
-    }
-    sent.push(one)
-    byBytes.set(`${batch.signal} ${Buffer.from(batch.bytes).toString('latin1')}`, one)
+  function send(): Sent {
+    const one = ledger.add(batchOf(random, ledger.sent.length))
     const its = boot
-    void its.sink.send(batch).then((outcome: Outcome) => {
+    void its.sink.send(one.batch).then((outcome: Outcome) => {
       if (outcome.kind === 'accepted') one.isOwed = true
       else one.turnedAwayBy = its.number
     })
+    return one
   }
 
-  /** The process has died. What it had counted is added to the totals; what was not promised to outlive it is not owed. */
   function bury(isClean: boolean, atMs = boot.world.monotonic()) {
-    const scrape = boot.scrape()
-    deaths.set(boot.number, { atMs, isClean })
-    for (const signal of ['spans', 'metric_points', 'log_records']) {
-      total.damagedItems += scrape.sum(`otlier_exporter_dropped_${signal}_total`, { reason: 'damaged' })
-      total.droppedItems += scrape.sum(`otlier_exporter_dropped_${signal}_total`, { reason: 'queue_full' })
-      total.droppedItems += scrape.sum(`otlier_exporter_enqueue_failed_${signal}_total`, {
-        reason: 'queue_full',
-      })
-    }
-    const said = (words: string) => boot.lines.some(({ message }) => message.includes(words))
-    if (boot.lines.some(({ fields }) => fields['items'] === 'unknown')) isUnreadable = true
-    if (said('left for the next start')) isUnordered = true
-    // A disk that fails while nobody waits for it cannot keep what it was not asked to keep.
-    if ((!isClean || wasFaulty) && settings.acknowledge === 'memory')
-      for (const each of sent) each.isOwed = false
+    ledger.bury(boot.number, { atMs, isClean }, boot.scrape(), boot.lines)
   }
 
   function flip() {
@@ -269,8 +175,8 @@ export async function history(seed: number, options: HistoryOptions = {}): Promi
       const path = pick(random, files)
       const content = Buffer.from(box.content(path) as Uint8Array)
       // Whatever else the file holds may be set aside with it.
-      for (const each of sent) if (content.includes(each.batch.bytes)) each.isFlipped = true
-      if (!path.endsWith('.log')) mayComeAgain = true
+      for (const each of ledger.sent) if (content.includes(each.batch.bytes)) each.isFlipped = true
+      if (!path.endsWith('.log')) ledger.mayComeAgain = true
       const at = int(random, content.length)
       box.flip(path, at, int(random, 8))
       total.flips++
@@ -280,7 +186,7 @@ export async function history(seed: number, options: HistoryOptions = {}): Promi
 
   /** A fault for the next calls of some kinds. */
   function spoil() {
-    wasFaulty = true
+    ledger.wasFaulty = true
     const ops = pick(random, [
       ['sync'],
       ['write'],
@@ -312,7 +218,7 @@ export async function history(seed: number, options: HistoryOptions = {}): Promi
       if (isCut) box.powerCut(random)
       else box.kill()
     }
-    if (isCut) mayComeAgain = true
+    if (isCut) ledger.mayComeAgain = true
     if (chance(random, 0.5)) {
       let left = int(random, 12)
       box.fault = () => {
@@ -356,7 +262,7 @@ export async function history(seed: number, options: HistoryOptions = {}): Promi
     if (step < 0.45) {
       const many = between(random, 1, 6)
       for (let n = many; n > 0; n--) send()
-      note(`send ${sent.length - many} to ${sent.length - 1} at ${boot.world.monotonic()}`)
+      note(`send ${ledger.sent.length - many} to ${ledger.sent.length - 1} at ${boot.world.monotonic()}`)
       await boot.world.advance(pick(random, [0, 1, 30]))
     } else if (step < 0.65) {
       await boot.world.advance(pick(random, [5, 50, 700, 5000]))
@@ -367,11 +273,11 @@ export async function history(seed: number, options: HistoryOptions = {}): Promi
       if (chance(random, 0.3)) {
         box.capacityBytes =
           box.paths().reduce((sum, path) => sum + (box.content(path)?.length ?? 0), 0) + int(random, 5000)
-        wasFaulty = true
+        ledger.wasFaulty = true
         note('the disk is full')
       } else if (chance(random, 0.2)) {
         // A stop does not wait for ever until a slow disk has noted what was delivered last.
-        mayComeAgain = true
+        ledger.mayComeAgain = true
         box.syncing = () => clock.sleep(500)
         note('syncs are slow')
       } else spoil()
@@ -389,11 +295,9 @@ export async function history(seed: number, options: HistoryOptions = {}): Promi
   heal()
   await boot.world.advance(WELL_MS)
   balanced()
-  const last = sent.length
-  send()
+  const last = send()
   await boot.world.advance(WELL_MS)
-  if (!sent[last].isOwed || !sent[last].isSettled)
-    fail('after the last fault it does not take and deliver what comes')
+  if (!last.isOwed || !last.isSettled) fail('after the last fault it does not take and deliver what comes')
   balanced()
   // What could not be read at a start is left for the next one.
   await restart(false)
@@ -405,42 +309,10 @@ export async function history(seed: number, options: HistoryOptions = {}): Promi
       if (scrape.sum(`otlier_exporter_${what}_${items}`) !== 0)
         fail(`${scrape.sum(`otlier_exporter_${what}_${items}`)} ${items} are still ${what}`)
   bury(true)
-  judge()
+  ledger.judge(total.flips === 0 && total.powerCuts === 0 && !ledger.wasFaulty)
+  const { sent, again, damagedItems } = ledger
   const acknowledged = sent.filter(({ isOwed }) => isOwed).length
-  return { ...total, sent: sent.length, acknowledged }
-
-  function judge() {
-    const missing = sent.filter(each => each.isOwed && !each.isSettled)
-    const unexcused = missing.filter(({ isFlipped }) => !isFlipped)
-    const items = (list: readonly Sent[]) => list.reduce((sum, { batch }) => sum + batch.items, 0)
-    if (settings.whenFull === 'refuse' && unexcused.length > 0)
-      fail(`acknowledged batches are lost: ${unexcused.map(({ number }) => number)}`)
-    if (items(unexcused) > total.droppedItems)
-      fail(`${items(unexcused)} items are lost, and ${total.droppedItems} are told of`)
-    if (!isUnreadable && items(missing) > total.droppedItems + total.damagedItems)
-      fail(`${items(missing)} items are lost, and ${total.damagedItems} are said to be damaged`)
-    if (total.flips === 0 && total.powerCuts === 0 && !wasFaulty && total.damagedItems > 0)
-      fail(`${total.damagedItems} items are said to be damaged, and nothing was`)
-    if (settings.numConsumers === 1 && settings.whenFull === 'refuse' && !isUnordered) ordered()
-  }
-
-  /** With one consumer, what arrived did so in the order in which it had come, signal by signal. */
-  function ordered() {
-    for (const signal of SIGNALS) {
-      let latest: Sent | null = null
-      for (const each of sent) {
-        const [first] = each.arrivals
-        if (each.batch.signal !== signal || first === undefined || !each.isOwed || each.isFlipped) continue
-        const [before] = latest?.arrivals ?? []
-        if (
-          before !== undefined &&
-          (first.boot < before.boot || (first.boot === before.boot && first.atMs < before.atMs))
-        )
-          fail(`batch ${each.number} arrived before ${latest?.number}`)
-        latest = each
-      }
-    }
-  }
+  return { ...total, sent: sent.length, acknowledged, again, damagedItems }
 }
 
 function batchOf(random: Random, number: number): CheckedBatch {
