@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { cleanEnvironment } from '../../kit/programs.ts'
 
-const ANSWER_MS = 60_000
+const ANSWER_MS = 120_000
 const SAID_MS = 120_000
 /** What is kept of what it says. */
 const MAX_OUTPUT = 4 * 2 ** 20

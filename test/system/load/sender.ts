@@ -75,6 +75,7 @@ function send(options: SenderOptions): void {
     counts.connected++
     const made = connect(`http://127.0.0.1:${options.grpcPort}`)
     made.on('error', () => {})
+    made.on('connect', () => connected.add(made))
     return made
   }
 
@@ -158,12 +159,13 @@ function send(options: SenderOptions): void {
   console.log('ready')
 }
 
-/** One unary call. Resolves with its status, or with LOST. */
+/** Those that have been made: what is sent on one of the others never leaves. */
+const connected = new WeakSet<ClientHttp2Session>()
+
+/** One unary call. Resolves with its status, with LOST, or with UNSENT. */
 function call(session: ClientHttp2Session, bytes: Uint8Array): Promise<number> {
   return new Promise(resolve => {
     if (session.destroyed || session.closed) return resolve(UNSENT)
-    let isConnected = !session.connecting
-    session.once('connect', () => (isConnected = true))
     const stream = session.request({
       ':method': 'POST',
       ':path': METHODS.traces,
@@ -180,7 +182,7 @@ function call(session: ClientHttp2Session, bytes: Uint8Array): Promise<number> {
     stream.on('error', () => {})
     stream.on('close', () => {
       clearTimeout(limit)
-      resolve(code === LOST && !isConnected ? UNSENT : code)
+      resolve(code === LOST && !connected.has(session) ? UNSENT : code)
     })
     stream.resume()
     stream.end(frame(bytes))
