@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { differences, exporterBooks, imbalances } from '../../kit/accounts.ts'
+import { SIGNALS } from '../../../src/flow/sink.ts'
+import { differences, exporterBooks, imbalances, type Scrape } from '../../kit/accounts.ts'
+import { type Waiting, walkQueue } from '../../kit/queue-walk.ts'
 import { between, chance, pick, seeded } from '../../kit/random.ts'
 import { clockMs } from '../load/answering.ts'
 import { compareLogs, told } from '../load/books.ts'
@@ -79,6 +81,15 @@ async function scraped(when: string) {
   return scrape
 }
 
+/** What the queue says that it has found is what a walk over its files finds, before it is started. */
+function compareWalk(walked: Waiting, scrape: Scrape) {
+  for (const [at, signal] of SIGNALS.entries()) {
+    const { recovered } = exporterBooks(scrape, 'otlp', signal)
+    if (recovered !== walked[at])
+      problems.push(`after kill ${killsMs.length}: ${recovered} ${signal} found, and ${walked[at]} by a walk`)
+  }
+}
+
 await sender.go()
 const beganMs = clockMs()
 let slowestStartMs = 0
@@ -93,10 +104,13 @@ while (killsMs.length < KILLS) {
     await sleep(between(random, 0, START_MS))
     await kill(starting)
   }
+  const walked = walkQueue(join(folder, 'state', 'queue', 'otlp'))
   const startedMs = clockMs()
   otlier = await startOtlierProcess(settings, { ports })
   slowestStartMs = Math.max(slowestStartMs, clockMs() - startedMs)
-  recovered += exporterBooks(await scraped(`after kill ${killsMs.length}`), 'otlp', 'traces').recovered
+  const scrape = await scraped(`after kill ${killsMs.length}`)
+  if (values.storage === 'disk') compareWalk(walked, scrape)
+  recovered += exporterBooks(scrape, 'otlp', 'traces').recovered
   if (killsMs.length % 25 === 0) console.log(`${killsMs.length} kills, ${problems.length} problems`)
 }
 

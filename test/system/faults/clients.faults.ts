@@ -1,8 +1,10 @@
 //! What clients, operators and the machine do to Otlier, one fault a test: the others are served, and what was accepted arrives.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { realWorld, type World } from '../../../src/base/world.ts'
 import { frame, GrpcClient, httpCall, PROTOBUF, rawCall } from '../../kit/client.ts'
+import { run } from '../../kit/programs.ts'
 import { seeded } from '../../kit/random.ts'
 import { compareLogs } from '../load/books.ts'
 import { requestWith } from '../load/ids.ts'
@@ -24,6 +26,15 @@ const hasty = (times: number): World => ({
   sleep: (delayMs, stop) => realWorld.sleep(delayMs / times, stop),
 })
 const HASTE = 20
+
+test('kill -9 at random points: of three lives nothing that was acknowledged is lost, and nothing comes again without a reason', async () => {
+  const program = fileURLToPath(new URL('../crash/main.ts', import.meta.url))
+  const { status, stdout } = await run(process.execPath, [program, '--kills', '3', '--seed', '1'], {
+    timeoutMs: 240_000,
+  })
+  expect(stdout).toContain('the crash test is passed')
+  expect(status).toBe(0)
+})
 
 test('SIGTERM under load: the exit is 0, and nothing that was acknowledged is lost', async () => {
   const folder = temporaryFolder()
