@@ -17,12 +17,9 @@ const receiverTls = section('TLS for clients. Off unless `cert_file` is given.',
   client_ca_file: text('Clients must show a certificate signed by one of these, PEM.'),
 })
 
-const AUTH_LATER = {
-  later: 'authentication comes with a later release; leave it out, and listen on loopback',
-}
-const auth = section('Who may send.', {
-  bearer_token_file: text('A file with the tokens that are let in, one a line.', {}, AUTH_LATER),
-  basic_file: text('A file with `user:password` lines.', {}, AUTH_LATER),
+const auth = section('Who may send. Everybody, unless one of these is given; with both, either is enough.', {
+  bearer_token_file: text('A file with the tokens that are let in, one a line.'),
+  basic_file: text('A file with `user:password` lines.'),
 })
 
 const maxRecvMsgSize = mebibytes('64', 'The largest request, after decompression.', [1, 1024])
@@ -108,7 +105,9 @@ const sendingQueue = section(
   'What waits for the destination.',
   {
     storage: choice('memory', ['memory', 'disk'], 'Where it waits. On disk it is under `directory`.'),
-    size_mib: mebibytes(null, 'How much may wait.', [1, 1_048_576], { initialNote: '64; 2048 on disk' }),
+    size_mib: mebibytes(null, 'How much may wait.', [1, 1_048_576], {
+      initialNote: '64, or less if memory is small; 2048 on disk',
+    }),
     when_full: choice(
       null,
       ['refuse', 'drop_newest', 'drop_oldest'],

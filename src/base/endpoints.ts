@@ -24,6 +24,10 @@ export interface Destination {
 export const formatListen = ({ host, port }: Listen) =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 
+/** Whether only this machine can reach what listens there. A name other than localhost may stand for anything. */
+export const isLoopback = (host: string): boolean =>
+  /^(localhost|127(\.\d{1,3}){3}|::1|::ffff:127(\.\d{1,3}){3})$/i.test(host)
+
 const PORT_MAX = 65_535
 const HOST = /^(?:\[(?<six>[0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|(?<name>[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})))$/
 

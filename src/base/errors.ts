@@ -55,6 +55,12 @@ export const FAILURES = {
     grpc: GRPC.INVALID_ARGUMENT,
     retry: false,
   },
+  OTLIER_UNAUTHENTICATED: {
+    text: 'The request shows no token or password that is let in.',
+    http: 401,
+    grpc: GRPC.UNAUTHENTICATED,
+    retry: false,
+  },
   OTLIER_METHOD: { text: 'Only POST is supported here.', http: 405, grpc: GRPC.UNIMPLEMENTED, retry: false },
   OTLIER_NOT_FOUND: {
     text: 'Nothing is served under this path.',
@@ -88,6 +94,18 @@ export const FAILURES = {
     retry: true,
   },
   OTLIER_MEMORY: { text: 'The memory limit is reached.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
+  OTLIER_BUDGET: {
+    text: 'Too many bytes of requests are waiting for their answer.',
+    http: 503,
+    grpc: GRPC.UNAVAILABLE,
+    retry: true,
+  },
+  OTLIER_CONNECTION_BUDGET: {
+    text: 'Too many bytes of requests of this connection are waiting for their answer.',
+    http: 503,
+    grpc: GRPC.UNAVAILABLE,
+    retry: true,
+  },
   OTLIER_STOPPING: { text: 'Otlier is shutting down.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
   OTLIER_INTERNAL: {
     text: 'Otlier failed to handle the request.',

@@ -1,4 +1,4 @@
-//! Numbers as a person reads them: durations with three digits and a fitting unit, counts with separators.
+//! Numbers and text as a person reads them: three digits and a fitting unit, separators, and nothing that steers a terminal.
 
 const UNITS = [
   { name: 'ns', ns: 1 },
@@ -44,3 +44,13 @@ export function clip(text: string, length: number): string {
   const cut = clean.slice(0, length - 1)
   return `${/[\ud800-\udbff]$/.test(cut) ? cut.slice(0, -1) : cut}…`
 }
+
+/**
+ * What can steer a terminal or make text read as something else: control characters (ESC, line breaks, and the C1 set that some terminals
+ * obey), separators of lines, and marks that turn the direction of writing.
+ */
+const STEERING = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
+
+/** All of those as escapes, such as \u001b. Inside a string of JSON, which it does not change the meaning of, and in plain text alike. */
+export const harmless = (text: string): string =>
+  text.replace(STEERING, found => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`)

@@ -1,6 +1,7 @@
 //! `otlier healthcheck`: asks the running service whether it is ready; for containers, whose image has no curl.
 import { request } from 'node:http'
 import { formatListen, type Listen } from '../base/endpoints.ts'
+import { harmless } from '../base/words.ts'
 import { configFlags, readArguments } from './arguments.ts'
 import { COMMANDS } from './help.ts'
 import { loadConfig, realSurroundings } from './load-config.ts'
@@ -28,7 +29,8 @@ export async function healthcheck(args: readonly string[]): Promise<number> {
     console.error(`otlier: http://${formatListen(endpoint)}/ready: ${answer}`)
     return 1
   }
-  console.log(answer.body.trimEnd())
+  // Whoever answered there.
+  console.log(harmless(answer.body.trimEnd()))
   return answer.status === 200 ? 0 : 1
 }
 

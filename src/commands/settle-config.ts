@@ -51,10 +51,14 @@ export function settleConfig(tree: Tree | undefined, options: SettleOptions): Se
       )
     }
     write(shown, path, whenFull)
-    const queue = { ...settleStorage(exporter, value.directory, tree, shown, report), whenFull }
+    const sizeBytes = queueBytes(exporter, value.memoryLimitBytes, destinations, tree)
+    write(shown, ['exporters', exporter.id, 'sending_queue', 'size_mib'], sizeBytes / MIB)
+    const acknowledge = settleAcknowledge(exporter, value.directory, tree, report)
+    write(shown, ['exporters', exporter.id, 'sending_queue', 'acknowledge'], acknowledge)
     const { scheme } = exporter.endpoint
     const plain = scheme === 'http' || (scheme === null && exporter.tls.insecure)
     checkPair(exporter.tls, ['exporters', exporter.id, 'tls'], tree, report)
+    const queue = { ...exporter.sendingQueue, sizeBytes, acknowledge, whenFull }
     return {
       ...exporter,
       exact: options.exact.has(exporter.id),
@@ -85,31 +89,23 @@ export function settleConfig(tree: Tree | undefined, options: SettleOptions): Se
     }
   }
   checkPorts(config, tree, report)
+  checkMemory(config, used, tree, report)
   warnOfWaiting(tree, report, problems)
   return { config, shown: shown as Record<string, unknown>, problems }
 }
 
-const MIB = 2 ** 20
-/** The sizes of the conventions, in MiB. */
-const SIZE_MIB = { memory: 64, disk: 2048 }
-
-/** What of the queue depends on where it is. */
-function settleStorage(
-  { id, sendingQueue }: Extract<ValueOf<typeof SETTINGS>['exporters'][number], { type: 'otlp' | 'otlphttp' }>,
+/** When a sender is told that its data has been taken, where that is not written: as late as the storage allows for. */
+function settleAcknowledge(
+  { id, sendingQueue }: Queued,
   directory: string,
   tree: Tree | undefined,
-  shown: unknown,
   report: Report,
-) {
+): Queued['sendingQueue']['acknowledge'] {
   const path = ['exporters', id, 'sending_queue']
   const placeOfKey = (key: string) => placeOf(tree, [...path, key])
   const { storage } = sendingQueue
-  const isSized = placeOfKey('size_mib') !== null
-  const sizeBytes = isSized ? sendingQueue.sizeBytes : SIZE_MIB[storage] * MIB
   const isChosen = placeOfKey('acknowledge') !== null
   const acknowledge = isChosen ? sendingQueue.acknowledge : storage === 'disk' ? 'durable' : 'memory'
-  write(shown, [...path, 'size_mib'], sizeBytes / MIB)
-  write(shown, [...path, 'acknowledge'], acknowledge)
   const place = placeOfKey('acknowledge') ?? placeOfKey('storage')
   if (storage === 'memory' && acknowledge === 'durable') {
     const text = 'durable needs a queue on disk; add storage: disk, or use memory or delivered'
@@ -119,7 +115,7 @@ function settleStorage(
     const text = 'a queue on disk needs a directory, and directory is none; name one, or use storage: memory'
     report(placeOfKey('storage'), [...path, 'storage'].join('.'), text)
   }
-  return { ...sendingQueue, sizeBytes, acknowledge } as const
+  return acknowledge
 }
 
 interface Pair {
@@ -219,12 +215,62 @@ function checkPorts(config: Config, tree: Tree | undefined, report: Report) {
   }
 }
 
+const MIB = 2 ** 20
+/** The share of the memory limit that is meant for the queues in memory. A quarter is for requests, the rest for Node and the models. */
+const QUEUES = 1 / 2
+
+type Queued = Exclude<AnyExporter, { readonly type: 'debug' }>
+type AnyExporter = ValueOf<typeof SETTINGS>['exporters'][number]
+
+/** The sizes of the conventions. */
+const SIZE_BYTES = { memory: 64 * MIB, disk: 2048 * MIB }
+
+/** As it is written; where it is not, the default, or what the memory limit leaves to each of the destinations if that is less. */
+function queueBytes(
+  { id, sendingQueue }: Queued,
+  limitBytes: number | null,
+  destinations: number,
+  tree: Tree | undefined,
+): number {
+  const { storage } = sendingQueue
+  const written = find(tree, ['exporters', id, 'sending_queue', 'size_mib'])
+  const isWritten = written?.kind === 'leaf' && written.text !== null
+  if (isWritten) return sendingQueue.sizeBytes
+  const sizeBytes = SIZE_BYTES[storage]
+  if (storage !== 'memory' || limitBytes === null) return sizeBytes
+  const leftMib = Math.floor((limitBytes * QUEUES) / MIB / Math.max(1, destinations))
+  return Math.min(sizeBytes, Math.max(1, leftMib) * MIB)
+}
+
+/** Queues that cannot be filled before memory is short would refuse senders for a destination that others do not wait for. */
+function checkMemory(config: Config, used: ReadonlySet<string>, tree: Tree | undefined, report: Report) {
+  const limitBytes = config.memoryLimitBytes
+  const queued = config.exporters.filter(
+    exporter =>
+      exporter.type !== 'debug' && used.has(exporter.id) && exporter.sendingQueue.storage === 'memory',
+  ) as Queued[]
+  const totalBytes = queued.reduce((sum, { sendingQueue }) => sum + sendingQueue.sizeBytes, 0)
+  if (limitBytes === null || totalBytes <= limitBytes * QUEUES) return
+  const mib = (bytes: number) => Math.floor(bytes / MIB)
+  const names = queued.map(({ id }) => id).join(', ')
+  const together = queued.length === 1 ? 'may' : 'together may'
+  const place =
+    queued.map(({ id }) => placeOf(tree, `exporters.${id}.sending_queue.size_mib`)).find(Boolean) ?? null
+  const isImpossible = totalBytes > limitBytes
+  const advice = `give size_mib at most ${mib(limitBytes * QUEUES)} in all, or raise memory_limit_mib to ${Math.ceil(totalBytes / QUEUES / MIB)}`
+  report(
+    place,
+    queued.length === 1 ? `exporters.${names}.sending_queue.size_mib` : 'exporters',
+    isImpossible
+      ? `the sending queues of ${names} ${together} hold ${mib(totalBytes)} MiB, more than memory_limit_mib (${mib(limitBytes)}); ${advice}`
+      : `the sending queues of ${names} ${together} hold ${mib(totalBytes)} of ${mib(limitBytes)} MiB (memory_limit_mib): senders may be turned away before they are full; ${advice}`,
+    isImpossible ? 'error' : 'warning',
+  )
+}
+
 /** Settings that are read, but whose work is not there yet. */
 function warnOfWaiting(tree: Tree | undefined, report: Report, told: readonly Problem[]) {
   const waiting: Readonly<Record<string, string>> = {
-    'processors.otlier.budget': 'incidents come with a later release; until then it changes nothing',
-    'processors.otlier.trace_wait':
-      'the assembly of traces comes with a later release; until then it changes nothing',
     'service.view.endpoint': 'the web view comes with a later release; until then nothing listens there',
   }
   for (const [path, text] of Object.entries(waiting)) {

@@ -1,6 +1,7 @@
 //! Chooses the exporter of a destination, and tells whether a destination is Otlier itself.
 import { hostname, networkInterfaces } from 'node:os'
 import type { Destination, Listen } from '../base/endpoints.ts'
+import { MASK } from '../base/texts.ts'
 import type { Exporter } from '../flow/sink.ts'
 import { type DebugSettings, debugExporter } from './debug-out.ts'
 import { grpcExporter } from './grpc-out.ts'
@@ -15,8 +16,33 @@ export type ExporterSettings =
 
 /** Connects when there is something to send. */
 export function makeExporter(settings: ExporterSettings, around: Surroundings): Exporter {
-  if (settings.type === 'otlp') return grpcExporter(settings, around)
-  return settings.type === 'otlphttp' ? httpExporter(settings, around) : debugExporter(settings, around.log)
+  if (settings.type === 'debug') return debugExporter(settings, around.log)
+  const exporter = settings.type === 'otlp' ? grpcExporter(settings, around) : httpExporter(settings, around)
+  return discreet(exporter, Object.values(settings.headers))
+}
+
+/** A shorter value is no secret, and would be found everywhere. */
+const MIN_SECRET_CHARS = 6
+
+/** Destinations like to repeat the token that they refuse. What they say reaches a log, so the values of headers are taken out of it. */
+function discreet(exporter: Exporter, values: readonly string[]): Exporter {
+  const words = values.flatMap(value => [value, ...value.split(/\s+/)])
+  const secrets = words
+    .filter(word => word.length >= MIN_SECRET_CHARS)
+    // A message of gRPC may come with more characters escaped than its client undoes.
+    .flatMap(word => [word, encodeURIComponent(word.toWellFormed())])
+    .sort((a, b) => b.length - a.length)
+  if (secrets.length === 0) return exporter
+  const hide = (text: string) => secrets.reduce((hidden, secret) => hidden.replaceAll(secret, MASK), text)
+  return {
+    ...exporter,
+    async export(request) {
+      const answer = await exporter.export(request)
+      if (answer.kind === 'delivered') return { ...answer, message: hide(answer.message) }
+      answer.cause.message = hide(answer.cause.message)
+      return answer
+    },
+  }
 }
 
 /** Whether what is sent there would come in again at `address`, as far as names and addresses of this machine tell. */

@@ -4,22 +4,14 @@ import { Failure, type FailureCode } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Cancel, World } from '../base/world.ts'
 import type { Batch, Headers, Outcome, Signal, Sink } from '../flow/sink.ts'
+import { type Connection, Lease, RETRY_MS } from './admission.ts'
 import { Body } from './body.ts'
 import { ENCODINGS, type Encoding, encodingOf } from './decompress.ts'
-import { http2Options, resetAnswered, SESSION_WINDOW_BYTES } from './http2.ts'
+import { http2Options, keepInBounds, resetAnswered, trust } from './http2.ts'
 import { listen } from './listen.ts'
-import {
-  type Connection,
-  Intake,
-  Lease,
-  noRoom,
-  type Receiver,
-  type ReceiverOptions,
-  tooLarge,
-} from './receiver.ts'
+import { Intake, type Receiver, type ReceiverOptions, tooLarge } from './receiver.ts'
 import { responseProto } from './responses.ts'
 import { grpcDetails, grpcMessage, hasDetails, type NotTaken, type Refusal, refusalOf } from './status.ts'
-import { loadTls } from './tls.ts'
 
 const METHODS: Readonly<Record<string, Signal | undefined>> = {
   '/opentelemetry.proto.collector.trace.v1.TraceService/Export': 'traces',
@@ -41,18 +33,16 @@ export async function startGrpcReceiver(
   log: Log,
 ): Promise<Receiver> {
   const intake = new Intake(options, sink, world, log)
-  const { maxStreams } = intake.options
-  const common = http2Options(maxStreams)
+  const secure = await intake.open()
+  const common = http2Options(intake)
   const server =
-    options.tls === undefined
-      ? http2.createServer(common)
-      : http2.createSecureServer({ ...common, ...(await loadTls(options.tls, world)) })
+    secure === null ? http2.createServer(common) : http2.createSecureServer({ ...common, ...secure })
+  intake.renews(server)
   const connections = new Map<http2.ServerHttp2Session, Connection>()
   server.on('session', session => {
     connections.set(session, intake.connection())
-    session.setLocalWindowSize(SESSION_WINDOW_BYTES)
+    keepInBounds(session, intake)
     session.on('close', () => connections.delete(session))
-    session.on('error', error => log.debug({ err: error }, 'a gRPC connection failed'))
   })
   server.on('stream', (stream, headers) => {
     const connection = connections.get(stream.session as http2.ServerHttp2Session)
@@ -91,7 +81,10 @@ class Call {
   begin(headers: http2.IncomingHttpHeaders): void {
     // A client that goes away in the middle is an 'error' of its stream, and nobody's bug.
     this.#stream.on('error', () => {})
-    this.#stream.on('close', this.#intake.enter())
+    this.#stream.on(
+      'close',
+      this.#intake.enter(() => this.#fail('OTLIER_STOPPING')),
+    )
     if (!this.#accepts(headers)) return
     const { world, options } = this.#intake
     const receiveMs = Math.min(options.receiveTimeoutMs, timeoutOf(headers['grpc-timeout']) as number)
@@ -106,6 +99,11 @@ class Call {
   #accepts(headers: http2.IncomingHttpHeaders): boolean {
     const signal = METHODS[headers[':path'] ?? '']
     this.#signal = signal ?? null
+    const { guard } = this.#intake
+    if (guard !== null) {
+      if (!guard.admits(headers.authorization)) return this.#fail('OTLIER_UNAUTHENTICATED')
+      trust(this.#stream.session)
+    }
     if (headers[':method'] !== 'POST') return this.#reject(405, 'OTLIER_METHOD')
     // HTTP's own status tells a client that is not gRPC what is wrong.
     const type = headers['content-type'] ?? ''
@@ -151,7 +149,7 @@ class Call {
         'The message is flagged as compressed, and grpc-encoding does not say how.',
       )
     } else if (this.#declared > maxBytes) this.#refuse({ kind: 'refused', cause: tooLarge(maxBytes) })
-    else if (!this.#lease.hold(this.#declared)) this.#refuse(noRoom())
+    else if (!this.#lease.hold(this.#declared)) this.#refuse(this.#lease.noRoom())
     else this.#body = new Body(this.#declared, this.#intake.pool)
   }
 
@@ -194,7 +192,7 @@ class Call {
   #fail(code: FailureCode, detail?: string): false {
     const cause = new Failure(code, detail)
     return this.#refuse(
-      cause.retry ? { kind: 'busy', retryAfterMs: null, cause } : { kind: 'refused', cause },
+      cause.retry ? { kind: 'busy', retryAfterMs: RETRY_MS, cause } : { kind: 'refused', cause },
     )
   }
 
@@ -202,6 +200,8 @@ class Call {
   #refuse(outcome: NotTaken): false {
     const headers = trailersOnly(refusalOf(outcome))
     if (outcome.cause.code === 'OTLIER_ENCODING') headers['grpc-accept-encoding'] = ENCODINGS
+    if (outcome.cause.code === 'OTLIER_UNAUTHENTICATED')
+      headers['www-authenticate'] = this.#intake.guard?.challenge
     return this.#dismiss(headers, outcome.cause)
   }
 
@@ -214,8 +214,8 @@ class Call {
   #dismiss(headers: http2.OutgoingHttpHeaders, cause: Failure): false {
     if (this.#isAnswered) return false
     this.#gone()
-    this.#intake.options.onRefused?.(this.#signal, cause)
     const stream = this.#stream
+    this.#intake.refused(this.#signal, cause, stream.session?.socket?.remoteAddress)
     if (stream.destroyed || stream.closed) return false
     stream.respond(headers, { endStream: true })
     resetAnswered(stream, this.#intake.world)

@@ -1,20 +1,16 @@
 //! The OTLP/gRPC exporter: raw bytes through the client of grpc-js, answers classed by the table of the specification.
 import { isIP } from 'node:net'
-import { checkServerIdentity } from 'node:tls'
+import { checkServerIdentity, type SecureContext } from 'node:tls'
 import * as grpc from '@grpc/grpc-js'
 import { Failure, GRPC, grpcCodes } from '../base/errors.ts'
 import { clip } from '../base/words.ts'
 import type { Answer, Exporter, ExportRequest, Signal } from '../flow/sink.ts'
 import { merge } from '../wire/merge.ts'
+import { CONNECTION_AGE_MS } from './age.ts'
+import { Renewed } from './renewed.ts'
 import { MAX_REPLY_BYTES, readResponse, readStatus } from './reply.ts'
-import {
-  lazily,
-  requestHeaders,
-  type SendingSettings,
-  type Surroundings,
-  secureContext,
-  userAgent,
-} from './sending.ts'
+import { lazily, requestHeaders, type SendingSettings, type Surroundings, userAgent } from './sending.ts'
+import { clientTls } from './tls.ts'
 
 const METHODS: Record<Signal, string> = {
   traces: '/opentelemetry.proto.collector.trace.v1.TraceService/Export',
@@ -26,18 +22,36 @@ const MAX_DETAILS_CHARS = 500
 
 export function grpcExporter(
   settings: SendingSettings,
-  { instanceId, version, world, log }: Surroundings,
+  { instanceId, version, world, log, connectionAgeMs = CONNECTION_AGE_MS }: Surroundings,
 ): Exporter {
   const calls = new Set<grpc.ClientUnaryCall>()
-  const make = (credentials: grpc.ChannelCredentials) =>
-    new grpc.Client(target(settings), credentials, channelOptions(settings, version))
+  const options = channelOptions(settings, version)
+  const verify = verifyOptions(settings)
   // Without TLS nothing can be missing, and requests need not wait for anything.
-  const open: grpc.Client | null = settings.plain ? make(grpc.credentials.createInsecure()) : null
-  const secured = async () => {
-    const context = await secureContext(settings.tls, world)
-    return make(grpc.ChannelCredentials.createFromSecureContext(context, verifyOptions(settings)))
+  const tls = settings.plain ? null : clientTls(settings.tls, { world, log })
+  const ready = tls === null ? null : lazily(() => tls.open(), settings, log)
+  let context: SecureContext | null = null
+  const clients = new Renewed<grpc.Client>(
+    {
+      make: () =>
+        new grpc.Client(
+          target(settings),
+          context === null
+            ? grpc.credentials.createInsecure()
+            : grpc.ChannelCredentials.createFromSecureContext(context, verify),
+          options,
+        ),
+      end: client => client.close(),
+      ageMs: connectionAgeMs,
+    },
+    world,
+  )
+  if (tls !== null) {
+    tls.onChange = made => {
+      context = made
+      clients.renew()
+    }
   }
-  const later = open === null ? lazily(secured, settings, log) : null
   let closed = false
 
   function send(client: grpc.Client, request: ExportRequest): Promise<Answer> {
@@ -67,20 +81,19 @@ export function grpcExporter(
     id: settings.id,
     async export(request) {
       if (closed) return { kind: 'busy', retryAfterMs: null, cause: new Failure('OTLIER_STOPPING') }
-      let client = open
       try {
-        client ??= await (later as () => Promise<grpc.Client>)()
+        if (ready !== null) context ??= await ready()
       } catch (error) {
         const cause = new Failure('OTLIER_UNREACHABLE', (error as Error).message, error)
         return { kind: 'busy', retryAfterMs: null, cause }
       }
-      return send(client, request)
+      return clients.use(client => send(client, request))
     },
     async close() {
       closed = true
+      tls?.stop()
       for (const call of calls) call.cancel()
-      const client = open ?? (await later?.().catch(() => null)) ?? null
-      client?.close()
+      clients.renew()
     },
   }
 }

@@ -2,14 +2,17 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { GRPC } from '../base/errors.ts'
+import type { Intake } from './receiver.ts'
 import { statusJson } from './status.ts'
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0')
 
-/** Looks at the first bytes of a connection and gives it, as if untouched, to the one who speaks its protocol. */
-export function sniff(socket: Socket, timeoutMs: number, hand: (isHttp2: boolean) => void): void {
+/** Looks at the first bytes of a connection and gives it, as if untouched, to the one who speaks its protocol. They are due within the receive deadline. */
+export function sniff(socket: Socket, { world, options }: Intake, hand: (isHttp2: boolean) => void): void {
   let seen: Buffer = Buffer.alloc(0)
-  const end = () => socket.destroy()
+  const end = () => void socket.destroy()
+  // A deadline, and no limit on silence: byte by byte somebody could go on for minutes.
+  const cancel = world.after(options.receiveTimeoutMs, end)
   const read = (chunk: Buffer) => {
     seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk])
     const length = Math.min(seen.length, PREFACE.length)
@@ -17,8 +20,8 @@ export function sniff(socket: Socket, timeoutMs: number, hand: (isHttp2: boolean
     if (isAlike && length < PREFACE.length) return
     socket.pause()
     socket.off('data', read)
-    socket.off('timeout', end)
-    socket.setTimeout(0)
+    socket.off('close', cancel)
+    cancel()
     socket.unshift(seen)
     socket.allowHalfOpen = !isAlike
     hand(isAlike)
@@ -28,8 +31,7 @@ export function sniff(socket: Socket, timeoutMs: number, hand: (isHttp2: boolean
   // HTTP/1 answers a client that has closed its side; nobody else would ever end such a connection.
   socket.allowHalfOpen = false
   socket.on('error', end)
-  socket.on('timeout', end)
-  socket.setTimeout(timeoutMs)
+  socket.on('close', cancel)
   socket.on('data', read)
 }
 

@@ -1,21 +1,18 @@
 //! The OTLP/HTTP exporter, protobuf and JSON: connections are kept, answers classed by the table of the specification.
 import * as http from 'node:http'
 import * as https from 'node:https'
+import type { SecureContext } from 'node:tls'
 import { promisify } from 'node:util'
 import { constants, createGunzip, createInflate, gzip } from 'node:zlib'
 import { Failure, httpCodes } from '../base/errors.ts'
 import type { Answer, Exporter, ExportRequest, Signal } from '../flow/sink.ts'
 import { protoToJson } from '../wire/json-out.ts'
 import { merge } from '../wire/merge.ts'
+import { CONNECTION_AGE_MS } from './age.ts'
+import { Renewed } from './renewed.ts'
 import { MAX_REPLY_BYTES, readJsonResponse, readResponse, readRetryAfter, readStatusBody } from './reply.ts'
-import {
-  lazily,
-  requestHeaders,
-  type SendingSettings,
-  type Surroundings,
-  secureContext,
-  userAgent,
-} from './sending.ts'
+import { lazily, requestHeaders, type SendingSettings, type Surroundings, userAgent } from './sending.ts'
+import { clientTls } from './tls.ts'
 
 export interface HttpSettings extends SendingSettings {
   readonly encoding: 'proto' | 'json'
@@ -27,11 +24,26 @@ const TYPES = { proto: 'application/x-protobuf', json: 'application/json' } as c
 
 export function httpExporter(
   settings: HttpSettings,
-  { instanceId, version, world, log }: Surroundings,
+  { instanceId, version, world, log, connectionAgeMs = CONNECTION_AGE_MS }: Surroundings,
 ): Exporter {
   const requests = new Set<http.ClientRequest>()
-  let agent: http.Agent | null = settings.plain ? new http.Agent({ keepAlive: true }) : null
-  const later = lazily(async () => (agent ??= await secureAgent(settings, world)), settings, log)
+  const tls = settings.plain ? null : clientTls(settings.tls, { world, log })
+  const ready = tls === null ? null : lazily(() => tls.open(), settings, log)
+  let context: SecureContext | null = null
+  const agents = new Renewed<http.Agent>(
+    {
+      make: () => (context === null ? new http.Agent({ keepAlive: true }) : secureAgent(settings, context)),
+      end: agent => agent.destroy(),
+      ageMs: connectionAgeMs,
+    },
+    world,
+  )
+  if (tls !== null) {
+    tls.onChange = made => {
+      context = made
+      agents.renew()
+    }
+  }
   let closed = false
 
   async function body(request: ExportRequest): Promise<readonly Uint8Array[]> {
@@ -82,27 +94,27 @@ export function httpExporter(
     id: settings.id,
     async export(request) {
       if (closed) return { kind: 'busy', retryAfterMs: null, cause: new Failure('OTLIER_STOPPING') }
-      let ready = agent
       try {
-        ready ??= await later()
+        if (ready !== null) context ??= await ready()
       } catch (error) {
         return noAnswer(error as Error)
       }
-      return send(ready, request)
+      return agents.use(agent => send(agent, request))
     },
     async close() {
       closed = true
+      tls?.stop()
       for (const outgoing of requests) outgoing.destroy(new Error('closing'))
-      agent?.destroy()
+      agents.renew()
     },
   }
 }
 
-async function secureAgent({ tls }: SendingSettings, world: Surroundings['world']): Promise<https.Agent> {
+function secureAgent({ tls }: SendingSettings, secureContext: SecureContext): https.Agent {
   const name = tls.serverNameOverride
   return new https.Agent({
     keepAlive: true,
-    secureContext: await secureContext(tls, world),
+    secureContext,
     rejectUnauthorized: !tls.insecureSkipVerify,
     ...(name === null ? {} : { servername: name }),
   })

@@ -19,9 +19,13 @@ export async function listen(server: Server, intake: Intake, drain: () => void):
     socket.on('error', error => intake.log.debug({ err: error }, 'a connection failed'))
   })
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
+    const fail = (error: Error) => {
+      intake.close()
+      reject(error)
+    }
+    server.once('error', fail)
     server.listen(port, host, () => {
-      server.off('error', reject)
+      server.off('error', fail)
       // Later failures concern one accept: too many open files.
       server.on('error', error => intake.log.error({ err: error }, 'a connection could not be accepted'))
       resolve()
@@ -34,8 +38,12 @@ export async function listen(server: Server, intake: Intake, drain: () => void):
   let closed: Promise<void> | null = null
   return {
     port: bound.port,
+    change: options => intake.change(options),
     async stop(deadlineMs) {
-      const cancel = intake.world.after(deadlineMs, cut)
+      let cancel = intake.world.after(deadlineMs, () => {
+        intake.dismiss()
+        cancel = intake.world.after(GRACE_MS, cut)
+      })
       closed ??= new Promise(resolve => {
         let cancelGrace: Cancel = () => {}
         intake.isStopping = true
@@ -46,6 +54,7 @@ export async function listen(server: Server, intake: Intake, drain: () => void):
         drain()
         intake.whenIdle(() => (cancelGrace = intake.world.after(GRACE_MS, cut)))
       })
+      intake.close()
       await closed
       cancel()
       intake.pool.close()

@@ -7,6 +7,21 @@ import { cut } from './status.ts'
 /** OTLP caps replies at 4 MiB; a little less leaves room for the envelope. */
 const MAX_MESSAGE_BYTES = 4 * 2 ** 20 - 256
 
+/** The two forms in which OTLP travels over HTTP, by their content types. */
+export type Form = 'application/json' | 'application/x-protobuf'
+
+/** What a Content-Type header says, its parameters left out; null where it is neither form. */
+export function formOf(header: string | undefined): Form | null {
+  switch (header?.split(';', 1)[0].trim().toLowerCase()) {
+    case 'application/json':
+      return 'application/json'
+    case 'application/x-protobuf':
+      return 'application/x-protobuf'
+    default:
+      return null
+  }
+}
+
 const REJECTED_JSON = {
   traces: 'rejectedSpans',
   metrics: 'rejectedDataPoints',

@@ -1,9 +1,9 @@
-//! What the exporters of both transports share: their settings, the headers of a request, and certificates.
-import { createSecureContext, type SecureContext } from 'node:tls'
+//! What the exporters of both transports share: their settings, the headers of a request, and patience with what is not there yet.
 import type { Destination } from '../base/endpoints.ts'
 import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
 import { type Headers, VIA } from '../flow/sink.ts'
+import type { ClientTls } from './tls.ts'
 
 /** The settings that `exporters.otlp` and `exporters.otlphttp` have in common. */
 export interface SendingSettings {
@@ -18,20 +18,13 @@ export interface SendingSettings {
   readonly tls: ClientTls
 }
 
-/** Files in PEM; null means that of the system, or none. */
-export interface ClientTls {
-  readonly caFile: string | null
-  readonly certFile: string | null
-  readonly keyFile: string | null
-  readonly insecureSkipVerify: boolean
-  readonly serverNameOverride: string | null
-}
-
 export interface Surroundings {
   readonly instanceId: string
   readonly version: string
   readonly world: World
   readonly log: Log
+  /** How long a connection is used: CONNECTION_AGE_MS, unless a test has no time. */
+  readonly connectionAgeMs?: number
 }
 
 /** Headers that belong to the connection or to the exporter, whoever names them. */
@@ -76,29 +69,6 @@ export function requestHeaders(
 }
 
 export const userAgent = (version: string) => `otlier/${version}`
-
-/** Reads the files and checks that they fit. Rejects with a sentence that names the setting. */
-export async function secureContext(tls: ClientTls, world: World): Promise<SecureContext> {
-  const [ca, cert, key] = await Promise.all([
-    read(world, 'ca_file', tls.caFile),
-    read(world, 'cert_file', tls.certFile),
-    read(world, 'key_file', tls.keyFile),
-  ])
-  return createSecureContext({
-    minVersion: 'TLSv1.2',
-    ...(ca === null ? {} : { ca }),
-    ...(cert === null || key === null ? {} : { cert, key }),
-  })
-}
-
-async function read(world: World, setting: string, path: string | null): Promise<Buffer | null> {
-  if (path === null) return null
-  const bytes = await world.disk.read(path).catch((cause: unknown) => {
-    throw new Error(`tls.${setting}: ${path} cannot be read`, { cause })
-  })
-  if (bytes === null) throw new Error(`tls.${setting}: ${path} does not exist`)
-  return Buffer.from(bytes)
-}
 
 /**
  * Opens a client whose making may fail for reasons outside the program, such as a certificate that is not there yet:

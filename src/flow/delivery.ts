@@ -1,11 +1,11 @@
 //! Brings one load to its destination, whatever the answers: what is too large is divided, what is refused is taken apart, and every item ends in an account.
 import { Failure } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import { seldom } from '../base/seldom.ts'
 import type { World } from '../base/world.ts'
 import { halve, type Part, split } from '../wire/split.ts'
 import type { Account } from './accounts.ts'
 import type { Settled } from './retry.ts'
-import { seldom } from './seldom.ts'
 import { type CheckedBatch, type ExportRequest, type Headers, type Signal, sizeOf } from './sink.ts'
 import type { Ticket } from './ticket.ts'
 

@@ -4,21 +4,28 @@ import type { Offer, Reservation, Stored } from './offer.ts'
 import type { Queue, Undelivered } from './queue.ts'
 import { ACCEPTED, type CheckedBatch, type Outcome, SIGNALS, type Signal, type Sink } from './sink.ts'
 
+/** By then another instance answers, or this one again. */
+const STOPPING_RETRY_MS = 1000
+
 /** The destinations of each signal. A destination that takes several stands in several lists. */
-export type Routes = Readonly<Record<Signal, readonly Pick<Queue, 'probe' | 'offer' | 'reserve'>[]>>
+export type Routes = Readonly<
+  Record<Signal, readonly Pick<Queue, 'probe' | 'offer' | 'reserve' | 'retryAfterMs'>[]>
+>
 
 /** The queue on disk is tried again after a second. */
 const DISK_RETRY_MS = 1000
 
 /**
  * Accepts a batch when every destination has taken it or passed it over, and those that the sender waits for have answered.
- * `close` only ends the taking: the queues are
- * closed by `closeAll`, which has a deadline and a result.
+ * `routes` may be replaced at any time: a batch goes to all of the old ones or to all of the new ones. `close` only ends the
+ * taking: the queues are closed by `closeAll`, which has a deadline and a result.
  */
-export function fanout(routes: Routes): Sink<CheckedBatch> {
-  const anywhere = SIGNALS.some(signal => routes[signal].length > 0)
-  const full: Outcome = { kind: 'busy', retryAfterMs: null, cause: new Failure('OTLIER_QUEUE_FULL') }
-  const stopping: Outcome = { kind: 'busy', retryAfterMs: null, cause: new Failure('OTLIER_STOPPING') }
+export function fanout(to: { readonly routes: Routes }): Sink<CheckedBatch> {
+  const stopping: Outcome = {
+    kind: 'busy',
+    retryAfterMs: STOPPING_RETRY_MS,
+    cause: new Failure('OTLIER_STOPPING'),
+  }
   const late: Outcome = { kind: 'busy', retryAfterMs: null, cause: new Failure('OTLIER_NO_ANSWER') }
   const unwritable: Outcome = { kind: 'busy', retryAfterMs: DISK_RETRY_MS, cause: new Failure('OTLIER_DISK') }
   const unsupported: Outcome = { kind: 'refused', cause: new Failure('OTLIER_SIGNAL_UNSUPPORTED') }
@@ -27,8 +34,9 @@ export function fanout(routes: Routes): Sink<CheckedBatch> {
   return {
     async send(batch, taken) {
       if (closed) return stopping
-      if (!anywhere) {
-        // With no destination at all, telemetry is learned from and let go.
+      const { routes } = to
+      // With no destination at all, telemetry is learned from and let go.
+      if (!SIGNALS.some(signal => routes[signal].length > 0)) {
         taken?.()
         batch.loan?.share(0)
         return ACCEPTED
@@ -38,8 +46,10 @@ export function fanout(routes: Routes): Sink<CheckedBatch> {
       const answers: Offer[] = queues.map(queue => queue.probe(batch))
       if (answers.includes('full')) {
         // Only those that turn it away are told, so that they can say in the log that they are full.
-        for (const [at, queue] of queues.entries()) if (answers[at] === 'full') queue.offer(batch)
-        return full
+        const full = queues.filter((_, at) => answers[at] === 'full')
+        for (const queue of full) queue.offer(batch)
+        const retryAfterMs = Math.max(...full.map(queue => queue.retryAfterMs()))
+        return { kind: 'busy', retryAfterMs, cause: new Failure('OTLIER_QUEUE_FULL') }
       }
       if (answers.every(answer => answer === 'unsupported')) return unsupported
       const reservations = queues.map(queue => queue.reserve(batch))

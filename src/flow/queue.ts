@@ -3,69 +3,27 @@ import { setMaxListeners } from 'node:events'
 import type { Registry } from '../base/counters.ts'
 import type { Log } from '../base/log.ts'
 import type { Cancel, World } from '../base/world.ts'
-import { type DeliveryOptions, delivery, partOf } from './delivery.ts'
-import { fullness } from './fullness.ts'
+import { openGauges } from './accounts.ts'
+import type { Kept, Queue, QueueOptions, QueueSettings, Undelivered } from './contract.ts'
+import { delivery, partOf } from './delivery.ts'
 import { type Entry, type Lane, oldestOf } from './lane.ts'
+import { destinationNotices, RELIEVED } from './notices.ts'
 import type { Offer, Reservation, Stored } from './offer.ts'
-import { gate, type RetryOptions, retry } from './retry.ts'
+import { Pace } from './pace.ts'
+import { awaited, inTime, within } from './patience.ts'
+import { gate, retry } from './retry.ts'
 import { costOf, Shelf } from './shelf.ts'
-import type { CheckedBatch, Exporter, Signal } from './sink.ts'
+import { type CheckedBatch, type Exporter, ITEM_NAMES, type Signal } from './sink.ts'
 import { memoryStorage, type OpenStorage } from './storage.ts'
 import { Ticket } from './ticket.ts'
-import { awaited, inTime, within } from './waiting.ts'
 import { watch } from './watch.ts'
 
-export type WhenFull = 'refuse' | 'drop_newest' | 'drop_oldest'
-
-export interface QueueOptions extends DeliveryOptions {
-  /** What the destination may hold, waiting and under way, with ENTRY_BYTES for each batch. */
-  readonly sizeBytes: number
-  readonly whenFull: WhenFull
-  readonly numConsumers: number
-  /** So long a batch waits for others to go with, unless they fill a request: fifteen in one cost a third of the CPU (measured). */
-  readonly lingerMs: number
-  readonly retry: RetryOptions
-  /** `delivered`: requests are not merged, each is sent once, and its sender is told what the destination said. */
-  readonly acknowledge?: Acknowledge
-}
-
-/** When a sender is told that its data has been taken: when it is queued, synced to disk, or answered by the destination. */
-export type Acknowledge = 'memory' | 'durable' | 'delivered'
+export type { Queue, QueueOptions, QueueSettings, Undelivered } from './contract.ts'
 
 const MIB = 2 ** 20
 /** The numbers of the conventions, for all but what is configured. */
 export const QUEUE_LIMITS = { maxBatchBytes: 3.5 * MIB, maxRequestBytes: 64 * MIB, lingerMs: 20 }
 
-/** What stopping lost. */
-export interface Undelivered {
-  readonly exporter: string
-  readonly signal: Signal
-  readonly items: number
-}
-
-export interface Queue {
-  readonly id: string
-  /** What `offer` would say now, without doing or counting anything. */
-  probe(batch: CheckedBatch): Offer
-  /** Takes it without waiting for a disk or an answer. */
-  offer(batch: CheckedBatch): Offer
-  /** Gives it a place, after a `probe` that was not `full`. */
-  reserve(batch: CheckedBatch): Reservation
-  /** The signals that the destination is known not to take. */
-  unsupported(): readonly Signal[]
-  /** Whether the destination has taken this signal, and not turned it away since. */
-  takes(signal: Signal): boolean
-  /** Since it was full the last time, it has not been clearly below its bound. */
-  full(): boolean
-  /**
-   * Takes nothing more, gives what it holds one attempt each, and ends at the monotonic time `deadlineMs` at the latest.
-   * What is left then is dropped and told, unless it is on disk: then it stays there. Closes the exporter.
-   */
-  close(deadlineMs: number): Promise<readonly Undelivered[]>
-}
-
-/** The queue counts as full until it is below this share, or the log would tell of every request. */
-const RELIEVED = 0.75
 /** Closing what is on disk is given so long, even where the destination has used up the time. */
 const CLOSE_MS = 1000
 /** When reading from the disk has failed, or has brought nothing of what is there. */
@@ -76,11 +34,12 @@ export function queue(
   world: World,
   log: Log,
   registry: Registry,
-  options: QueueOptions,
+  initial: QueueOptions,
   open: OpenStorage = memoryStorage,
 ): Queue {
   const { id } = exporter
-  const full = fullness(id, options.whenFull, log)
+  let options = initial
+  const notices = destinationNotices(id, log)
   const storage = open({
     recovered(waiting, damaged, bytes) {
       const items = shelf.recovered(waiting, damaged, bytes)
@@ -88,35 +47,39 @@ export function queue(
       pump()
     },
     damaged: items => void shelf.dropStored(items, 'damaged'),
-    failing: full.failing,
+    failing: cause => notices.failing(cause, options.whenFull),
   })
-  const shelf = new Shelf(world, registry, id, storage, options.sizeBytes)
+  const { held, busy, capacity } = openGauges(registry, id, options.sizeBytes)
+  const shelf = new Shelf(world, registry, id, storage, held, () => options.sizeBytes, options.shared)
   const { lanes } = shelf
-  const busy = registry.gauge(
-    'otlier_exporter_in_flight_requests',
-    '{request}',
-    'Consumers with a request under way.',
-    { exporter: id },
-  )
+  // A destination that was taken out and has come back has accounts of before.
+  const lostBefore = lanes.map(({ account }) => account.dropped('shutdown'))
 
+  const pace = new Pace(world)
   let timer: Cancel | null = null
   let reading: Cancel | null = null
   let closed: Promise<readonly Undelivered[]> | null = null
   let deadlineMs = Number.POSITIVE_INFINITY
   let drained: (() => void) | null = null
+  /** Places that have been given, and are neither promised nor taken back. */
+  let reserved = 0
+  /** It ends, and keeps on asking a destination that is away although nothing would be lost. */
+  let isPatient = true
   /** The service stops, and the destination did not take what it was given: the rest stays on disk. */
   let givenUp = false
   const stop = new AbortController()
   const kill = new AbortController()
-  for (const { signal } of [stop, kill]) setMaxListeners(0, signal)
+  let again = new AbortController()
+  for (const { signal } of [stop, kill, again]) setMaxListeners(0, signal)
 
   const shut = gate(world)
-  const ending = { stop: stop.signal, kill: kill.signal, deadlineMs: () => deadlineMs }
-  const watched = watch(exporter, log, () => closed !== null)
+  const signals = { stop: stop.signal, kill: kill.signal, again: () => again.signal }
+  const ending = { ...signals, deadlineMs: () => deadlineMs, isKept: () => storage.isLasting && !isPatient }
+  const watched = watch(exporter, log, notices, () => closed !== null)
   const deliver = delivery(
     {
       id,
-      attempt: retry(watched, world, options.retry, shut, ending),
+      attempt: retry(watched, world, () => options.retry, shut, ending),
       account: signal => shelf.laneOf(signal).account,
       heard,
       over: () => kill.signal.aborted,
@@ -141,7 +104,7 @@ export function queue(
   function offer(batch: CheckedBatch): Offer {
     const answer = probe(batch)
     if (answer === 'full') {
-      full.lost(batch.items)
+      notices.full(batch.items, options.whenFull)
       return answer
     }
     const { stored, commit } = reserve(batch)
@@ -157,14 +120,20 @@ export function queue(
     if (answer !== 'taken')
       return { stored: null, isOptional: true, holds: false, commit: () => pass(answer), cancel() {} }
     const evicted = shelf.makeRoom(costOf(batch))
-    if (evicted > 0) full.lost(evicted)
+    if (evicted > 0) notices.full(evicted, options.whenFull)
     const { place, stored } = shelf.give(batch)
+    reserved++
     let stands: Stored = 'stored'
-    return { stored: stored && settled(stored), isOptional, holds: true, commit, cancel: withdraw }
+    return { stored: stored && settled(stored), isOptional, holds: true, commit, cancel }
 
     async function settled(storing: Promise<boolean>): Promise<Stored> {
       stands = await inTime(world, batch, storing)
       return stands
+    }
+
+    function cancel() {
+      reserved--
+      withdraw()
     }
 
     function withdraw() {
@@ -174,6 +143,7 @@ export function queue(
     }
 
     function commit() {
+      reserved--
       // What is on disk is delivered after the next start.
       if (stands !== 'stored' || (kill.signal.aborted && !storage.isLasting)) {
         withdraw()
@@ -184,7 +154,7 @@ export function queue(
       const isAwaited = options.acknowledge === 'delivered' && !kill.signal.aborted
       const answered = isAwaited ? awaited(world, batch, () => shelf.giveBack(place)) : null
       shelf.keep(place, batch, answered)
-      if (full.isFull && shelf.bytes < options.sizeBytes * RELIEVED) full.relieved()
+      notices.holds(shelf.bytes, options.sizeBytes)
       // A timer that is set will come in time, unless there is enough to go now.
       if (timer === null || isReady(shelf.laneOf(batch.signal), world.monotonic())) pump()
       return answered?.outcome ?? null
@@ -192,7 +162,7 @@ export function queue(
 
     function pass(why: Offer) {
       account.passed(batch.items, why === 'unsupported' ? 'unsupported' : 'queue_full')
-      if (why !== 'unsupported') full.lost(batch.items)
+      if (why !== 'unsupported') notices.full(batch.items, options.whenFull)
       return null
     }
   }
@@ -221,7 +191,7 @@ export function queue(
       }
       consume(lane, shelf.take(lane, options.acknowledge === 'delivered' ? 0 : options.maxBatchBytes))
     }
-    if (busy.value === 0 && (givenUp || !shelf.hasMore)) drained?.()
+    if (busy.value === 0 && reserved === 0 && (givenUp || !shelf.hasMore)) drained?.()
   }
 
   /** Brings what only the disk has to hand, in time for the next consumer. */
@@ -262,20 +232,33 @@ export function queue(
   function consume(lane: Lane, run: readonly Entry[]) {
     const { signal, headers } = run[0].batch
     busy.value++
+    const open = new Set(run)
     const done = () => {
+      // Out of memory it is in any case; those without an answer keep their places.
+      for (const entry of open) shelf.forget(entry.batch)
       if (kill.signal.aborted) return
+      for (const { batch } of open) batch.loan?.letGo()
       busy.value--
+      notices.holds(shelf.bytes, options.sizeBytes)
       lane.unheard()
       pump()
     }
     const end = (entry: Entry) => (ticket: Ticket) => {
       if (ticket.isKept && storage.isLasting) givenUp = true
-      else shelf.release(entry)
+      else {
+        open.delete(entry)
+        pace.note(entry.costBytes)
+        shelf.release(entry)
+      }
       entry.waiter?.answer(ticket.outcome)
     }
     const parts = run.map(entry => partOf(entry.batch, new Ticket(entry.waiter, end(entry))))
     deliver({ signal, headers, parts }).then(done, error => {
       log.error({ exporter: id, error }, 'a consumer of the sending queue failed')
+      for (const entry of kill.signal.aborted ? [] : open) {
+        open.delete(entry)
+        shelf.release(entry)
+      }
       done()
     })
   }
@@ -288,9 +271,11 @@ export function queue(
     }
     const state = lane.refused(world.monotonic())
     const dropped = state === 'doubted' ? 0 : shelf.dropWaiting(lane, 'unsupported')
+    notices.holds(shelf.bytes, options.sizeBytes)
+    const name = ITEM_NAMES[signal].replace('_', ' ')
     const said = {
       doubted: `the destination answered as if it did not take ${signal}, which it did before`,
-      news: `the destination does not take ${signal}; they are kept from it, and it is asked again every five minutes`,
+      news: `the destination does not take ${signal}; ${name} are kept from it, and it is asked again every five minutes`,
       known: null,
     }[state]
     if (said !== null) log.warn({ exporter: id, signal, dropped }, said)
@@ -299,24 +284,45 @@ export function queue(
   async function end(): Promise<readonly Undelivered[]> {
     const emptied = new Promise<void>(resolve => {
       drained = resolve
-      // Retries first: then each of the waiting batches gets its attempt instead of waiting out a dead destination.
+      // Nobody sleeps from now on for longer than a moment: a destination that comes back within the time gets everything.
       stop.abort()
       pump()
     })
     await within(world, deadlineMs - world.monotonic(), emptied)
     timer?.()
+    timer = null
     shelf.closeAccounts()
     kill.abort()
     reading?.()
     busy.value = 0
     await within(world, Math.max(deadlineMs - world.monotonic(), CLOSE_MS), storage.close())
-    await exporter.close()
-    const kept = lanes.reduce((sum, { account }) => sum + account.queued, 0)
-    if (kept > 0)
-      log.info({ exporter: id, items: kept }, 'what was not delivered is on disk, for the next start')
-    return lanes
-      .map(({ signal, account }) => ({ exporter: id, signal, items: account.dropped('shutdown') }))
+    await watched.close()
+    return undelivered()
+  }
+
+  const undelivered = () =>
+    lanes
+      .map(({ signal, account }, at) => {
+        const left = storage.isLasting ? 0 : account.queued + account.inFlight
+        return { exporter: id, signal, items: left + account.dropped('shutdown') - lostBefore[at] }
+      })
       .filter(({ items }) => items > 0)
+
+  function kept(): Kept | null {
+    const items = lanes.reduce((sum, { account }) => sum + account.queued, 0)
+    return storage.path === null || items === 0 ? null : { items, path: storage.path }
+  }
+
+  function change(settings: QueueSettings) {
+    options = { ...options, ...settings }
+    capacity.value = options.sizeBytes
+    notices.holds(shelf.bytes, options.sizeBytes)
+    shut.open()
+    const waiting = again
+    again = new AbortController()
+    setMaxListeners(0, again.signal)
+    waiting.abort()
+    pump()
   }
 
   return {
@@ -326,8 +332,13 @@ export function queue(
     reserve,
     unsupported: () => lanes.filter(lane => lane.unsupported).map(lane => lane.signal),
     takes: signal => shelf.laneOf(signal).isProven,
-    full: () => full.isFull || full.isFailing,
-    close(untilMs) {
+    full: () => notices.isFull(),
+    retryAfterMs: () => pace.retryAfterMs(shelf.bytes - options.sizeBytes * RELIEVED),
+    undelivered,
+    kept,
+    change,
+    close(untilMs, patient = false) {
+      isPatient &&= patient
       if (closed === null) {
         deadlineMs = untilMs
         // `closed` has to stand before the first step of the end.

@@ -3,6 +3,7 @@ import type { Cell, Registry } from '../base/counters.ts'
 import { Failure } from '../base/errors.ts'
 import type { World } from '../base/world.ts'
 import { type Dropped, openAccount } from './accounts.ts'
+import type { Held } from './held.ts'
 import { type Entry, headerKey, Lane, oldestOf, type Waiter } from './lane.ts'
 import { type CheckedBatch, SIGNALS, type Signal, sizeOf } from './sink.ts'
 import type { Items, Place, Storage } from './storage.ts'
@@ -18,7 +19,12 @@ export class Shelf {
   readonly lanes: readonly Lane[]
   readonly #storage: Storage
   readonly #world: World
-  readonly #sizeBytes: number
+  readonly #size: Cell
+  readonly #sizeBytes: () => number
+  readonly #shared: Held | null
+  /** What a run of this queue before, in the same process, has left on disk; in the order of SIGNALS. */
+  readonly #left: readonly number[]
+  #isClosed = false
   /** Senders that wait for an answer, by the sequence numbers of their batches. */
   readonly #waiters = new Map<number, { readonly waiter: Waiter; readonly place: Place }>()
   /** Bytes at hand: waiting, under way, and not yet stored. */
@@ -26,14 +32,23 @@ export class Shelf {
   #isLoading = false
   readonly #unreadable: Cell
 
-  constructor(world: World, registry: Registry, id: string, storage: Storage, sizeBytes: number) {
+  /** `sizeBytes` is asked for each time: it may change. `size` shows what is held. `shared` counts what is in memory. */
+  constructor(
+    world: World,
+    registry: Registry,
+    id: string,
+    storage: Storage,
+    size: Cell,
+    sizeBytes: () => number,
+    shared: Held | null = null,
+  ) {
     this.#world = world
     this.#storage = storage
+    this.#size = size
     this.#sizeBytes = sizeBytes
+    this.#shared = shared
     this.lanes = SIGNALS.map(signal => new Lane(signal, openAccount(registry, id, signal)))
-    const gauge = (name: string, help: string) => registry.gauge(name, 'By', help, { exporter: id })
-    const size = gauge('otlier_exporter_queue_size', 'Bytes that the queue holds, waiting and under way.')
-    gauge('otlier_exporter_queue_capacity', 'Bytes that the queue may hold.').value = sizeBytes
+    this.#left = this.lanes.map(({ account }) => account.queued)
     this.#unreadable = registry.counter(
       'otlier_exporter_unreadable_bytes',
       'By',
@@ -41,7 +56,7 @@ export class Shelf {
       { exporter: id },
     )
     registry.beforeRead(() => {
-      size.value = this.bytes
+      if (!this.#isClosed) this.#size.value = this.bytes
     })
   }
 
@@ -66,7 +81,7 @@ export class Shelf {
 
   // A batch larger than the whole queue is taken when the queue holds nothing, or it could never pass.
   fits(costBytes: number): boolean {
-    return this.bytes === 0 || (this.#storage.usedBytes() ?? this.#heldBytes) + costBytes <= this.#sizeBytes
+    return this.bytes === 0 || (this.#storage.usedBytes() ?? this.#heldBytes) + costBytes <= this.#sizeBytes()
   }
 
   /** Whether it would fit if what waits were given up. */
@@ -74,7 +89,7 @@ export class Shelf {
     const { isLasting } = this.#storage
     const usedBytes = this.#storage.usedBytes() ?? this.#heldBytes
     const freeable = isLasting ? this.#storage.evictableBytes() : this.#waitingBytes
-    return usedBytes - freeable + costBytes <= this.#sizeBytes
+    return usedBytes - freeable + costBytes <= this.#sizeBytes()
   }
 
   /** Gives up the oldest until it fits. The items that it cost. */
@@ -98,14 +113,30 @@ export class Shelf {
 
   /** The batch has a place, and nobody has been promised anything. */
   give(batch: CheckedBatch): { readonly place: Place; readonly stored: Promise<boolean> | null } {
-    this.#heldBytes += costOf(batch)
+    this.#hold(batch)
     return this.#storage.give(batch)
   }
 
   /** What was given is taken back. */
   withdraw(place: Place, batch: CheckedBatch): void {
-    this.#heldBytes -= costOf(batch)
+    this.#letGo(batch)
     this.#storage.leave(place)
+  }
+
+  #hold(batch: CheckedBatch): void {
+    this.#heldBytes += costOf(batch)
+    this.#shared?.take(batch)
+  }
+
+  #letGo(batch: CheckedBatch): void {
+    // The end has written everything off.
+    if (!this.#isClosed) this.#heldBytes -= costOf(batch)
+    this.forget(batch)
+  }
+
+  /** Its bytes are in memory no more. */
+  forget(batch: CheckedBatch): void {
+    this.#shared?.release(batch)
   }
 
   /** It will be delivered, or stand in an account that says why not. */
@@ -113,13 +144,14 @@ export class Shelf {
     const lane = this.laneOf(batch.signal)
     const costBytes = costOf(batch)
     const isAtHand =
-      !this.#storage.isLasting || (!this.hasMore && this.#waitingBytes + costBytes <= AT_HAND_BYTES)
+      !this.#storage.isLasting ||
+      (!this.#isClosed && !this.hasMore && this.#waitingBytes + costBytes <= AT_HAND_BYTES)
     this.#storage.keep(place, isAtHand)
     if (waiter !== null) this.#waiters.set(place.sequence, { waiter, place })
     lane.account.enqueued(batch.items)
     if (isAtHand) this.#push(lane, place, batch, this.#world.monotonic())
     else {
-      this.#heldBytes -= costBytes
+      this.#letGo(batch)
       batch.loan?.letGo()
     }
   }
@@ -140,8 +172,8 @@ export class Shelf {
   }
 
   /** A consumer is done with it. */
-  release({ place, costBytes, batch }: Entry): void {
-    this.#heldBytes -= costBytes
+  release({ place, batch }: Entry): void {
+    this.#letGo(batch)
     batch.loan?.letGo()
     this.#waiters.delete(place.sequence)
     this.#storage.leave(place)
@@ -183,11 +215,13 @@ export class Shelf {
     return items.reduce((sum, some) => sum + some, 0)
   }
 
-  /** Accounts for what an earlier run has left. The items that wait. */
+  /** Accounts for what an earlier run has left; what this process has left there itself stands in the account. The items that wait. */
   recovered(waiting: Items, damaged: Items, unreadableBytes: number): number {
     this.#unreadable.value += unreadableBytes
     for (const [at, { account }] of this.lanes.entries()) {
-      account.recovered(waiting[at] + damaged[at])
+      const found = waiting[at] + damaged[at]
+      account.recovered(Math.max(0, found - this.#left[at]))
+      account.droppedFromQueue(Math.max(0, this.#left[at] - found), 'damaged')
       account.droppedFromQueue(damaged[at], 'damaged')
     }
     return waiting.reduce((sum, items) => sum + items, 0)
@@ -203,9 +237,11 @@ export class Shelf {
     this.#isLoading = true
     try {
       const loaded = await this.#storage.load(room)
+      // The end has come first: it stays where it is.
+      if (this.#isClosed) return null
       for (const { place, batch } of loaded) {
         const lane = this.laneOf(place.signal)
-        this.#heldBytes += costOf(batch)
+        this.#hold(batch)
         if (lane.takes(this.#world.monotonic())) this.#push(lane, place, batch, Number.NEGATIVE_INFINITY)
         else {
           lane.account.droppedFromQueue(batch.items, 'unsupported')
@@ -231,12 +267,20 @@ export class Shelf {
     }
     for (const lane of this.lanes) {
       const { account } = lane
-      if (this.#storage.isLasting) account.kept(account.inFlight)
-      else {
+      if (this.#storage.isLasting) {
+        account.kept(account.inFlight)
+        while (lane.length > 0) {
+          const { batch } = lane.shift()
+          this.forget(batch)
+          batch.loan?.letGo()
+        }
+      } else {
         this.dropWaiting(lane, 'shutdown')
         account.droppedInFlight(account.inFlight, 'shutdown')
       }
     }
+    this.#size.value = this.#storage.storedBytes()
     this.#heldBytes = 0
+    this.#isClosed = true
   }
 }

@@ -38,6 +38,8 @@ export interface Loaded<P extends Place = Place> {
 export interface Storage<P extends Place = Place> {
   /** What is not delivered outlives the process: stopping loses nothing. */
   readonly isLasting: boolean
+  /** The directory of its files, if any. */
+  readonly path: string | null
   /** Whether it takes batches at all now; a disk may fail. */
   isOpen(): boolean
   /** The bytes that it has used up; null where that is what the queue holds. */
@@ -74,6 +76,7 @@ export function memoryStorage(): Storage {
   let sequence = 0
   return {
     isLasting: false,
+    path: null,
     isOpen: () => true,
     usedBytes: () => null,
     evictableBytes: () => 0,

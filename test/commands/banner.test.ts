@@ -124,6 +124,14 @@ describe('a port that cannot be had', () => {
       ['--set', 'exporters.otlp.headers.key=hunter2'],
       'otlier --set exporters.otlp.headers.key=... --port-offset 10000 --set directory=none',
     ],
+    [
+      ['--set', 'exporters={otlp: {headers: {key: hunter2}}}', '--set=exporters.otlp.headers={key: hunter2}'],
+      'otlier --set exporters=... --set=exporters.otlp.headers=... --port-offset 10000 --set directory=none',
+    ],
+    [
+      ['--set', 'exporters.otlphttp.endpoint=http://me:hunter2@x'],
+      'otlier --set exporters.otlphttp.endpoint=http://...@x --port-offset 10000 --set directory=none',
+    ],
     [["--config=it's"], "otlier '--config=it'\\''s' --port-offset 10000 --set directory=none"],
   ])('beside %j the command is %s', (args, command) => {
     expect(commandBeside(args, false)).toBe(command)

@@ -94,7 +94,7 @@ describe('the README', () => {
     ]) {
       expect(table).toContain(`| ${row} |`)
     }
-    expect(table).not.toContain('bearer_token_file')
+    expect(table).toContain('bearer_token_file')
     for (const line of table.split('\n')) expect(line.match(/(?<!\\)\|/g)).toHaveLength(4)
   })
 

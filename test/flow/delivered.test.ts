@@ -13,7 +13,7 @@ const delivered = { acknowledge: 'delivered' } as const
 function open(answer: Parameters<typeof scene>[0], options: Parameters<typeof scene>[1] = {}) {
   const all = scene(answer, { ...delivered, ...options })
   const queues = [all.sending]
-  return { ...all, sink: fanout({ traces: queues, metrics: queues, logs: queues }) }
+  return { ...all, sink: fanout({ routes: { traces: queues, metrics: queues, logs: queues } }) }
 }
 
 /** What a sender is told, and when. */
@@ -151,7 +151,7 @@ describe('of several destinations a sender is told', () => {
   ])('%s', async (_, answers, expected) => {
     const all = answers.map(answer => open(answer))
     const queues = all.map(({ sending }) => sending)
-    const sink = fanout({ traces: queues, metrics: [], logs: [] })
+    const sink = fanout({ routes: { traces: queues, metrics: [], logs: [] } })
     const told = watched(sink.send(batch(['a1', 'a2'])), () => 0)
     for (const { world } of all) await world.advance(10)
     expect(told.outcome).toMatchObject(expected)

@@ -14,6 +14,9 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
   readonly timeoutMs?: number
+  /** The user and the group to run as; only root may choose. */
+  readonly uid?: number
+  readonly gid?: number
 }
 
 /** The environment of this process without what would configure an SDK or Otlier. */
@@ -60,6 +63,8 @@ export function begin(command: string, args: readonly string[], options: Program
   const child = spawn(command, args, {
     env: cleanEnvironment(options.env),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.uid === undefined ? {} : { uid: options.uid }),
+    ...(options.gid === undefined ? {} : { gid: options.gid }),
   })
   child.stdin.on('error', () => {})
   const said = listenTo(child)

@@ -180,7 +180,7 @@ export const QUEUE = [
     {
       row: 'delivered',
       guard: 'what is handed back is never sent',
-      file: 'flow/waiting.ts',
+      file: 'flow/patience.ts',
       on: '    giveBack()\n',
       off: '\n',
       test: 'gets back what still waits when its time is up',

@@ -31,6 +31,7 @@ const READ_LATER_MS = 30_000
 
 export class DiskLog implements Storage<Slot> {
   readonly isLasting = true
+  readonly path: string
   readonly #world: World
   readonly #directory: string
   readonly #log: Log
@@ -49,6 +50,7 @@ export class DiskLog implements Storage<Slot> {
   constructor(world: World, directory: string, log: Log, options: LogOptions, hooks: StorageHooks) {
     this.#world = world
     this.#directory = directory
+    this.path = directory
     this.#log = log
     this.#options = options
     this.#hooks = hooks

@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib'
 import type { Registry } from '../../base/counters.ts'
 import type { Log } from '../../base/log.ts'
 import type { World } from '../../base/world.ts'
-import { type Queue, type QueueOptions, queue } from '../queue.ts'
+import { type Queue, type QueueOptions, type QueueSettings, queue } from '../queue.ts'
 import type { Exporter } from '../sink.ts'
 import { DiskLog } from './log.ts'
 
@@ -22,6 +22,12 @@ function folderOf(id: string): string {
   return `${name.slice(0, MAX_NAME_CHARS)}-${crc32(name).toString(16)}`
 }
 
+/** What is on disk is never given up for its age. */
+const ageless = <S extends QueueSettings>(settings: S): S => ({
+  ...settings,
+  retry: { ...settings.retry, maxElapsedTimeMs: 0 },
+})
+
 /** Finds what an earlier run has left, and begins to send it. */
 export async function queueOnDisk(
   exporter: Exporter,
@@ -35,15 +41,13 @@ export async function queueOnDisk(
   const segmentBytes = Math.min(SEGMENT_BYTES, Math.floor(options.sizeBytes / MIN_SEGMENTS))
   const isDurable = (options.acknowledge ?? 'durable') === 'durable'
   const opened: DiskLog[] = []
-  // What is on disk is never given up for its age.
-  const retry = { ...options.retry, maxElapsedTimeMs: 0 }
-  const made = queue(exporter, world, log, registry, { ...options, retry }, hooks => {
+  const made = queue(exporter, world, log, registry, ageless(options), hooks => {
     const disk = new DiskLog(world, path, log, { segmentBytes, isDurable }, hooks)
     opened.push(disk)
     return disk
   })
   for (const disk of opened) await disk.open()
-  return made
+  return { ...made, change: settings => made.change(ageless(settings)) }
 }
 
 /** Names in the log what is left of destinations that have no queue on disk any more. It is kept. */

@@ -120,6 +120,29 @@ describe.each(TRANSPORTS)('%s: headers', type => {
     expect(last().headers['otlier-via']).toBe(`first,second,${INSTANCE}`)
   })
 
+  test('that a destination repeats in its answer are masked, whole and word by word', async () => {
+    const repeating = await startBackend({ raw: true })
+    const said = 'Bearer s3cret+/t0ken== is not s3cret+/t0ken== and a short one is yes'
+    const headers = { authorization: 'Bearer s3cret+/t0ken==', 'x-short': 'yes' }
+    const { exporter } = exporterTo(type, addressOf(repeating, type), { headers, encoding: 'json' })
+    const { request } = requestOf(['a1'])
+    repeating.script = () =>
+      type === 'otlp'
+        ? { kind: 'status', code: 16, message: said }
+        : { kind: 'http', status: 401, body: JSON.stringify({ message: said }) }
+    expect(await exporter.export(request)).toMatchObject({
+      kind: 'refused',
+      cause: { message: expect.stringContaining('**** is not **** and a short one is yes') },
+    })
+    repeating.script = () => ({ kind: 'partial', rejected: 0, message: said })
+    expect(await exporter.export(request)).toMatchObject({
+      kind: 'delivered',
+      message: '**** is not **** and a short one is yes',
+    })
+    await exporter.close()
+    await repeating.stop()
+  })
+
   test('that cannot be sent are left out, and the request arrives', async () => {
     const odd = {
       'content-length': '3',

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { realWorld } from '../../../src/base/world.ts'
 import { makeExporter } from '../../../src/edge/exporter.ts'
-import type { ClientTls } from '../../../src/edge/sending.ts'
+import type { ClientTls } from '../../../src/edge/tls.ts'
 import { type Backend, startBackend } from '../../kit/backend.ts'
 import { certificateAuthority } from '../../kit/certificates.ts'
 import { recordingLog } from '../../kit/log.ts'

@@ -1,61 +1,52 @@
 //! Whatever bytes a client writes to a port, from noise to HTTP/2 frames with wrong contents: nothing ends, and the next is served.
 import * as net from 'node:net'
 import { expect, test } from 'vitest'
-import { frame, httpCall, PROTOBUF } from '../../kit/client.ts'
+import { frame, httpCall, METHODS, PROTOBUF } from '../../kit/client.ts'
+import { FRAME, headerBlock, http2Frame, PREFACE } from '../../kit/frames.ts'
 import { between, bytes, chance, forSeedsAsync, int, pick, type Random } from '../../kit/random.ts'
 import { grpcClient, startReceiver } from '../../kit/receivers.ts'
 import { recordingSink } from '../../kit/sinks.ts'
 
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
-const HEADERS = 1
-
-/** One HTTP/2 frame. */
-function http2Frame(type: number, flags: number, stream: number, payload: Uint8Array): Buffer {
-  const head = Buffer.alloc(9)
-  head.writeUIntBE(payload.length, 0, 3)
-  head[3] = type
-  head[4] = flags
-  head.writeUInt32BE(stream, 5)
-  return Buffer.concat([head, payload])
-}
-
-/** A header block of literals that are not indexed, which needs no table. */
-const headerBlock = (headers: readonly (readonly [string, string])[]) =>
-  Buffer.concat(
-    headers.flatMap(([name, value]) => [
-      Buffer.from([0, name.length]),
-      Buffer.from(name),
-      Buffer.from([value.length]),
-      Buffer.from(value),
-    ]),
-  )
-
-const EXPORT = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
-
 function request(random: Random): Buffer {
   const headers = [
     [':method', pick(random, ['POST', 'POST', 'GET', 'CONNECT', 'PRI'])],
-    [':path', pick(random, [EXPORT, EXPORT, '/v1/traces', '*', ''])],
+    [':path', pick(random, [METHODS.traces, METHODS.traces, '/v1/traces', '*', ''])],
     [':scheme', 'http'],
+    [':authority', 'a'],
     ['content-type', pick(random, ['application/grpc', 'application/x-protobuf', 'application/json'])],
     ['grpc-encoding', pick(random, ['gzip', 'zstd', 'identity', 'x'])],
     ['content-encoding', pick(random, ['gzip', 'deflate', 'identity', 'x'])],
     ['grpc-timeout', pick(random, ['1n', '5S', 'x'])],
   ] as const
-  return headerBlock(headers.filter((_, i) => i < 4 || chance(random, 0.3)))
+  return headerBlock(headers.filter((_, i) => i < 5 || chance(random, 0.3)))
 }
 
 function frames(random: Random): Buffer {
   const parts: Buffer[] = [PREFACE, http2Frame(4, 0, 0, new Uint8Array(0))]
   for (let count = between(random, 1, 12); count > 0; count--) {
     const stream = 2 * int(random, 6) + (chance(random, 0.95) ? 1 : 0)
-    const type = pick(random, [0, 0, 0, HEADERS, HEADERS, HEADERS, 2, 3, 4, 6, 7, 8, 9, int(random, 256)])
+    const type = pick(random, [
+      0,
+      0,
+      0,
+      FRAME.HEADERS,
+      FRAME.HEADERS,
+      FRAME.HEADERS,
+      2,
+      3,
+      4,
+      6,
+      7,
+      8,
+      9,
+      int(random, 256),
+    ])
     const flags = chance(random, 0.8) ? pick(random, [0, 4, 5]) : int(random, 256)
     const noise = bytes(random, int(random, 60))
     const message = frame(noise, pick(random, [0, 0, 1, 2]), pick(random, [noise.length, 5, 2 ** 32 - 1]))
     const fixed: Record<number, number> = { 2: 5, 3: 4, 6: 8, 8: 4 }
     const payload =
-      type === HEADERS
+      type === FRAME.HEADERS
         ? request(random)
         : type === 0
           ? message

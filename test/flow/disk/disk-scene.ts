@@ -95,6 +95,6 @@ export async function run(
         of('in_flight')
       )
     })
-  const sink = fanout({ traces: [queue], metrics: [queue], logs: [queue] })
+  const sink = fanout({ routes: { traces: [queue], metrics: [queue], logs: [queue] } })
   return { exporter, queue, lines, registry, read, imbalance, sink }
 }

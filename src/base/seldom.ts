@@ -1,5 +1,5 @@
 //! Says a thing that happens often only now and then, and how often it happened meanwhile.
-import type { World } from '../base/world.ts'
+import type { World } from './world.ts'
 
 /** So long one kind of line is kept back after one of it. */
 const QUIET_MS = 10_000
