@@ -1,5 +1,6 @@
 //! What a history's senders were told and its destination was given, and what the queue owes by that: the model that it is held against.
-import type { Acknowledge, WhenFull } from '../../../src/flow/queue.ts'
+import type { Acknowledge } from '../../../src/flow/contract.ts'
+import type { WhenFull } from '../../../src/flow/notices.ts'
 import { type CheckedBatch, type ExportRequest, SIGNALS } from '../../../src/flow/sink.ts'
 import type { Scrape } from '../../kit/accounts.ts'
 import type { recordingLog } from '../../kit/log.ts'

@@ -3,10 +3,12 @@ import { AssertionError } from 'node:assert'
 import { Registry } from '../../../src/base/counters.ts'
 import type { Disk } from '../../../src/base/world.ts'
 import { renderMetrics } from '../../../src/edge/prometheus.ts'
+import type { Acknowledge } from '../../../src/flow/contract.ts'
 import { counted } from '../../../src/flow/counted.ts'
 import { queueOnDisk } from '../../../src/flow/disk/open.ts'
 import { fanout } from '../../../src/flow/fanout.ts'
-import { type Acknowledge, QUEUE_LIMITS, type Queue, type WhenFull } from '../../../src/flow/queue.ts'
+import type { WhenFull } from '../../../src/flow/notices.ts'
+import { QUEUE_LIMITS, type Queue } from '../../../src/flow/queue.ts'
 import { RETRY_DEFAULTS } from '../../../src/flow/retry.ts'
 import { type CheckedBatch, type Outcome, SIGNALS, type Sink } from '../../../src/flow/sink.ts'
 import { imbalances, readMetrics, type Scrape } from '../../kit/accounts.ts'
@@ -121,7 +123,11 @@ export async function history(seed: number): Promise<HistoryEnd> {
       box.fault = null
       return start()
     }
-    const sink = counted(fanout({ traces: [queue], metrics: [queue], logs: [queue] }), world, registry)
+    const sink = counted(
+      fanout({ routes: { traces: [queue], metrics: [queue], logs: [queue] } }),
+      world,
+      registry,
+    )
     const scrape = () =>
       readMetrics(renderMetrics(registry, 'prometheus', { version: '1', instanceId: String(number) }))
     return { number, world, queue, sink, exporter, lines, scrape }
@@ -185,7 +191,7 @@ export async function history(seed: number): Promise<HistoryEnd> {
   }
 
   /** A fault for the next calls of some kinds. */
-  function spoil() {
+  function spoil(): void {
     ledger.wasFaulty = true
     const ops = pick(random, [
       ['sync'],
