@@ -125,6 +125,10 @@ test('every way of an item stands in the accounts at every scrape', async () => 
   scripted(newest.backend, () => ({ kind: 'hang' }))
   scripted(oldest.backend, () => ({ kind: 'hang' }))
   scripted(hasty.backend, () => ({ kind: 'hang' }))
+  // The one consumer is busy with a small request: what comes now waits, and can be given up.
+  await otlier.send(small(), 3)
+  const isUnderWay = async () => exporterBooks(await otlier.scrape(), 'otlp/oldest', 'traces').inFlight > 0
+  await expect.poll(isUnderWay).toBe(true)
   for (let n = 0; n < 8; n++) await otlier.send(big(), 2)
   const full = await otlier.scrape()
   expect(full.sum('otlier_exporter_enqueue_failed_spans_total', { reason: 'queue_full' })).toBeGreaterThan(0)
