@@ -106,7 +106,7 @@ const sendingQueue = section(
     storage: choice('memory', ['memory', 'disk'], 'Where it waits.', {
       laterWords: { disk: 'the queue on disk comes with a later release; use memory' },
     }),
-    size_mib: mebibytes('64', 'How much may wait.', [1, 1_048_576]),
+    size_mib: mebibytes('64', 'How much may wait. By default less if memory is small.', [1, 1_048_576]),
     when_full: choice(
       null,
       ['refuse', 'drop_newest', 'drop_oldest'],

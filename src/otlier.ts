@@ -1,32 +1,34 @@
 //! The wiring: read from top to bottom it is the architecture.
 import { Registry } from './base/counters.ts'
 import type { Listen } from './base/endpoints.ts'
-import type { Failure } from './base/errors.ts'
+import { Failure } from './base/errors.ts'
 import type { Log } from './base/log.ts'
 import { newInstanceId, type World } from './base/world.ts'
 import type { Bus } from './bus/bus.ts'
 import { memoryBus } from './bus/memory.ts'
 import type { Parts, Running } from './commands/run.ts'
-import { listeners } from './commands/settle-config.ts'
-import type { Config, ExporterConfig } from './config.ts'
+import type { Config } from './config.ts'
 import { type Admin, type Health, registerProcessMetrics, startAdmin } from './edge/admin.ts'
 import { sendEvents } from './edge/events.ts'
-import { leadsBackTo, makeExporter } from './edge/exporter.ts'
-import { startGrpcReceiver } from './edge/grpc-in.ts'
-import { startHttpReceiver } from './edge/http-in.ts'
-import { Admission, type Receiver } from './edge/receiver.ts'
+import { guardMemory } from './edge/memory.ts'
 import { startSelfTelemetry } from './edge/self-telemetry.ts'
+import { type AssembleOptions, Assembler, MAX_SPANS } from './flow/assemble.ts'
 import { counted, generated, refusedRequests, watchMalformed } from './flow/counted.ts'
-import { closeAll, fanout } from './flow/fanout.ts'
+import { fanout } from './flow/fanout.ts'
+import { guards } from './flow/guard.ts'
+import { Held } from './flow/held.ts'
 import { type InspectOptions, type Inspector, inspect } from './flow/inspect.ts'
-import { QUEUE_LIMITS, type Queue, queue } from './flow/queue.ts'
-import { RETRY_DEFAULTS } from './flow/retry.ts'
-import { type CheckedBatch, SIGNALS, type Signal, type Sink } from './flow/sink.ts'
+import type { CheckedBatch, Exporter, Outcome, Sink } from './flow/sink.ts'
+import { restorePlane, savePlane } from './learn/keep.ts'
 import { Learner, type LearnOptions } from './learn/learner.ts'
+import { LearningPlane, type PlaneOptions } from './learn/plane.ts'
 import { restoreSnapshot, saveSnapshot } from './learn/snapshot.ts'
+import { makeDestinations } from './wiring/destinations.ts'
+import { makeReceivers } from './wiring/receivers.ts'
+import { makeReload } from './wiring/reload.ts'
 
 /** What detection is told by the configuration. */
-export type Detecting = Omit<InspectOptions, 'latestMs'> & LearnOptions
+export type Detecting = Omit<InspectOptions, 'latestMs'> & AssembleOptions & LearnOptions & PlaneOptions
 
 export const detecting = (config: Config): Detecting => {
   const { otlier } = config.processors
@@ -34,8 +36,11 @@ export const detecting = (config: Config): Detecting => {
     detect: config.service.pipelines.traces?.processors.includes('otlier') ?? false,
     windowMs: otlier.windowMs,
     latenessMs: otlier.allowedLatenessMs,
+    traceWaitMs: otlier.traceWaitMs,
+    maxSpans: MAX_SPANS,
     maxSeries: otlier.maxSeries,
     rebaselineMs: otlier.rebaselineAfterMs,
+    budgets: [otlier.budgetPerDay],
     isolationForest: otlier.compat.isolationforest,
     jaegerWarnings: otlier.jaegerWarnings,
   }
@@ -45,7 +50,12 @@ export interface Planes {
   readonly bus: Bus
   readonly inspector: Inspector
   readonly learner: Learner
+  readonly plane: LearningPlane
+  /** Both planes read these options each time that they need them. The others are of the start. */
+  change(options: Pick<Detecting, LiveDetecting>): void
 }
+
+type LiveDetecting = 'detect' | 'rebaselineMs' | 'isolationForest' | 'jaegerWarnings'
 
 /** Both planes over one bus: what `otlier run` and `otlier replay` share to the line. */
 export function planes(
@@ -56,10 +66,25 @@ export function planes(
   options: Detecting,
   latestMs: () => number,
 ): Planes {
-  const bus = memoryBus(error => log.error({ err: error }, 'a listener on the bus failed'))
-  const learner = new Learner(bus, registry, options)
-  const inspector = inspect(next, world, bus, log, registry, { ...options, latestMs })
-  return { bus, inspector, learner }
+  const guarding = guards(world, log, registry)
+  const bus = memoryBus(
+    error => log.error({ err: error }, 'a listener on the bus failed'),
+    topic => guarding.step(`a listener of ${topic}`).attempt,
+  )
+  const current = { ...options, latestMs }
+  const learner = new Learner(bus, registry, current)
+  const plane = new LearningPlane(bus, registry, options)
+  const assembler = new Assembler(bus, world, log, registry, options)
+  const inspector = inspect(next, world, bus, guarding, registry, assembler, current)
+  return {
+    bus,
+    inspector,
+    learner,
+    plane,
+    change({ detect, rebaselineMs, isolationForest, jaegerWarnings }) {
+      Object.assign(current, { detect, rebaselineMs, isolationForest, jaegerWarnings })
+    },
+  }
 }
 
 const TICK_MS = 1000
@@ -77,6 +102,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   registerProcessMetrics(registry, world)
   const identity = { version, instanceId }
   let health: Health['state'] = 'starting'
+  let { shutdownTimeoutMs } = config
 
   const self = config.service.metrics.otlp
     ? await startSelfTelemetry(
@@ -87,135 +113,109 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     : null
 
   // Destinations: a client, and a queue before it.
-  const notes: Record<string, string> = {}
-  const queues: Queue[] = []
-  const announced = new Map<string, string>()
-  const routes = destinations()
-  const toQueues = fanout(routes)
+  const watch = (exporter: Exporter) => self?.exporter(exporter) ?? exporter
+  const held = new Held()
+  const destinations = makeDestinations(world, log, registry, { instanceId, version, watch, held })
+  const toDestinations = fanout(destinations)
+
+  const memory = guardMemory(
+    {
+      limitBytes: config.memoryLimitBytes ?? 2 ** 30,
+      queuedBytes: () => held.bytes,
+      retryAfterMs: () => Math.max(0, ...destinations.queues.map(each => each.retryAfterMs())),
+    },
+    world,
+    log,
+    registry,
+  )
 
   // The two planes, and what they say.
   const latestMs = () => world.now() + config.processors.otlier.windowMs
   const options = detecting(config)
-  const { bus, inspector, learner } = planes(
-    counted(toQueues, world, registry),
-    world,
-    log,
-    registry,
-    options,
-    latestMs,
-  )
-  if (directory !== null) learner.restore(await restoreSnapshot(directory, options.maxSeries, world, log))
-  const ownTelemetry = generated(toQueues, registry)
+  const taken = counted(toDestinations, world, registry)
+  const { bus, inspector, learner, plane, change } = planes(taken, world, log, registry, options, latestMs)
+  if (directory !== null) {
+    learner.restore(await restoreSnapshot(directory, options.maxSeries, world, log))
+    await restorePlane(directory, plane, world, log)
+  }
+  const ownTelemetry = generated(toDestinations, registry)
   const events = sendEvents(
     bus,
-    routes.logs.length > 0 ? { ...ownTelemetry, isProven: logsAreTaken } : null,
+    { ...ownTelemetry, send: sendEvent, isProven: logsAreTaken },
     world,
     log,
     version,
   )
   let saving = Promise.resolve()
+  const announced = new Map<string, string>()
   const stopTicking = every(TICK_MS, () => {
     inspector.passTime()
+    memory.reasons()
     announce()
   })
   const stopSaving = every(SNAPSHOT_MS, save)
 
   // The outside: operators first, senders last.
-  const listening: Record<string, Listen | null> = {}
-  const receivers: Receiver[] = []
+  const refused = refusedRequests(registry)
+  const sink = watchMalformed(inspector, refused)
+  const receivers = makeReceivers(world, log, {
+    instanceId,
+    admission: memory.admission,
+    onRefused: (signal, cause) => refused(signal, cause.code),
+    sink: protocol => self?.receiver(protocol, sink) ?? sink,
+  })
+  const plans = [destinations.plan, receivers.plan]
   let admin: Admin | null = null
   try {
     const { metrics, health } = config.service
-    admin = await startAdmin(
-      { metrics: metrics.endpoint, health: health.endpoint, identity },
-      registry,
-      healthNow,
-      log,
-    )
-    if (metrics.endpoint !== null) {
-      listening['service.metrics.endpoint'] = { ...metrics.endpoint, port: admin.ports.metrics }
-    }
-    if (health.endpoint !== null) {
-      listening['service.health.endpoint'] = { ...health.endpoint, port: admin.ports.health }
-    }
-    await receive()
+    const at = { metrics: metrics.endpoint, health: health.endpoint, identity }
+    admin = await startAdmin(at, registry, healthNow, log)
+    for (const plan of plans) (await plan(config)).commit()
   } catch (error) {
     stopTicking()
     stopSaving()
-    await Promise.all([admin?.stop(), self?.stop(), ...receivers.map(receiver => receiver.stop(0))])
-    await closeAll(queues, world.monotonic())
+    await Promise.all([admin?.stop(), self?.stop(), receivers.stop(0)])
+    await destinations.close(world.monotonic())
     throw error
   }
   health = 'ready'
-  return { listening, notes, stop }
-
-  /** The queues of every signal. A destination that leads back to Otlier itself is explained, and not used. */
-  function destinations(): Record<Signal, Queue[]> {
-    const all: Record<Signal, Queue[]> = { traces: [], metrics: [], logs: [] }
-    for (const settings of config.exporters) {
-      const signals = SIGNALS.filter(signal =>
-        config.service.pipelines[signal]?.exporters.includes(settings.id),
-      )
-      if (signals.length === 0) continue
-      const own = listeners(config).find(({ address }) => leadsBackTo(settings, address))
-      if (own !== undefined) {
-        notes[settings.id] =
-          `not used: it leads back to Otlier's own ${own.path}. Name the backend's address instead.`
-        log.warn({ exporter: settings.id }, notes[settings.id])
-        continue
-      }
-      const opened = destination(settings)
-      queues.push(opened)
-      for (const signal of signals) all[signal].push(opened)
-    }
-    return all
+  const reload = makeReload(
+    { started: config, plans, applied, isStopping: () => health === 'stopping' },
+    log,
+    registry,
+  )
+  return {
+    get listening() {
+      return listening()
+    },
+    notes: destinations.notes,
+    reload,
+    undelivered: destinations.undelivered,
+    stop,
   }
 
-  function destination(settings: ExporterConfig): Queue {
-    const exporter = makeExporter(settings, { instanceId, version, world, log })
-    return queue(self?.exporter(exporter) ?? exporter, world, log, registry, {
-      ...QUEUE_LIMITS,
-      ...(settings.type === 'debug' ? DEBUG_QUEUE : queueSettings(settings)),
-    })
+  function applied(next: Config): void {
+    shutdownTimeoutMs = next.shutdownTimeoutMs
+    change(detecting(next))
   }
 
-  async function receive(): Promise<void> {
-    const { otlp } = config.receivers
-    const refused = refusedRequests(registry)
-    const sink = watchMalformed(inspector, refused)
-    const shared = {
-      instanceId,
-      admission: new Admission((config.memoryLimitBytes ?? 2 ** 30) / 4),
-      forwardHeaders: otlp.forwardHeaders,
-      signals: SIGNALS.filter(signal => config.service.pipelines[signal] !== null),
-      onRefused: (signal: Signal | null, cause: Failure) => refused(signal, cause.code),
-    }
-    for (const name of ['grpc', 'http'] as const) {
-      const settings = otlp.protocols[name]
-      if (settings?.endpoint == null) continue
-      const start = name === 'grpc' ? startGrpcReceiver : startHttpReceiver
-      const receiver = await start(
-        {
-          ...shared,
-          ...settings.endpoint,
-          settingsPath: `receivers.otlp.protocols.${name}.`,
-          maxRecvBytes: settings.maxRecvMsgSizeBytes,
-          tls: settings.tls,
-          auth: settings.auth,
-          ...('cors' in settings ? corsOf(settings.cors) : {}),
-        },
-        self?.receiver(name, sink) ?? sink,
-        world,
-        log,
-      )
-      receivers.push(receiver)
-      listening[`receivers.otlp.protocols.${name}.endpoint`] = { ...settings.endpoint, port: receiver.port }
+  function listening(): Record<string, Listen> {
+    const { metrics, health } = config.service
+    const { ports } = admin as Admin
+    return {
+      ...receivers.listening,
+      ...(metrics.endpoint === null
+        ? {}
+        : { 'service.metrics.endpoint': { ...metrics.endpoint, port: ports.metrics } }),
+      ...(health.endpoint === null
+        ? {}
+        : { 'service.health.endpoint': { ...health.endpoint, port: ports.health } }),
     }
   }
 
   /** What a destination turned out not to take belongs to the banner, which is printed before anybody has answered. */
   function announce(): void {
-    for (const { id, unsupported } of queues) {
+    for (const { id, unsupported } of destinations.queues) {
       const signals = unsupported().join(' and ')
       if (signals === (announced.get(id) ?? '')) continue
       announced.set(id, signals)
@@ -225,44 +225,58 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   }
 
   function logsAreTaken(): boolean {
-    return routes.logs.some(each => each.takes('logs'))
+    return destinations.routes.logs.some(each => each.takes('logs'))
+  }
+
+  async function sendEvent(batch: CheckedBatch): Promise<Outcome> {
+    return destinations.routes.logs.length === 0 ? NOBODY : ownTelemetry.send(batch)
   }
 
   function healthNow(): Health {
-    const reasons = queues.filter(each => each.full()).map(each => `The sending queue of ${each.id} is full.`)
+    const full = destinations.queues.filter(each => each.full())
+    const reasons = [...full.map(each => `The sending queue of ${each.id} is full.`), ...memory.reasons()]
     return { state: health === 'ready' && reasons.length > 0 ? 'degraded' : health, reasons }
   }
 
   /** One after the other: two at once would write the same temporary file. */
   function save(): Promise<void> {
     saving = saving.then(async () => {
-      if (directory !== null) await saveSnapshot(directory, learner.states.values(), world, log)
+      if (directory === null) return
+      await saveSnapshot(directory, learner.states.values(), world, log)
+      await savePlane(directory, plane, world, log)
     })
     return saving
   }
 
   /** Not ready; no more senders; what is learned is kept; what is queued is sent. Says how many accepted items that lost. */
   async function stop(): Promise<number> {
-    const deadlineMs = world.monotonic() + config.shutdownTimeoutMs
+    const deadlineMs = world.monotonic() + shutdownTimeoutMs
     health = 'stopping'
     stopTicking()
     stopSaving()
-    await Promise.all(
-      receivers.map(receiver => receiver.stop(Math.min(STOP_RECEIVING_MS, config.shutdownTimeoutMs / 2))),
-    )
+    await receivers.stop(Math.min(STOP_RECEIVING_MS, shutdownTimeoutMs / 2))
     inspector.flush()
     learner.close()
     await events.stop()
-    await self?.stop()
+    await byThen(self?.stop())
     await inspector.close()
-    await save()
-    const lost = await closeAll(queues, deadlineMs)
+    // What was learned is saved while the queues are emptied: a slow disk must not take their time.
+    const saved = save()
+    const lost = await destinations.close(deadlineMs)
     for (const { exporter, signal, items } of lost) {
       log.error({ exporter, signal, items }, 'stopping lost what the destination had not taken in time')
     }
+    await byThen(saved)
     await bus.close()
     await admin?.stop()
     return lost.reduce((sum, { items }) => sum + items, 0)
+
+    /** Waits for it, but not beyond the deadline. */
+    async function byThen(work: Promise<void> | undefined) {
+      const enough = new AbortController()
+      await Promise.race([work, world.sleep(Math.max(0, deadlineMs - world.monotonic()), enough.signal)])
+      enough.abort()
+    }
   }
 
   function every(periodMs: number, act: () => void | Promise<void>): () => void {
@@ -279,33 +293,4 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   }
 }
 
-/** Printing is never behind for long, and never a reason to turn a sender away. */
-const DEBUG_QUEUE = {
-  sizeBytes: 64 * 2 ** 20,
-  whenFull: 'drop_newest',
-  numConsumers: 1,
-  retry: RETRY_DEFAULTS,
-} as const
-
-type Sending = Exclude<ExporterConfig, { readonly type: 'debug' }>
-const queueSettings = ({ sendingQueue, retryOnFailure }: Sending) => ({
-  sizeBytes: sendingQueue.sizeBytes,
-  whenFull: sendingQueue.whenFull,
-  numConsumers: sendingQueue.numConsumers,
-  retry: retryOnFailure,
-})
-
-const corsOf = (cors: {
-  allowedOrigins: readonly string[]
-  allowedHeaders: readonly string[]
-  maxAgeMs: number
-}) =>
-  cors.allowedOrigins.length === 0
-    ? {}
-    : {
-        cors: {
-          allowedOrigins: cors.allowedOrigins,
-          allowedHeaders: cors.allowedHeaders,
-          maxAgeSeconds: Math.round(cors.maxAgeMs / 1000),
-        },
-      }
+const NOBODY: Outcome = { kind: 'refused', cause: new Failure('OTLIER_SIGNAL_UNSUPPORTED') }

@@ -88,6 +88,18 @@ export const FAILURES = {
   },
   OTLIER_QUEUE_FULL: { text: 'The sending queue is full.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
   OTLIER_MEMORY: { text: 'The memory limit is reached.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
+  OTLIER_BUDGET: {
+    text: 'Too many bytes of requests are waiting for their answer.',
+    http: 503,
+    grpc: GRPC.UNAVAILABLE,
+    retry: true,
+  },
+  OTLIER_CONNECTION_BUDGET: {
+    text: 'Too many bytes of requests of this connection are waiting for their answer.',
+    http: 503,
+    grpc: GRPC.UNAVAILABLE,
+    retry: true,
+  },
   OTLIER_STOPPING: { text: 'Otlier is shutting down.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
   OTLIER_INTERNAL: {
     text: 'Otlier failed to handle the request.',

@@ -31,6 +31,9 @@ export class Items {
   traceIdAt: Int32Array = new Int32Array(0)
   spanIdAt: Int32Array = new Int32Array(0)
   parentIdAt: Int32Array = new Int32Array(0)
+  /** A tracestate that is not empty, or NOWHERE; the end is meaningless then. */
+  traceStateAt: Int32Array = new Int32Array(0)
+  traceStateEnd: Int32Array = new Int32Array(0)
   kind: Uint8Array = new Uint8Array(0)
   flags: Uint8Array = new Uint8Array(0)
   /** Where the eight bytes of the end time are, or NOWHERE. */
@@ -53,6 +56,9 @@ export class Items {
   resourceTagAt: Int32Array = new Int32Array(0)
   resourceContentAt: Int32Array = new Int32Array(0)
   resourceEndAt: Int32Array = new Int32Array(0)
+  /** The content of the Resource message: of several the last, empty where there is none. */
+  resourceMessageAt: Int32Array = new Int32Array(0)
+  resourceMessageEnd: Int32Array = new Int32Array(0)
   /** The string values of service.name, service.namespace and deployment.environment.name: from, to. NOWHERE where absent. */
   serviceAt: Int32Array = new Int32Array(0)
   serviceEnd: Int32Array = new Int32Array(0)
@@ -100,6 +106,8 @@ const ITEM_COLUMNS = [
   'traceIdAt',
   'spanIdAt',
   'parentIdAt',
+  'traceStateAt',
+  'traceStateEnd',
   'kind',
   'flags',
   'endTimeAt',
@@ -112,6 +120,8 @@ const RESOURCE_COLUMNS = [
   'resourceTagAt',
   'resourceContentAt',
   'resourceEndAt',
+  'resourceMessageAt',
+  'resourceMessageEnd',
   'serviceAt',
   'serviceEnd',
   'namespaceAt',

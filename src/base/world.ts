@@ -12,6 +12,11 @@ export interface World {
   now(): number
   /** A clock in milliseconds that never goes back; its zero means nothing. */
   monotonic(): number
+  /**
+   * CPU time of this thread in milliseconds; its zero means nothing. What has a budget of time is held to this and not to
+   * the clock: a machine that is busy with something else must not switch anything off.
+   */
+  cpu(): number
   /** Uniform in [0, 1). */
   random(): number
   /** Runs `act` once, `delayMs` from now. A pending timer does not keep the process alive. */
@@ -92,6 +97,10 @@ export const realDisk: Disk = {
 export const realWorld: World = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
+  cpu() {
+    const { user, system } = process.threadCpuUsage()
+    return (user + system) / 1000
+  },
   random: () => Math.random(),
   after(delayMs, act) {
     const timer = setTimeout(act, delayMs)

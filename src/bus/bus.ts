@@ -153,10 +153,19 @@ export interface EventRecord {
   readonly attributes: Attributes
 }
 
+/** An incident as the data plane needs to know it: outlier spans of these series carry its id while it is open. */
+export interface IncidentState {
+  readonly id: string
+  readonly open: boolean
+  /** Ids of the affected series. */
+  readonly series: readonly string[]
+}
+
 export interface Topics {
   summary: SeriesSummary
   features: FeatureWindow
   model: SeriesModel
+  incident: IncidentState
   event: EventRecord
 }
 

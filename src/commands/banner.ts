@@ -91,26 +91,13 @@ const HOLDERS: Readonly<Record<string, string>> = {
  * `command` is what was typed.
  */
 export function explainBind(error: unknown, config: Config, command: string): string | null {
-  const { code, syscall, port, address } = error as NodeJS.ErrnoException & {
-    port?: number
-    address?: string
-  }
-  if (code === undefined || (syscall !== 'listen' && syscall !== 'getaddrinfo')) return null
-  const all = listeners(config)
-  const samePort = all.filter(listener => listener.address.port === port)
-  const found = samePort.find(listener => listener.address.host === address) ?? samePort[0]
-  const where = found === undefined ? `port ${port}` : `${formatListen(found.address)} (${found.path})`
-  if (code !== 'EADDRINUSE') {
-    const why: Readonly<Record<string, string>> = {
-      EACCES: 'this user may not; ports below 1024 need privileges',
-      EADDRNOTAVAIL: 'this machine has no such address',
-      ENOTFOUND: 'the host has no address',
-    }
-    return `otlier: cannot listen on ${where}: ${why[code] ?? code}. Nothing was started.`
-  }
+  const failed = failedBind(error, config)
+  if (failed === null) return null
+  const { sentence, found, port, isTaken } = failed
+  if (!isTaken) return `otlier: ${sentence}. Nothing was started.`
   const holder = (found === undefined ? undefined : HOLDERS[found.path]) ?? 'another Otlier'
   return [
-    `otlier: cannot listen on ${where}: the port is taken. Nothing was started.`,
+    `otlier: ${sentence}. Nothing was started.`,
     `Port ${port} is usually held by ${holder}. To run beside it on other ports:`,
     '',
     `  ${command}`,
@@ -121,6 +108,26 @@ export function explainBind(error: unknown, config: Config, command: string): st
           `or move this one alone: --set ${found.path}=${formatListen({ ...found.address, port: 0 }).replace(/0$/, 'PORT')}`,
         ]),
   ].join('\n')
+}
+
+/** What went wrong, as a part of a sentence, and with which listener; null where `error` is no error of a bind. */
+export function failedBind(error: unknown, config: Config) {
+  const { code, syscall, port, address } = error as NodeJS.ErrnoException & {
+    port?: number
+    address?: string
+  }
+  if (code === undefined || (syscall !== 'listen' && syscall !== 'getaddrinfo')) return null
+  const samePort = listeners(config).filter(listener => listener.address.port === port)
+  const found = samePort.find(listener => listener.address.host === address) ?? samePort[0]
+  const where = found === undefined ? `port ${port}` : `${formatListen(found.address)} (${found.path})`
+  const why: Readonly<Record<string, string>> = {
+    EADDRINUSE: 'the port is taken',
+    EACCES: 'this user may not; ports below 1024 need privileges',
+    EADDRNOTAVAIL: 'this machine has no such address',
+    ENOTFOUND: 'the host has no address',
+  }
+  const sentence = `cannot listen on ${where}: ${why[code] ?? code}`
+  return { sentence, found, port, isTaken: code === 'EADDRINUSE' }
 }
 
 const OFFSET = 10_000

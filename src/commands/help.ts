@@ -17,14 +17,18 @@ const EXIT_CODES = [
 export const COMMANDS = {
   run: {
     summary: 'Run the service (this is what happens without a command).',
-    usage: ['otlier [run] [--config FILE]... [--set KEY=VALUE]... [--port-offset N]'],
-    options: CONFIG_OPTIONS,
+    usage: ['otlier [run] [--config FILE]... [--set KEY=VALUE]... [--port-offset N] [--watch]'],
+    options: {
+      ...CONFIG_OPTIONS,
+      watch: { help: 'Read the configuration again when its files change, as on SIGHUP.' },
+    },
     more: [
       'Without a configuration, OTLP comes in on 127.0.0.1:4317 (gRPC) and 127.0.0.1:4318 (HTTP)',
       'and goes to OTEL_EXPORTER_OTLP_ENDPOINT. All OTEL_EXPORTER_OTLP_* variables count.',
       '',
       'SIGTERM and Ctrl-C stop in order: nothing more is taken, and what was taken is delivered.',
       'A second one, more than a second later, ends at once.',
+      'SIGHUP reads the configuration again. One with an error changes nothing, and the log says why.',
       '',
       'Exit codes: 0 stopped in order, 1 not started or something accepted was lost by stopping,',
       '2 the command line or the configuration is wrong, 70 a bug in Otlier.',
@@ -121,7 +125,7 @@ function overview(): string {
     ...columns(commands),
     '',
     'Options of run, which need no command:',
-    ...columns(optionRows(CONFIG_OPTIONS)),
+    ...columns(optionRows(COMMANDS.run.options)),
     '',
     'Everywhere:',
     ...columns([

@@ -1,4 +1,5 @@
 //! The log on standard error: JSON lines by pino for machines, a short line each for a person at a terminal.
+import { writeSync } from 'node:fs'
 import {
   type DestinationStream,
   destination,
@@ -16,19 +17,33 @@ export interface OpenLog {
   readonly log: Logger
   /** Everything that was logged has been written. For the last moments of the process. */
   flush(): void
+  /** Resolves when everything has been written, or nobody is there to read it. Where the reader is stuck, it takes as long. */
+  written(): Promise<void>
 }
 
 export function openLog(level: LevelWithSilent, terminal: boolean): OpenLog {
   const sink = destination({ dest: 2, sync: false, maxLength: MAX_WAITING_BYTES })
   // Who listened is gone; nothing can be told any more, and that must not stop the service.
-  sink.on('error', () => {})
+  // Its synchronous flush tries again for ever, whatever the error (measured with EIO), and pino calls it when the process
+  // exits: a closed terminal would keep a stopped service from ending.
+  const giveUp = () => {
+    sink.flushSync = () => {}
+  }
+  sink.on('error', giveUp)
   const flush = () => {
     try {
+      // Nothing, which a terminal that has been closed does not take either.
+      writeSync(2, '')
       sink.flushSync()
     } catch {
-      // Not open yet, or gone.
+      giveUp()
     }
   }
+  const written = () =>
+    new Promise<void>(resolve => {
+      sink.once('error', () => resolve())
+      sink.flush(() => resolve())
+    })
   const shape = terminal ? humanLine : machineLine
   const stream: DestinationStream = { write: line => void sink.write(shape(line)) }
   const options = {
@@ -38,7 +53,7 @@ export function openLog(level: LevelWithSilent, terminal: boolean): OpenLog {
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { err: stdSerializers.err, error: stdSerializers.err },
   }
-  return { log: pino(options, stream), flush }
+  return { log: pino(options, stream), flush, written }
 }
 
 const COLORS: Readonly<Record<string, string>> = { warn: '\x1b[33m', error: '\x1b[31m', fatal: '\x1b[31m' }

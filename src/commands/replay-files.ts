@@ -110,6 +110,8 @@ const textOf = (line: Line, batch: CheckedBatch) =>
 const recordedWorld = (nowMs: () => number): World => ({
   now: nowMs,
   monotonic: nowMs,
+  // What a replay finds must not depend on how fast the machine is.
+  cpu: () => 0,
   random: () => 0.5,
   after: () => () => {},
   sleep: async () => {},

@@ -51,10 +51,12 @@ export function settleConfig(tree: Tree | undefined, options: SettleOptions): Se
       )
     }
     write(shown, path, whenFull)
+    const sizeBytes = queueBytes(exporter, value.memoryLimitBytes, destinations, tree)
+    write(shown, ['exporters', exporter.id, 'sending_queue', 'size_mib'], sizeBytes / MIB)
     const { scheme } = exporter.endpoint
     const plain = scheme === 'http' || (scheme === null && exporter.tls.insecure)
     checkPair(exporter.tls, ['exporters', exporter.id, 'tls'], tree, report)
-    const queue = { ...exporter.sendingQueue, whenFull }
+    const queue = { ...exporter.sendingQueue, sizeBytes, whenFull }
     return {
       ...exporter,
       exact: options.exact.has(exporter.id),
@@ -85,6 +87,7 @@ export function settleConfig(tree: Tree | undefined, options: SettleOptions): Se
     }
   }
   checkPorts(config, tree, report)
+  checkMemory(config, used, tree, report)
   warnOfWaiting(tree, report, problems)
   return { config, shown: shown as Record<string, unknown>, problems }
 }
@@ -184,6 +187,54 @@ function checkPorts(config: Config, tree: Tree | undefined, report: Report) {
     }
     seen.push({ path, address })
   }
+}
+
+const MIB = 2 ** 20
+/** The share of the memory limit that is meant for the queues in memory. A quarter is for requests, the rest for Node and the models. */
+const QUEUES = 1 / 2
+
+type Queued = Exclude<AnyExporter, { readonly type: 'debug' }>
+type AnyExporter = ValueOf<typeof SETTINGS>['exporters'][number]
+
+/** As it is written; where it is not, what the memory limit leaves to each of the destinations, if that is less than the default. */
+function queueBytes(
+  { id, sendingQueue }: Queued,
+  limitBytes: number | null,
+  destinations: number,
+  tree: Tree | undefined,
+): number {
+  const { sizeBytes, storage } = sendingQueue
+  const written = find(tree, ['exporters', id, 'sending_queue', 'size_mib'])
+  const isWritten = written?.kind === 'leaf' && written.text !== null
+  if (isWritten || storage !== 'memory' || limitBytes === null) return sizeBytes
+  const leftMib = Math.floor((limitBytes * QUEUES) / MIB / Math.max(1, destinations))
+  return Math.min(sizeBytes, Math.max(1, leftMib) * MIB)
+}
+
+/** Queues that cannot be filled before memory is short would refuse senders for a destination that others do not wait for. */
+function checkMemory(config: Config, used: ReadonlySet<string>, tree: Tree | undefined, report: Report) {
+  const limitBytes = config.memoryLimitBytes
+  const queued = config.exporters.filter(
+    exporter =>
+      exporter.type !== 'debug' && used.has(exporter.id) && exporter.sendingQueue.storage === 'memory',
+  ) as Queued[]
+  const totalBytes = queued.reduce((sum, { sendingQueue }) => sum + sendingQueue.sizeBytes, 0)
+  if (limitBytes === null || totalBytes <= limitBytes * QUEUES) return
+  const mib = (bytes: number) => Math.floor(bytes / MIB)
+  const names = queued.map(({ id }) => id).join(', ')
+  const together = queued.length === 1 ? 'may' : 'together may'
+  const place =
+    queued.map(({ id }) => placeOf(tree, `exporters.${id}.sending_queue.size_mib`)).find(Boolean) ?? null
+  const isImpossible = totalBytes > limitBytes
+  const advice = `give size_mib at most ${mib(limitBytes * QUEUES)} in all, or raise memory_limit_mib to ${Math.ceil(totalBytes / QUEUES / MIB)}`
+  report(
+    place,
+    queued.length === 1 ? `exporters.${names}.sending_queue.size_mib` : 'exporters',
+    isImpossible
+      ? `the sending queues of ${names} ${together} hold ${mib(totalBytes)} MiB, more than memory_limit_mib (${mib(limitBytes)}); ${advice}`
+      : `the sending queues of ${names} ${together} hold ${mib(totalBytes)} of ${mib(limitBytes)} MiB (memory_limit_mib): senders may be turned away before they are full; ${advice}`,
+    isImpossible ? 'error' : 'warning',
+  )
 }
 
 /** Settings that are read, but whose work is not there yet. */

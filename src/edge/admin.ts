@@ -101,6 +101,9 @@ function serve(log: Log, answer: (question: Question) => Reply | null): Server {
     maxHeaderSize: 16 * 1024,
   })
   server.maxConnections = MAX_CONNECTIONS
+  // A page of metrics may have a megabyte: somebody who asks for hundreds and reads none would fill the memory.
+  server.maxRequestsPerSocket = 1
+  server.timeout = REQUEST_TIMEOUT_MS
   server.on('request', (request, response) => {
     request.on('error', ignore)
     response.on('error', ignore)

@@ -4,19 +4,12 @@ import { Failure, type FailureCode } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Cancel, World } from '../base/world.ts'
 import type { Batch, Headers, Outcome, Signal, Sink } from '../flow/sink.ts'
+import { type Connection, Lease, RETRY_MS } from './admission.ts'
 import { Body } from './body.ts'
 import { ENCODINGS, type Encoding, encodingOf } from './decompress.ts'
 import { http2Options, keepInBounds, resetAnswered, trust } from './http2.ts'
 import { listen } from './listen.ts'
-import {
-  type Connection,
-  Intake,
-  Lease,
-  noRoom,
-  type Receiver,
-  type ReceiverOptions,
-  tooLarge,
-} from './receiver.ts'
+import { Intake, type Receiver, type ReceiverOptions, tooLarge } from './receiver.ts'
 import { responseProto } from './responses.ts'
 import { grpcDetails, grpcMessage, hasDetails, type NotTaken, type Refusal, refusalOf } from './status.ts'
 
@@ -88,7 +81,10 @@ class Call {
   begin(headers: http2.IncomingHttpHeaders): void {
     // A client that goes away in the middle is an 'error' of its stream, and nobody's bug.
     this.#stream.on('error', () => {})
-    this.#stream.on('close', this.#intake.enter())
+    this.#stream.on(
+      'close',
+      this.#intake.enter(() => this.#fail('OTLIER_STOPPING')),
+    )
     if (!this.#accepts(headers)) return
     const { world, options } = this.#intake
     const receiveMs = Math.min(options.receiveTimeoutMs, timeoutOf(headers['grpc-timeout']) as number)
@@ -153,7 +149,7 @@ class Call {
         'The message is flagged as compressed, and grpc-encoding does not say how.',
       )
     } else if (this.#declared > maxBytes) this.#refuse({ kind: 'refused', cause: tooLarge(maxBytes) })
-    else if (!this.#lease.hold(this.#declared)) this.#refuse(noRoom())
+    else if (!this.#lease.hold(this.#declared)) this.#refuse(this.#lease.noRoom())
     else this.#body = new Body(this.#declared, this.#intake.pool)
   }
 
@@ -196,7 +192,7 @@ class Call {
   #fail(code: FailureCode, detail?: string): false {
     const cause = new Failure(code, detail)
     return this.#refuse(
-      cause.retry ? { kind: 'busy', retryAfterMs: null, cause } : { kind: 'refused', cause },
+      cause.retry ? { kind: 'busy', retryAfterMs: RETRY_MS, cause } : { kind: 'refused', cause },
     )
   }
 

@@ -7,27 +7,24 @@ import { Failure, type FailureCode } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Cancel, World } from '../base/world.ts'
 import type { Batch, Headers, Outcome, Signal, Sink } from '../flow/sink.ts'
+import { type Connection, Lease, RETRY_MS } from './admission.ts'
 import { Body } from './body.ts'
 import { type Cors, corsHeaders, preflightHeaders } from './cors.ts'
 import { ENCODINGS, type Encoding, encodingOf } from './decompress.ts'
 import { answerNonsense, sniff } from './http-front.ts'
 import { http2Options, keepInBounds, resetAnswered, trust } from './http2.ts'
 import { listen } from './listen.ts'
-import {
-  type Connection,
-  Intake,
-  Lease,
-  noRoom,
-  type Receiver,
-  type ReceiverOptions,
-  tooLarge,
-} from './receiver.ts'
+import { Intake, type LiveOptions, type Receiver, type ReceiverOptions, tooLarge } from './receiver.ts'
 import { type Form, formOf, responseJson, responseProto } from './responses.ts'
 import { type NotTaken, refusalOf, retryAfter, statusJson, statusProto } from './status.ts'
 
 export interface HttpReceiverOptions extends ReceiverOptions {
   /** Which pages of a browser may send. Nobody's, where it is missing. */
   readonly cors?: Cors
+}
+
+interface HttpReceiver extends Receiver {
+  change(options: LiveOptions & Pick<HttpReceiverOptions, 'cors'>): void
 }
 
 const PATHS: Readonly<Record<string, Signal | undefined>> = {
@@ -45,7 +42,8 @@ export async function startHttpReceiver(
   sink: Sink<Batch>,
   world: World,
   log: Log,
-): Promise<Receiver> {
+): Promise<HttpReceiver> {
+  let { cors } = options
   const intake = new Intake(options, sink, world, log)
   const secure = await intake.open()
   const { receiveTimeoutMs, idleTimeoutMs } = intake.options
@@ -60,7 +58,7 @@ export async function startHttpReceiver(
       const untilMs = world.monotonic() + intake.connectionAgeMs()
       connections.set(key, (peer = { connection: intake.connection(), untilMs }))
     }
-    new Exchange(intake, peer, options.cors, request, response).begin()
+    new Exchange(intake, peer, cors, request, response).begin()
   }
 
   const limits: http.ServerOptions = {
@@ -100,9 +98,16 @@ export async function startHttpReceiver(
       else serveHttp1.call(h1, socket)
     })
   })
-  return await listen(h1, intake, () => {
+  const receiver = await listen(h1, intake, () => {
     for (const session of sessions) session.close()
   })
+  return {
+    ...receiver,
+    change(live) {
+      cors = live.cors
+      receiver.change(live)
+    },
+  }
 }
 
 /** One connection. */
@@ -149,7 +154,10 @@ class Exchange {
     // A client that goes away in the middle is nobody's bug.
     request.on('error', () => {})
     this.#response.on('error', () => {})
-    this.#response.on('close', this.#intake.enter())
+    this.#response.on(
+      'close',
+      this.#intake.enter(() => this.#fail('OTLIER_STOPPING')),
+    )
     if (!this.#accepts()) return
     const { world, options } = this.#intake
     this.#answerAtMs = world.monotonic() + 0.9 * options.receiveTimeoutMs
@@ -201,7 +209,7 @@ class Exchange {
     const { maxBytes } = this.#intake
     const declared = contentLength === undefined ? -1 : Number(contentLength)
     if (declared > maxBytes) return this.#refuse({ kind: 'refused', cause: tooLarge(maxBytes) })
-    if (declared > 0 && !this.#lease.hold(declared)) return this.#refuse(noRoom())
+    if (declared > 0 && !this.#lease.hold(declared)) return this.#refuse(this.#lease.noRoom())
     this.#body = new Body(declared, this.#intake.pool)
     return true
   }
@@ -212,7 +220,7 @@ class Exchange {
     const { maxBytes } = this.#intake
     const length = body.length + chunk.length
     if (length > maxBytes) this.#refuse({ kind: 'refused', cause: tooLarge(maxBytes) })
-    else if (!this.#lease.hold(length)) this.#refuse(noRoom())
+    else if (!this.#lease.hold(length)) this.#refuse(this.#lease.noRoom())
     else body.add(chunk)
   }
 
@@ -246,9 +254,8 @@ class Exchange {
 
   #fail(code: FailureCode, detail?: string, headers?: http.OutgoingHttpHeaders): false {
     const cause = new Failure(code, detail)
-    const isBusy = cause.retry && code !== 'OTLIER_RECEIVE_TIMEOUT'
     return this.#refuse(
-      isBusy ? { kind: 'busy', retryAfterMs: null, cause } : { kind: 'refused', cause },
+      cause.retry ? { kind: 'busy', retryAfterMs: RETRY_MS, cause } : { kind: 'refused', cause },
       headers,
     )
   }

@@ -38,8 +38,12 @@ export async function listen(server: Server, intake: Intake, drain: () => void):
   let closed: Promise<void> | null = null
   return {
     port: bound.port,
+    change: options => intake.change(options),
     async stop(deadlineMs) {
-      const cancel = intake.world.after(deadlineMs, cut)
+      let cancel = intake.world.after(deadlineMs, () => {
+        intake.dismiss()
+        cancel = intake.world.after(GRACE_MS, cut)
+      })
       closed ??= new Promise(resolve => {
         let cancelGrace: Cancel = () => {}
         intake.isStopping = true

@@ -15,6 +15,7 @@ import {
   VIA,
 } from '../flow/sink.ts'
 import { jsonToProto } from '../wire/json.ts'
+import { type Admission, Connection, type Lease, RETRY_MS } from './admission.ts'
 import { CONNECTION_AGE_MS, CONNECTION_GRACE_MS, jittered } from './age.ts'
 import { type AuthFiles, Guard } from './auth.ts'
 import { decompress, type Encoding } from './decompress.ts'
@@ -72,73 +73,16 @@ const DEFAULTS = {
 export interface Receiver {
   readonly port: number
   /**
-   * Listens no longer, lets the requests in flight end, and cuts those that have not after `deadlineMs`. Once it has
-   * resolved, the sink gets nothing more.
+   * Listens no longer and lets the requests in flight end. Those that have not after `deadlineMs` are answered that the
+   * service stops, and cut a moment later. Once it has resolved, the sink gets nothing more.
    */
   stop(deadlineMs: number): Promise<void>
+  /** For the requests that begin from now on, over the connections that there are. */
+  change(options: LiveOptions): void
 }
 
-/**
- * Bytes of requests that have been declared or have arrived, and are not answered. A request counts with the larger of
- * its two forms, compressed and plain, so that what fits the limit can always be admitted; it may hold both for a moment.
- */
-export class Admission {
-  readonly limitBytes: number
-  usedBytes = 0
-  constructor(limitBytes: number) {
-    this.limitBytes = limitBytes
-  }
-}
-
-/** The share of one connection. */
-export class Connection {
-  readonly admission: Admission
-  readonly limitBytes: number
-  usedBytes = 0
-  constructor(admission: Admission, limitBytes: number) {
-    this.admission = admission
-    this.limitBytes = limitBytes
-  }
-}
-
-/** What one request holds of both. */
-export class Lease {
-  readonly #connection: Connection
-  #heldBytes = 0
-  #isReleased = false
-  constructor(connection: Connection) {
-    this.#connection = connection
-  }
-
-  /** Raises what is held to `bytes`, or says that there is no room. */
-  hold(bytes: number): boolean {
-    const more = bytes - this.#heldBytes
-    if (more <= 0) return true
-    const { admission } = this.#connection
-    if (this.#isReleased || admission.usedBytes + more > admission.limitBytes) return false
-    if (this.#connection.usedBytes + more > this.#connection.limitBytes) return false
-    admission.usedBytes += more
-    this.#connection.usedBytes += more
-    this.#heldBytes = bytes
-    return true
-  }
-
-  release(): void {
-    this.#connection.admission.usedBytes -= this.#heldBytes
-    this.#connection.usedBytes -= this.#heldBytes
-    this.#heldBytes = 0
-    this.#isReleased = true
-  }
-}
-
-/** Memory is short for a moment: senders that come back at once would find it as it is. */
-export const NO_ROOM_RETRY_MS = 1000
-
-export const noRoom = (): NotTaken => ({
-  kind: 'busy',
-  retryAfterMs: NO_ROOM_RETRY_MS,
-  cause: new Failure('OTLIER_MEMORY', 'Too many bytes of requests are waiting for their answer.'),
-})
+/** What a receiver may be told while it listens. */
+export type LiveOptions = Required<Pick<ReceiverOptions, 'forwardHeaders' | 'maxRecvBytes' | 'signals'>>
 
 export const tooLarge = (maxBytes: number): Failure =>
   new Failure('OTLIER_TOO_LARGE', `At most ${maxBytes} bytes are taken, before and after decompression.`)
@@ -159,12 +103,11 @@ export interface Arrived {
 
 /** One receiver's options, made whole, with what it works on. */
 export class Intake {
-  readonly options: Required<Omit<ReceiverOptions, 'tls' | 'auth' | 'settingsPath' | 'onRefused'>> &
-    ReceiverOptions
+  options: Required<Omit<ReceiverOptions, 'tls' | 'auth' | 'settingsPath' | 'onRefused'>> & ReceiverOptions
   readonly world: World
   readonly log: Log
   /** What can never be admitted is too large, and not a matter of waiting. */
-  readonly maxBytes: number
+  maxBytes: number
   isStopping = false
   /** Null: everybody may send. */
   guard: Guard | null = null
@@ -175,6 +118,8 @@ export class Intake {
   /** Requests from their headers to the last byte of their answer. */
   #open = 0
   #idle: (() => void) | null = null
+  /** What ends each of the open requests with an answer. */
+  readonly #dismissals = new Set<() => void>()
 
   constructor(options: ReceiverOptions, sink: Sink<Batch>, world: World, log: Log) {
     this.options = { ...DEFAULTS, ...options }
@@ -184,7 +129,7 @@ export class Intake {
     this.#tls = options.tls === undefined ? null : serverTls(options.tls, this)
     this.#tell = seldom(world)
     this.pool = new Pool(world)
-    this.maxBytes = Math.min(this.options.maxRecvBytes, this.options.admission.limitBytes)
+    this.maxBytes = Math.min(this.options.maxRecvBytes, this.options.admission.largestBytes)
   }
 
   /** Reads tokens and certificates, before anything listens. Null: no TLS. Rejects with a sentence that names the file. */
@@ -231,13 +176,28 @@ export class Intake {
     return new Connection(admission, Math.max(connectionBudgetBytes, this.maxBytes))
   }
 
-  /** A request has begun. What is returned is called once, when its answer is out or it has been cut. */
-  enter(): () => void {
+  change(options: LiveOptions): void {
+    this.options = { ...this.options, ...options }
+    this.maxBytes = Math.min(this.options.maxRecvBytes, this.options.admission.limitBytes)
+  }
+
+  /**
+   * A request has begun. What is returned is called once, when its answer is out or it has been cut. `dismiss` answers
+   * that the service stops, unless another answer is on its way.
+   */
+  enter(dismiss: () => void): () => void {
     this.#open++
+    this.#dismissals.add(dismiss)
     return () => {
       this.#open--
+      this.#dismissals.delete(dismiss)
       this.#tellIdle()
     }
+  }
+
+  /** Ends every open request with an answer: nobody is left to wonder. */
+  dismiss(): void {
+    for (const dismiss of this.#dismissals) dismiss()
   }
 
   /** Calls `act` once no request is under way, at once if there is none. */
@@ -275,9 +235,15 @@ export class Intake {
     const leftMs = Math.max(request.answerAtMs - world.monotonic(), options.receiveTimeoutMs / 10)
     let cancel = () => {}
     const late = new Promise<Outcome>(resolve => {
-      cancel = world.after(leftMs, () =>
-        resolve({ kind: 'busy', retryAfterMs: null, cause: new Failure('OTLIER_NO_ANSWER') }),
-      )
+      const end = (code: 'OTLIER_NO_ANSWER' | 'OTLIER_STOPPING') =>
+        resolve({ kind: 'busy', retryAfterMs: RETRY_MS, cause: new Failure(code) })
+      const cancelTimer = world.after(leftMs, () => end('OTLIER_NO_ANSWER'))
+      const dismiss = () => end('OTLIER_STOPPING')
+      this.#dismissals.add(dismiss)
+      cancel = () => {
+        cancelTimer()
+        this.#dismissals.delete(dismiss)
+      }
     })
     // The bytes are in memory for as long as the sink works on them, answered or not.
     const work = this.#handle(request).finally(() => request.lease.release())
@@ -296,8 +262,10 @@ export class Intake {
       return await this.#sink.send({ signal, bytes: plain, receivedMs, headers })
     } catch (error) {
       if (error instanceof Failure) {
-        this.refused(signal, error, undefined)
-        return error.code === 'OTLIER_MEMORY' ? noRoom() : { kind: 'refused', cause: error }
+        const outcome: NotTaken =
+          error.code === 'OTLIER_MEMORY' ? lease.noRoom() : { kind: 'refused', cause: error }
+        this.refused(signal, outcome.cause, undefined)
+        return outcome
       }
       this.log.error({ err: error, signal }, 'a request could not be handled: this is a bug')
       return { kind: 'refused', cause: new Failure('OTLIER_INTERNAL') }

@@ -97,3 +97,28 @@ export function openAccount(registry: Registry, exporter: string, signal: Signal
     dropped: reason => dropped[reason].value,
   }
 }
+
+/** What a queue of `sizeBytes` shows of itself beside its accounts. */
+export function openGauges(
+  registry: Registry,
+  exporter: string,
+  sizeBytes: number,
+): { held: Cell; busy: Cell; capacity: Cell } {
+  const held = registry.gauge(
+    'otlier_exporter_queue_size',
+    'By',
+    'Bytes that the queue holds, waiting and under way.',
+    { exporter },
+  )
+  const capacity = registry.gauge('otlier_exporter_queue_capacity', 'By', 'Bytes that the queue may hold.', {
+    exporter,
+  })
+  const busy = registry.gauge(
+    'otlier_exporter_in_flight_requests',
+    '{request}',
+    'Consumers with a request under way.',
+    { exporter },
+  )
+  capacity.value = sizeBytes
+  return { held, busy, capacity }
+}

@@ -27,6 +27,8 @@ export interface Finding {
   readonly slow: boolean
   readonly failed: boolean
   readonly durationNs: number
+  /** The incident that its series is affected by, empty where there is none. */
+  readonly incident?: string
 }
 
 /** The attributes of conventions; the first is always `otlier.anomaly.detected`. */
@@ -63,6 +65,7 @@ export function markOf(finding: Finding): Attributes {
     'otlier.anomaly.severity': score >= CRITICAL_SCORE ? 'critical' : 'warning',
     'otlier.anomaly.reason': reasonOf(finding),
     ...band,
+    ...(finding.incident ? { 'otlier.incident.id': finding.incident } : {}),
   }
 }
 

@@ -3,7 +3,6 @@ import type { Cell, Registry } from '../base/counters.ts'
 import { Failure } from '../base/errors.ts'
 import { CARRIES_MARK, FAILED, Items, NO_TIMES, NOWHERE } from '../base/item.ts'
 import type { Loan } from '../base/loan.ts'
-import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
 import type { Bus, SeriesModel } from '../bus/bus.ts'
 import { check } from '../wire/check.ts'
@@ -11,7 +10,9 @@ import { merge } from '../wire/merge.ts'
 import { scanTraces } from '../wire/scan.ts'
 import { splice } from '../wire/splice.ts'
 import { type Finding, type MarkOptions, markBytes, markOf, outlierEvent } from './annotate.ts'
+import type { Assembler, Feed } from './assemble.ts'
 import { registerBands } from './bands.ts'
+import { CHECK_EVERY, type Guards, type Lap } from './guard.ts'
 import { Models } from './models.ts'
 import { SeriesTable } from './series.ts'
 import type { Batch, CheckedBatch, Headers, Outcome, Sink } from './sink.ts'
@@ -29,6 +30,8 @@ export interface InspectOptions extends MarkOptions {
 
 /** What one request may grow by. A mark is some 500 bytes, and a span may be of 20: a flood of outliers must not fill memory. */
 const MAX_MARK_BYTES = 16 * 2 ** 20
+/** Making a mark costs as much as scoring so many spans (measured). */
+const MARK_PIECES = 10
 /** So many events a series and window; the rest are counted and told of by the next one. */
 const EVENTS_PER_WINDOW = 5
 
@@ -44,19 +47,15 @@ export function inspect(
   next: Sink<CheckedBatch>,
   world: World,
   bus: Bus,
-  log: Log,
+  guards: Guards,
   registry: Registry,
+  assembler: Assembler,
   options: InspectOptions,
 ): Inspector {
-  const detection = new Detection(world, bus, registry, options)
-  const bypassed = registry.counter(
-    'otlier.detection.bypassed',
-    '{batch}',
-    'Batches forwarded without detection.',
-    {
-      reason: 'error',
-    },
-  )
+  const detection = new Detection(world, bus, registry, assembler, options)
+  const guarded = guards.batches()
+  const closing = guards.step('the closing of windows')
+  const assembling = guards.step('the assembly of traces')
   const malformed = new Failure(
     'OTLIER_MALFORMED',
     'The protobuf framing is broken; nothing of the request was taken.',
@@ -68,15 +67,14 @@ export function inspect(
         return items < 0 ? { kind: 'refused', cause: malformed } : next.send({ ...batch, items })
       }
       const { bytes, receivedMs, headers, loan = null } = batch
+      // Fail open: whatever detection does, the request goes on.
       let items: number
       let pieces: readonly Uint8Array[] | null = null
       try {
         items = scanTraces(bytes, detection.items)
-        if (items >= 0) pieces = detection.annotated(bytes)
+        if (items >= 0) pieces = guarded.attempt(lap => detection.annotated(bytes, lap)) ?? null
       } catch (error) {
-        // Fail open: a fault in detection never costs a span.
-        bypassed.value++
-        log.error({ error }, 'detection failed on a batch; it is forwarded as it came')
+        guarded.leaveOut(error)
         items = check('traces', bytes)
       }
       if (items < 0) return { kind: 'refused', cause: malformed }
@@ -86,8 +84,14 @@ export function inspect(
           : marked(pieces, items, receivedMs, headers, loan),
       )
     },
-    passTime: () => detection.tally.passTime(world.monotonic()),
-    flush: () => detection.tally.flush(),
+    passTime() {
+      closing.attempt(() => detection.tally.passTime(world.monotonic()))
+      assembling.attempt(() => assembler.passTime(world.monotonic(), options.latestMs()))
+    },
+    flush() {
+      closing.attempt(() => detection.tally.flush())
+      assembling.attempt(() => assembler.flush())
+    },
     close: () => next.close(),
   }
 }
@@ -117,6 +121,8 @@ class Detection {
   readonly tally: Tally
   readonly #series: SeriesTable
   readonly #models: Models
+  readonly #assembler: Assembler
+  readonly #feed: Feed
   readonly #world: World
   readonly #bus: Bus
   readonly #registry: Registry
@@ -128,14 +134,16 @@ class Detection {
   /** The latest span end seen. */
   #streamMs = 0
 
-  constructor(world: World, bus: Bus, registry: Registry, options: InspectOptions) {
+  constructor(world: World, bus: Bus, registry: Registry, assembler: Assembler, options: InspectOptions) {
     this.#world = world
+    this.#assembler = assembler
     this.#bus = bus
     this.#registry = registry
     this.#options = options
     this.#series = new SeriesTable(options.maxSeries, (series, key) => this.#models.met(series, key))
     this.#models = new Models(bus, id => this.#series.byId(id))
     this.tally = new Tally(bus, this.#series, options)
+    this.#feed = assembler.feed(this.#series)
     this.#suppressed = registry.counter(
       'otlier.events.suppressed',
       '{event}',
@@ -179,7 +187,7 @@ class Detection {
   }
 
   /** Scores and tallies the scanned batch; returns it with marks spliced in, or null where there is no outlier. */
-  annotated(bytes: Uint8Array): readonly Uint8Array[] | null {
+  annotated(bytes: Uint8Array, lap: Lap): readonly Uint8Array[] | null {
     const { items, tally } = this
     this.#series.intern(bytes, items)
     // A model may change its columns' values in the middle of a batch; only a new series replaces the columns, and all are known by now.
@@ -193,7 +201,8 @@ class Detection {
       const flags = items.flags[item]
       const durationNs = items.durationNs[item]
       const failed = (flags & FAILED) !== 0
-      const slow = durationNs > limitNs[series]
+      if ((item & (CHECK_EVERY - 1)) === 0) lap.check(item + MARK_PIECES * marked.length)
+      const slow = durationNs > lap.number(limitNs[series])
       if ((slow || (failed && failureRare[series] === 1)) && (flags & CARRIES_MARK) === 0) {
         const addition = this.#mark(bytes, item, series, slow, failed && failureRare[series] === 1)
         if (addition !== null && addedBytes + addition.length <= MAX_MARK_BYTES) {
@@ -210,14 +219,22 @@ class Detection {
         tally.add(series, learning[series] === 1, timed ? durationNs : -1, endMs, slow, failed)
       }
     }
-    tally.endOfBatch(this.#world.monotonic())
+    const monotonicMs = this.#world.monotonic()
+    tally.endOfBatch(monotonicMs)
+    this.#assembler.take(this.#feed, bytes, items, latestMs, monotonicMs)
     return marked.length === 0 ? null : splice(bytes, items, marked, additions)
   }
 
   #mark(bytes: Uint8Array, item: number, series: number, slow: boolean, failed: boolean): Uint8Array | null {
     const model = this.#models.of(series)
     if (model === undefined) return null
-    const finding: Finding = { model, slow, failed, durationNs: this.items.durationNs[item] }
+    const finding: Finding = {
+      model,
+      slow,
+      failed,
+      durationNs: this.items.durationNs[item],
+      incident: this.#models.incidentOf(model),
+    }
     const mark = markOf(finding)
     const outliers = this.#outliersOf(model, slow ? 'latency' : 'error')
     outliers.value++

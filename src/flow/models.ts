@@ -1,5 +1,5 @@
 //! What the data plane knows of each series: the latest model, and its limits as columns of numbers for the scoring loop.
-import type { Bus, SeriesKey, SeriesModel } from '../bus/bus.ts'
+import type { Bus, IncidentState, SeriesKey, SeriesModel } from '../bus/bus.ts'
 
 export class Models {
   /** Nanoseconds by series number; Infinity while learning. */
@@ -11,11 +11,14 @@ export class Models {
   readonly #models: (SeriesModel | undefined)[] = []
   /** Models of series that no span has named yet: restored ones. */
   readonly #waiting = new Map<string, SeriesModel>()
+  /** Open incidents by series id. */
+  readonly #incidents = new Map<string, readonly string[]>()
   readonly #numberOf: (id: string) => number
 
   constructor(bus: Bus, numberOf: (id: string) => number) {
     this.#numberOf = numberOf
     bus.listen('model', model => this.#take(model))
+    bus.listen('incident', incident => this.#hearOf(incident))
   }
 
   /** To be called for each new series, in the order of their numbers. */
@@ -25,6 +28,20 @@ export class Models {
     if (waiting === undefined) return
     this.#waiting.delete(key.id)
     this.#set(series, waiting)
+  }
+
+  /** The incident that a series is affected by, empty where there is none. */
+  incidentOf(series: SeriesModel): string {
+    return this.#incidents.get(series.series.id)?.at(-1) ?? ''
+  }
+
+  #hearOf({ id, open, series }: IncidentState): void {
+    for (const [key, ids] of this.#incidents) {
+      const others = ids.filter(each => each !== id)
+      if (others.length === 0) this.#incidents.delete(key)
+      else this.#incidents.set(key, others)
+    }
+    if (open) for (const key of series) this.#incidents.set(key, [...(this.#incidents.get(key) ?? []), id])
   }
 
   of(series: number): SeriesModel | undefined {

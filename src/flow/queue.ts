@@ -4,30 +4,29 @@ import type { Registry } from '../base/counters.ts'
 import { Failure } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Cancel, World } from '../base/world.ts'
-import { openAccount } from './accounts.ts'
+import { openAccount, openGauges } from './accounts.ts'
 import { type DeliveryOptions, delivery } from './delivery.ts'
+import type { Held } from './held.ts'
 import { type Entry, headerKey, Lane, oldestOf } from './lane.ts'
+import { destinationNotices, RELIEVED, type WhenFull } from './notices.ts'
+import { Pace } from './pace.ts'
 import { gate, type RetryOptions, retry } from './retry.ts'
-import {
-  type Answer,
-  type CheckedBatch,
-  type Exporter,
-  ITEM_NAMES,
-  SIGNALS,
-  type Signal,
-  sizeOf,
-} from './sink.ts'
+import { type CheckedBatch, type Exporter, ITEM_NAMES, SIGNALS, type Signal, sizeOf } from './sink.ts'
 
-export type WhenFull = 'refuse' | 'drop_newest' | 'drop_oldest'
-
-export interface QueueOptions extends DeliveryOptions {
+/** What a queue may be told while it runs. */
+export interface QueueSettings {
   /** What the destination may hold, waiting and under way, with ENTRY_BYTES for each batch. */
   readonly sizeBytes: number
   readonly whenFull: WhenFull
   readonly numConsumers: number
+  readonly retry: RetryOptions
+}
+
+export interface QueueOptions extends DeliveryOptions, QueueSettings {
   /** So long a batch waits for others to go with, unless they fill a request: fifteen in one cost a third of the CPU (measured). */
   readonly lingerMs: number
-  readonly retry: RetryOptions
+  /** Told of every batch that comes and goes: what all queues hold together. */
+  readonly shared?: Held
 }
 
 const MIB = 2 ** 20
@@ -40,7 +39,7 @@ export const QUEUE_LIMITS = { maxBatchBytes: 3.5 * MIB, maxRequestBytes: 64 * MI
  */
 export type Offer = 'taken' | 'full' | 'dropped' | 'unsupported'
 
-/** What stopping lost. */
+/** What is left of a signal when stopping ends, or would be if it ended now. */
 export interface Undelivered {
   readonly exporter: string
   readonly signal: Signal
@@ -58,64 +57,61 @@ export interface Queue {
   takes(signal: Signal): boolean
   /** Since it was full the last time, it has not been clearly below its bound. */
   full(): boolean
+  /** What would be lost if the process ended now, and what stopping has lost already: in items, signals without any left out. */
+  undelivered(): readonly Undelivered[]
+  /** When a sender that it turned away should come again: as soon as it should be clearly below its bound. */
+  retryAfterMs(): number
   /**
-   * Takes nothing more, gives what it holds one attempt each, and ends at the monotonic time `deadlineMs` at the latest.
-   * What is left then is dropped and told. Closes the exporter.
+   * From now on these settings are in force, for what it holds too; a request under way keeps those it began with. Whoever
+   * waits to send again asks at once: there is reason to hope.
+   */
+  change(settings: QueueSettings): void
+  /**
+   * Takes nothing more, and ends when what it holds is delivered, at the monotonic time `deadlineMs` at the latest. What is
+   * left then is dropped and told. Closes the exporter.
    */
   close(deadlineMs: number): Promise<readonly Undelivered[]>
 }
 
 /** What a batch weighs beside its bytes, so that even empty ones fill the queue. */
 const ENTRY_BYTES = 256
-/** The queue counts as full until it is below this share, or the log would tell of every request. */
-const RELIEVED = 0.75
 
 export function queue(
   exporter: Exporter,
   world: World,
   log: Log,
   registry: Registry,
-  options: QueueOptions,
+  initial: QueueOptions,
 ): Queue {
   const { id } = exporter
+  let options = initial
+  const notices = destinationNotices(id, log)
   const lanes = SIGNALS.map(signal => new Lane(signal, openAccount(registry, id, signal)))
   const laneOf = (signal: Signal) => lanes[SIGNALS.indexOf(signal)]
-  const held = registry.gauge(
-    'otlier_exporter_queue_size',
-    'By',
-    'Bytes that the queue holds, waiting and under way.',
-    { exporter: id },
-  )
-  const capacity = registry.gauge('otlier_exporter_queue_capacity', 'By', 'Bytes that the queue may hold.', {
-    exporter: id,
-  })
-  const busy = registry.gauge(
-    'otlier_exporter_in_flight_requests',
-    '{request}',
-    'Consumers with a request under way.',
-    { exporter: id },
-  )
-  capacity.value = options.sizeBytes
+  const { held, busy, capacity } = openGauges(registry, id, options.sizeBytes)
+  // A destination that was taken out and has come back has accounts of before.
+  const lostBefore = lanes.map(({ account }) => account.dropped('shutdown'))
 
+  const pace = new Pace(world)
   let order = 0
-  let fullItems: number | null = null
   let timer: Cancel | null = null
   let closed: Promise<readonly Undelivered[]> | null = null
   let deadlineMs = Number.POSITIVE_INFINITY
   let drained: (() => void) | null = null
   const stop = new AbortController()
   const kill = new AbortController()
-  for (const { signal } of [stop, kill]) setMaxListeners(0, signal)
+  let again = new AbortController()
+  for (const { signal } of [stop, kill, again]) setMaxListeners(0, signal)
 
   const shut = gate(world)
-  const ending = { stop: stop.signal, kill: kill.signal, deadlineMs: () => deadlineMs }
-  let away = false
+  const signals = { stop: stop.signal, kill: kill.signal, again: () => again.signal }
+  const ending = { ...signals, deadlineMs: () => deadlineMs }
   const watched: Exporter = {
     id,
     async export(request) {
       try {
         const answer = await exporter.export(request)
-        noteAnswer(answer)
+        if (closed === null) notices.answered(answer)
         return answer
       } catch (error) {
         // A bug in an exporter costs the request, not the service.
@@ -123,24 +119,15 @@ export function queue(
         return { kind: 'refused', cause: new Failure('OTLIER_INTERNAL', undefined, error) }
       }
     },
-    close: () => exporter.close(),
-  }
-
-  /** Tells when the destination stops taking requests, and when it begins again. */
-  function noteAnswer(answer: Answer) {
-    if (closed !== null || away === (answer.kind === 'busy')) return
-    away = answer.kind === 'busy'
-    if (answer.kind !== 'busy') return log.info({ exporter: id }, 'the destination answers again')
-    log.warn(
-      { exporter: id, cause: answer.cause.message },
-      'the destination is away or busy; what is for it waits',
-    )
+    // Nor may one that cannot be closed cost the report of what was lost.
+    close: () =>
+      exporter.close().catch(error => log.error({ exporter: id, error }, 'the exporter failed to close')),
   }
 
   const deliver = delivery(
     {
       id,
-      attempt: retry(watched, world, options.retry, shut, ending),
+      attempt: retry(watched, world, () => options.retry, shut, ending),
       account: signal => laneOf(signal).account,
       heard,
       over: () => kill.signal.aborted,
@@ -169,10 +156,10 @@ export function queue(
   function offer(batch: CheckedBatch): Offer {
     const lane = laneOf(batch.signal)
     const answer = probe(batch)
-    if (answer === 'full') noteFull(batch.items)
+    if (answer === 'full') notices.full(batch.items, options.whenFull)
     if (answer === 'dropped') {
       lane.account.passed(batch.items, 'queue_full')
-      noteFull(batch.items)
+      notices.full(batch.items, options.whenFull)
     }
     if (answer === 'unsupported') lane.account.passed(batch.items, 'unsupported')
     if (answer !== 'taken') return answer
@@ -181,34 +168,26 @@ export function queue(
     lane.push({ batch, key: headerKey(batch.headers), costBytes, order: order++, sinceMs: world.monotonic() })
     lane.account.enqueued(batch.items)
     held.value += costBytes
-    if (fullItems !== null && held.value < options.sizeBytes * RELIEVED) noteRelieved()
+    options.shared?.take(batch)
     // A timer that is set will come in time, unless there is enough to go now.
     if (timer === null || isReady(lane, world.monotonic())) pump()
     return 'taken'
   }
 
-  function noteFull(items: number) {
-    if (fullItems === null) {
-      const consequence =
-        options.whenFull === 'refuse' ? 'senders are asked to come again' : 'telemetry is being lost'
-      log.warn({ exporter: id, when_full: options.whenFull }, `the sending queue is full; ${consequence}`)
-    }
-    fullItems = (fullItems ?? 0) + items
-  }
-
-  function noteRelieved() {
-    const what = options.whenFull === 'refuse' ? 'refused' : 'dropped'
-    log.info({ exporter: id, [what]: fullItems }, 'the sending queue has room again')
-    fullItems = null
+  /** The oldest, which is not going to be sent. */
+  function takeOut(lane: Lane): CheckedBatch {
+    const { batch, costBytes } = lane.shift()
+    held.value -= costBytes
+    options.shared?.release(batch)
+    batch.loan?.letGo()
+    return batch
   }
 
   function evictOldest() {
     const lane = oldestOf(lanes) as Lane
-    const { batch, costBytes } = lane.shift()
-    held.value -= costBytes
-    batch.loan?.letGo()
+    const batch = takeOut(lane)
     lane.account.droppedFromQueue(batch.items, 'queue_full')
-    noteFull(batch.items)
+    notices.full(batch.items, options.whenFull)
   }
 
   /** Starts as many consumers as there is work for, and sets the timer for the rest. */
@@ -258,10 +237,13 @@ export function queue(
     }
     busy.value++
     const done = () => {
+      for (const { batch } of run) options.shared?.release(batch)
       if (kill.signal.aborted) return
       busy.value--
       held.value -= cost
+      pace.note(cost)
       for (const { batch } of run) batch.loan?.letGo()
+      notices.holds(held.value, options.sizeBytes)
       lane.unheard()
       pump()
     }
@@ -288,12 +270,11 @@ export function queue(
     }
     let items = 0
     while (lane.length > 0) {
-      const { batch, costBytes } = lane.shift()
-      held.value -= costBytes
-      batch.loan?.letGo()
+      const batch = takeOut(lane)
       lane.account.droppedFromQueue(batch.items, 'unsupported')
       items += batch.items
     }
+    notices.holds(held.value, options.sizeBytes)
     if (state === 'news') {
       log.warn(
         { exporter: id, signal, dropped: items },
@@ -309,23 +290,41 @@ export function queue(
         cancel()
         resolve()
       }
-      // Retries first: then each of the waiting batches gets its attempt instead of waiting out a dead destination.
+      // Nobody sleeps from now on for longer than a moment: a destination that comes back within the time gets everything.
       stop.abort()
       pump()
     })
     timer?.()
     timer = null
     for (const lane of lanes) {
-      while (lane.length > 0) lane.account.droppedFromQueue(lane.shift().batch.items, 'shutdown')
+      while (lane.length > 0) lane.account.droppedFromQueue(takeOut(lane).items, 'shutdown')
       lane.account.droppedInFlight(lane.account.inFlight, 'shutdown')
     }
     kill.abort()
     held.value = 0
     busy.value = 0
-    await exporter.close()
-    return lanes
-      .map(({ signal, account }) => ({ exporter: id, signal, items: account.dropped('shutdown') }))
+    await watched.close()
+    return undelivered()
+  }
+
+  const undelivered = () =>
+    lanes
+      .map(({ signal, account }, at) => {
+        const items = account.queued + account.inFlight + account.dropped('shutdown') - lostBefore[at]
+        return { exporter: id, signal, items }
+      })
       .filter(({ items }) => items > 0)
+
+  function change(settings: QueueSettings) {
+    options = { ...options, ...settings }
+    capacity.value = options.sizeBytes
+    notices.holds(held.value, options.sizeBytes)
+    shut.open()
+    const waiting = again
+    again = new AbortController()
+    setMaxListeners(0, again.signal)
+    waiting.abort()
+    pump()
   }
 
   return {
@@ -334,7 +333,10 @@ export function queue(
     offer,
     unsupported: () => lanes.filter(lane => lane.unsupported).map(lane => lane.signal),
     takes: signal => laneOf(signal).isProven,
-    full: () => fullItems !== null,
+    full: () => notices.isFull(),
+    retryAfterMs: () => pace.retryAfterMs(held.value - options.sizeBytes * RELIEVED),
+    undelivered,
+    change,
     close(untilMs) {
       if (closed === null) {
         deadlineMs = untilMs

@@ -29,6 +29,8 @@ export interface Gate {
   /** Monotonic time before which nothing is sent. */
   readonly opensMs: number
   shut(forMs: number): void
+  /** Takes back every wish to wait: it is another destination now, or reached in another way. */
+  open(): void
 }
 
 export function gate(world: World): Gate {
@@ -39,13 +41,16 @@ export function gate(world: World): Gate {
     },
     // A later, shorter wish does not take back an earlier one.
     shut: forMs => void (opensMs = Math.max(opensMs, world.monotonic() + Math.min(forMs, ASKED_MAX_MS))),
+    open: () => void (opensMs = Number.NEGATIVE_INFINITY),
   }
 }
 
-/** How the end of the service reaches those who wait. */
+/** How those who wait hear that something has changed: the end of the service, or what the destination is. */
 export interface Ending {
-  /** Aborted when stopping begins: waits end, and what is still refused after one more attempt is given up. */
+  /** Aborted when stopping begins: waits end, and from then on they are short, so that the time that is left is used. */
   readonly stop: AbortSignal
+  /** Ends the waits of the moment: there is reason to ask again at once. Another one stands there afterwards. */
+  readonly again?: () => AbortSignal
   /** Aborted when time is up: every wait ends. */
   readonly kill: AbortSignal
   /** Monotonic time at which `kill` comes; infinite until stopping begins. */
@@ -58,9 +63,31 @@ export type Settled =
   /** Given up, because it took too long or because the service stops. */
   | { readonly kind: 'expired' | 'stopped'; readonly cause: Failure | null }
 
-/** Sends until the answer is another than busy. Never rejects, unless `exporter` has a bug. */
-export function retry(exporter: Exporter, world: World, options: RetryOptions, at: Gate, ending: Ending) {
+/** While stopping, a destination is asked this often: it may come back in time. */
+const STOPPING_MAX_MS = 1000
+
+/** Sends until the answer is another than busy. Never rejects, unless `exporter` has a bug. `settings` are those of each request's first attempt. */
+export function retry(
+  exporter: Exporter,
+  world: World,
+  settings: () => RetryOptions,
+  at: Gate,
+  ending: Ending,
+) {
+  /** Ends early when stopping begins, and when there is reason to ask again. */
+  async function pause(forMs: number) {
+    const signals = [ending.stop.aborted ? ending.kill : ending.stop, ending.again?.()]
+    const early = new AbortController()
+    const end = () => early.abort()
+    for (const signal of signals) {
+      if (signal?.aborted) end()
+      signal?.addEventListener('abort', end, { once: true })
+    }
+    await world.sleep(forMs, early.signal)
+    for (const signal of signals) signal?.removeEventListener('abort', end)
+  }
   return async (request: ExportRequest): Promise<Settled> => {
+    const options = settings()
     const giveUpMs =
       options.maxElapsedTimeMs === 0 ? Number.POSITIVE_INFINITY : world.monotonic() + options.maxElapsedTimeMs
     let intervalMs = Math.min(options.initialIntervalMs, options.maxIntervalMs)
@@ -70,20 +97,22 @@ export function retry(exporter: Exporter, world: World, options: RetryOptions, a
       while (world.monotonic() < at.opensMs) {
         if (at.opensMs > giveUpMs) return { kind: 'expired', cause }
         if (at.opensMs > ending.deadlineMs() || ending.kill.aborted) return { kind: 'stopped', cause }
-        await world.sleep(at.opensMs - world.monotonic(), ending.stop.aborted ? ending.kill : ending.stop)
+        await pause(at.opensMs - world.monotonic())
       }
       if (ending.kill.aborted) return { kind: 'stopped', cause }
-      const last = ending.stop.aborted
       const answer = await exporter.export(request)
       if (answer.kind !== 'busy') return answer
       cause = answer.cause
       const askedMs = Math.min(answer.retryAfterMs ?? 0, ASKED_MAX_MS)
       if (askedMs > 0) at.shut(askedMs)
-      if (last) return { kind: 'stopped', cause }
+      if (!options.enabled) return { kind: ending.stop.aborted ? 'stopped' : 'expired', cause }
       // Full jitter: senders that failed together must not come back together.
-      const waitMs = Math.max(world.random() * intervalMs, askedMs)
-      if (!options.enabled || world.monotonic() + waitMs > giveUpMs) return { kind: 'expired', cause }
-      await world.sleep(waitMs, ending.stop)
+      const longestMs = ending.stop.aborted ? Math.min(intervalMs, STOPPING_MAX_MS) : intervalMs
+      const waitMs = Math.max(world.random() * longestMs, askedMs)
+      const nextMs = world.monotonic() + waitMs
+      if (nextMs > ending.deadlineMs()) return { kind: 'stopped', cause }
+      if (nextMs > giveUpMs) return { kind: 'expired', cause }
+      await pause(waitMs)
       intervalMs = Math.min(intervalMs * options.multiplier, options.maxIntervalMs)
     }
   }

@@ -1,8 +1,7 @@
 //! The learning plane: turns the summaries of windows into models, and keeps what is abnormal out of them.
 import type { Cell, Registry } from '../base/counters.ts'
 import { Sketch } from '../base/sketch.ts'
-import { duration, number } from '../base/words.ts'
-import type { Bus, EventRecord, SeriesKey, SeriesModel, SeriesSummary } from '../bus/bus.ts'
+import type { Bus, SeriesKey, SeriesModel, SeriesSummary } from '../bus/bus.ts'
 import {
   type FailureState,
   failureModel,
@@ -121,25 +120,17 @@ export class Learner {
     state.latencyHold = hold
     if (hold === null || hold.calm > 0) return false
     if (!this.#hasStayed(hold, hold.held.within.total + hold.held.beyond.total)) return true
-    const before = latencyModel(state.latency)
     const sketch = new Sketch()
     sketch.merge(hold.held.within)
     sketch.merge(hold.held.beyond)
     state.latency = { within: sketch, beyond: new Sketch(), limitNs: Number.POSITIVE_INFINITY }
     state.latencyHold = null
-    const after = latencyModel(state.latency)
-    this.#tell(state.key, 'duration', hold.sinceMs, endMs, {
-      body: `${state.key.service}: ${state.key.operation} now normally takes ${duration(after.p50Ns)} (before: ${duration(before.p50Ns)})`,
-      before: before.p50Ns / 1e9,
-      after: after.p50Ns / 1e9,
-      unit: 's',
-    })
+    this.#shifts.value++
     return true
   }
 
   /** The same for failures. */
   #holdFailure(state: SeriesState, window: Summary, startMs: number, endMs: number): boolean {
-    const before = failureModel(state.failure).rate
     const usual = state.failure.failures / state.failure.spans
     const hold = this.#hold(
       state.failureHold,
@@ -153,13 +144,7 @@ export class Learner {
     if (!this.#hasStayed(hold, hold.held.count)) return true
     state.failure = { spans: hold.held.count, failures: hold.held.failures }
     state.failureHold = null
-    const after = failureModel(state.failure).rate
-    this.#tell(state.key, 'failure', hold.sinceMs, endMs, {
-      body: `${state.key.service}: ${number(after * 100)} % of ${state.key.operation} now normally fail (before: ${number(before * 100)} %)`,
-      before,
-      after,
-      unit: '1',
-    })
+    this.#shifts.value++
     return true
   }
 
@@ -188,40 +173,6 @@ export class Learner {
   /** Whether what departed has become the level: it lasts for long enough, and there is enough of it to learn from. */
   #hasStayed(hold: Hold, samples: number): boolean {
     return hold.untilMs - hold.sinceMs >= this.#options.rebaselineMs && samples >= MIN_SAMPLES
-  }
-
-  #tell(
-    key: SeriesKey,
-    feature: string,
-    sinceMs: number,
-    atMs: number,
-    shift: { body: string; before: number; after: number; unit: string },
-  ): void {
-    this.#shifts.value++
-    const event: EventRecord = {
-      name: 'otlier.baseline.shift',
-      timeNs: BigInt(Math.round(sinceMs)) * 1_000_000n,
-      observedMs: atMs,
-      severity: 9,
-      body: shift.body,
-      traceId: '',
-      spanId: '',
-      resource: {
-        'service.name': key.service,
-        ...(key.namespace === '' ? {} : { 'service.namespace': key.namespace }),
-        ...(key.environment === '' ? {} : { 'deployment.environment.name': key.environment }),
-      },
-      attributes: {
-        'otlier.anomaly.feature': feature,
-        'otlier.anomaly.series.service': key.service,
-        'otlier.anomaly.series.operation': key.operation,
-        'otlier.baseline.before': shift.before,
-        'otlier.baseline.after': shift.after,
-        'otlier.baseline.since': new Date(sinceMs).toISOString(),
-        'otlier.anomaly.unit': shift.unit,
-      },
-    }
-    this.#bus.publish('event', key.id, event)
   }
 
   #publish(state: SeriesState, observedNs: number): void {

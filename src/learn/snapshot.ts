@@ -64,26 +64,42 @@ export async function encodeSnapshot(
     texts.push(JSON.stringify(storeSeries(state)))
     if (texts.length % SERIES_A_TURN === 0) await turn()
   }
-  const body = await squeeze(`{"savedMs":${savedMs},"series":[${texts.join()}]}`)
+  return seal(MAGIC, `{"savedMs":${savedMs},"series":[${texts.join()}]}`)
+}
+
+/** Eight bytes that say what it is, a checksum, and the text in zstd. */
+export async function seal(magic: string, text: string): Promise<Uint8Array> {
+  const body = await squeeze(text)
   const head = Buffer.alloc(12)
-  head.write(MAGIC, 'latin1')
+  head.write(magic, 'latin1')
   head.writeUInt32LE(crc32(body), 8)
   return Buffer.concat([head, body])
+}
+
+/** The text of what `seal` made, or the reason why it cannot be read. The last two of the eight bytes are the version. */
+export function unseal(magic: string, bytes: Uint8Array): { text: string } | { wrong: string } {
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  if (head.length < 12 || head.toString('latin1', 0, 6) !== magic.slice(0, 6))
+    return { wrong: 'it is no model file' }
+  if (head.toString('latin1', 0, 8) !== magic)
+    return { wrong: `its format is ${head.toString('latin1', 6, 8)}, this version reads ${magic.slice(6)}` }
+  const body = head.subarray(12)
+  if (crc32(body) !== head.readUInt32LE(8)) return { wrong: 'its checksum does not match' }
+  try {
+    return { text: zstdDecompressSync(body, { maxOutputLength: MAX_BYTES }).toString() }
+  } catch (error) {
+    return { wrong: `it cannot be unpacked (${(error as Error).message})` }
+  }
 }
 
 /** The states of a snapshot, or the reason why it cannot be read. */
 export function decodeSnapshot(
   bytes: Uint8Array,
 ): { savedMs: number; states: SeriesState[] } | { wrong: string } {
-  const head = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-  if (head.length < 12 || head.toString('latin1', 0, 6) !== MAGIC.slice(0, 6))
-    return { wrong: 'it is no model file' }
-  if (head.toString('latin1', 0, 8) !== MAGIC)
-    return { wrong: `its format is ${head.toString('latin1', 6, 8)}, this version reads ${MAGIC.slice(6)}` }
-  const body = head.subarray(12)
-  if (crc32(body) !== head.readUInt32LE(8)) return { wrong: 'its checksum does not match' }
+  const opened = unseal(MAGIC, bytes)
+  if ('wrong' in opened) return opened
   try {
-    const stored = JSON.parse(zstdDecompressSync(body, { maxOutputLength: MAX_BYTES }).toString()) as Stored
+    const stored = JSON.parse(opened.text) as Stored
     return { savedMs: stored.savedMs, states: stored.series.map(loadSeries) }
   } catch (error) {
     return { wrong: `it cannot be unpacked (${(error as Error).message})` }

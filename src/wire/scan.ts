@@ -3,6 +3,7 @@ import { CARRIES_MARK, FAILED, type Items, NO_TIMES, NOWHERE } from '../base/ite
 import { checkMessage, messageNumber } from './check.ts'
 import { BROKEN, readLength, readTag, readVarint, skipUnknown, skipVarint, value } from './cursor.ts'
 import { WIRE } from './fields.ts'
+import { attribute, equalsAt, readAnyValue, readKeyValue } from './key-value.ts'
 
 const RESOURCE = messageNumber('Resource')
 const SCOPE = messageNumber('InstrumentationScope')
@@ -54,13 +55,6 @@ const SERVER_FAILURES = (1 << 2) | (1 << 4) | (1 << 12) | (1 << 13) | (1 << 14) 
 const uint32 = (bytes: Uint8Array, at: number) =>
   (bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> 0
 
-/** Whether the bytes from `at` to `end` are those of `key`. */
-export function equalsAt(bytes: Uint8Array, at: number, end: number, key: Uint8Array): boolean {
-  if (end - at !== key.length) return false
-  for (let i = 0; i < key.length; i++) if (bytes[at + i] !== key[i]) return false
-  return true
-}
-
 // message ExportTraceServiceRequest { repeated ResourceSpans resource_spans = 1; }
 /**
  * Scans a traces request into `items`, which is cleared first.
@@ -103,6 +97,7 @@ function scanResourceSpans(
   items.resourceContentAt[resource] = from
   items.resourceEndAt[resource] = end
   items.serviceAt[resource] = items.namespaceAt[resource] = items.environmentAt[resource] = NOWHERE
+  items.resourceMessageAt[resource] = items.resourceMessageEnd[resource] = from
   let at = from
   while (at < end) {
     const fieldAt = at
@@ -121,6 +116,8 @@ function scanResourceSpans(
     const stop = at + value
     if (number === 1) {
       if (checkMessage(bytes, at, stop, RESOURCE, 2) === BROKEN) return false
+      items.resourceMessageAt[resource] = at
+      items.resourceMessageEnd[resource] = stop
       readResource(bytes, at, stop, items, resource)
     } else if (number === 2 && !scanScopeSpans(bytes, fieldAt, at, stop, items, resource)) return false
     at = stop
@@ -203,9 +200,6 @@ function scanScopeSpans(
   return true
 }
 
-/** What `readKeyValue` found last. One object, used again for every attribute. */
-const attribute = { keyAt: 0, keyEnd: 0, stringAt: NOWHERE, stringEnd: 0, int: Number.NaN }
-
 /** What the attributes of the span in hand say about its success. One object, used again for every span. */
 const verdict = { errorType: false, marked: false, http: 0, grpc: NOWHERE }
 
@@ -219,6 +213,7 @@ function scanSpan(bytes: Uint8Array, from: number, end: number, items: Items, it
   let traceIdAt = NOWHERE
   let spanIdAt = NOWHERE
   let parentIdAt = NOWHERE
+  let traceStateAt = NOWHERE
   let nameAt = from
   let nameEnd = from
   let kind = 0
@@ -273,7 +268,8 @@ function scanSpan(bytes: Uint8Array, from: number, end: number, items: Items, it
         at = stop
         break
       case 0x1a:
-        at = stop
+        traceStateAt = stop > at ? at : NOWHERE
+        items.traceStateEnd[item] = at = stop
         break
       case 0x22:
         parentIdAt = stop - at === 8 ? at : NOWHERE
@@ -339,6 +335,7 @@ function scanSpan(bytes: Uint8Array, from: number, end: number, items: Items, it
   items.traceIdAt[item] = traceIdAt
   items.spanIdAt[item] = spanIdAt
   items.parentIdAt[item] = parentIdAt
+  items.traceStateAt[item] = traceStateAt
   items.kind[item] = kind
   items.endTimeAt[item] = endTimeAt
   let flags = verdict.marked ? CARRIES_MARK : 0
@@ -446,53 +443,6 @@ function noteAttribute(bytes: Uint8Array, keyAt: number, keyEnd: number): void {
       }
     }
   } else if (equalsAt(bytes, keyAt, keyEnd, MARK)) verdict.marked = true
-}
-
-/** Reads a checked KeyValue into `attribute`: the last key, and the last string or int of its last value. */
-function readKeyValue(bytes: Uint8Array, at: number, end: number): void {
-  attribute.keyAt = attribute.keyEnd = at
-  attribute.stringAt = NOWHERE
-  attribute.int = Number.NaN
-  while (at < end) {
-    at = readTag(bytes, at, end)
-    const tag = value
-    if (tag === 0x0a || tag === 0x12) {
-      at = readLength(bytes, at, end)
-      const stop = at + value
-      if (tag === 0x0a) {
-        attribute.keyAt = at
-        attribute.keyEnd = stop
-      } else readAnyValue(bytes, at, stop)
-      at = stop
-    } else {
-      at = skipUnknown(bytes, at, end, tag, 0)
-      if (at === BROKEN) return
-    }
-  }
-}
-
-function readAnyValue(bytes: Uint8Array, at: number, end: number): void {
-  while (at < end) {
-    at = readTag(bytes, at, end)
-    const tag = value
-    // Of a oneof the last member counts.
-    if (tag >>> 3 <= 8) {
-      attribute.stringAt = NOWHERE
-      attribute.int = Number.NaN
-    }
-    if (tag === 0x0a) {
-      at = readLength(bytes, at, end)
-      attribute.stringAt = at
-      at += value
-      attribute.stringEnd = at
-    } else if (tag === 0x18) {
-      at = readVarint(bytes, at, end)
-      attribute.int = value
-    } else {
-      at = skipUnknown(bytes, at, end, tag, 0)
-      if (at === BROKEN) return
-    }
-  }
 }
 
 // message Status { string message = 2; StatusCode code = 3; }

@@ -1,5 +1,6 @@
 //! What the bench measures is what it says: every span is counted, and one in a hundred is marked.
 import { expect, test } from 'vitest'
+import { assembling } from './assembling.ts'
 import { scoring } from './scoring.ts'
 import { requests, SPANS } from './traffic.ts'
 
@@ -13,4 +14,11 @@ test('the scan bench scores every span, and marks one in a hundred once the mode
   expect(after.spans - before.spans).toBe(40 * SPANS)
   expect((after.marked - before.marked) / (40 * SPANS)).toBeGreaterThan(0.008)
   expect((after.marked - before.marked) / (40 * SPANS)).toBeLessThan(0.012)
+})
+
+test('the assembly bench publishes every span that it takes, but for those that wait', () => {
+  const plane = assembling()
+  plane.assemble(400)
+  expect(plane.waiting()).toBeGreaterThan(100_000)
+  expect(plane.seen() + plane.waiting()).toBe(400 * plane.spans)
 })

@@ -1,6 +1,7 @@
 //! `npm run bench`: what Otlier costs, as ratios within one run. `--quick` is short, `--check` fails below the floors, `--profile DIR` writes CPU profiles.
 import { cpus, type } from 'node:os'
 import { parseArgs } from 'node:util'
+import { assembling } from './assembling.ts'
 import { passing } from './passing.ts'
 import { scoring } from './scoring.ts'
 import { READY_AFTER, requests, SERIES, SLOW_EVERY, SPANS } from './traffic.ts'
@@ -12,9 +13,15 @@ const RUNS = values.quick ? 3 : 5
 /** A run goes from one side to the other this often: whatever else the machine does then falls on both. */
 const TURNS = 4
 /** Requests of one turn. */
-const COUNTS = values.quick ? { decode: 12, score: 100, pass: 60 } : { decode: 50, score: 400, pass: 150 }
+const COUNTS = values.quick
+  ? { decode: 12, score: 100, pass: 60, assemble: 300 }
+  : { decode: 50, score: 400, pass: 150, assemble: 1000 }
 /** The least that is promised: as many times protobufjs's decode, and as much of the relay. */
 const FLOORS: Readonly<Record<string, number | undefined>> = { scan: 10, service: 0.9 }
+/** The most that assembly may take of CPU, in microseconds a span. */
+const ASSEMBLY_CEILING_US = 1
+/** So many requests fill the assembler with all that waits in a busy service. */
+const FILLED_AFTER = 600
 
 interface Work {
   readonly spans: number
@@ -105,6 +112,21 @@ async function service(): Promise<Compared[]> {
   }
 }
 
+/** Microseconds of CPU a span for each run: by itself, so it is what comes on top of the scan. */
+function assembly(): { readonly us: readonly number[]; readonly waiting: number } {
+  const plane = assembling()
+  plane.assemble(FILLED_AFTER)
+  const before = plane.seen()
+  const us = Array.from(
+    { length: RUNS },
+    () => plane.assemble(COUNTS.assemble) / (COUNTS.assemble * plane.spans),
+  )
+  const spans = RUNS * COUNTS.assemble * plane.spans
+  const share = (plane.seen() - before) / spans
+  if (!(share > 0.8 && share < 1.2)) throw new Error(`of ${spans} spans ${share * spans} were published`)
+  return { us, waiting: plane.waiting() }
+}
+
 /** Figures of a service that looks at nothing would be better ones. */
 function requireMarks(marked: number, spans: number) {
   const share = (marked * SLOW_EVERY) / spans
@@ -143,15 +165,28 @@ print(
   ['check to full depth, scan, score, mark', "protobufjs's decode of the same bytes"],
   scanned,
 )
+const { us, waiting } = assembly()
+console.log('\nAssembly of traces and their features, on top of the scan, microseconds of CPU a span')
+console.log(
+  `  ${`with ${Math.round(waiting / 1000)},000 spans that wait`.padEnd(52)}${median(us).toFixed(2).padStart(11)}   ceiling ${ASSEMBLY_CEILING_US}, runs ${us.map(each => each.toFixed(2)).join(' ')}`,
+)
 const [served, equal] = await service()
 print('Whole process, gRPC in and out', ['Otlier', 'relay of raw buffers by grpc-js on both sides'], served)
 print('The same, all with the options of npm start', ['Otlier', 'the relay'], equal)
-console.log(`\n${JSON.stringify({ ...environment, results: [scanned, served, equal] })}`)
+console.log(
+  `\n${JSON.stringify({ ...environment, results: [scanned, served, equal], assemblyUs: median(us) })}`,
+)
 for (const { name, ratio } of [scanned, served]) {
   const floor = FLOORS[name] ?? 0
   if (ratio >= floor) continue
   console.log(
     `${values.check ? 'FAIL' : 'NOTE'}: ${name} is at ${ratio.toFixed(2)}, below its floor of ${floor}`,
+  )
+  if (values.check) process.exitCode = 1
+}
+if (median(us) > ASSEMBLY_CEILING_US) {
+  console.log(
+    `${values.check ? 'FAIL' : 'NOTE'}: assembly takes ${median(us).toFixed(2)} microseconds a span, more than ${ASSEMBLY_CEILING_US}`,
   )
   if (values.check) process.exitCode = 1
 }

@@ -22,7 +22,7 @@ export interface Scoring {
   decode(count: number): Promise<number>
 }
 
-/** Both planes as the service wires them, with its default settings, in front of a sink that lets everything go. */
+/** Both planes as the service wires them, with its default settings but without assembly, in front of a sink that lets everything go. */
 export async function scoring(requests: readonly Request[]): Promise<Scoring> {
   const { config } = await loadConfig(
     { config: [], set: [], portOffset: null },
@@ -38,7 +38,9 @@ export async function scoring(requests: readonly Request[]): Promise<Scoring> {
     async close() {},
   }
   const always = () => Number.POSITIVE_INFINITY
-  const { inspector } = planes(sink, realWorld, silentLog, registry, detecting(config), always)
+  // Assembly is measured by itself, on traffic that has whole traces.
+  const options = { ...detecting(config), maxSpans: 0 }
+  const { inspector } = planes(sink, realWorld, silentLog, registry, options, always)
   const Type = requestType()
   let eventMs = Date.UTC(2026, 0, 5, 9)
 

@@ -157,6 +157,40 @@ describe('what holds between settings', () => {
     )
   })
 
+  test('queues in memory fit below the memory limit: by default by themselves, and else it is said', async () => {
+    const files = (limit: number, sizes: readonly (number | null)[]) =>
+      `memory_limit_mib: ${limit}\nexporters:\n${sizes
+        .map(
+          (size, at) =>
+            `  otlp/e${at}: {endpoint: a:${at + 1}${size === null ? '' : `, sending_queue: {size_mib: ${size}}`}}`,
+        )
+        .join('\n')}`
+    const sizesOf = async (limit: number, count: number) => {
+      const { config, shown } = await valid({ files: files(limit, new Array(count).fill(null)) })
+      expect(shownAt(shown, 'exporters.otlp/e0.sending_queue.size_mib')).toBeDefined()
+      return config.exporters.map(each => (each.type === 'debug' ? 0 : each.sendingQueue.sizeBytes / 2 ** 20))
+    }
+    expect(await sizesOf(512, 1)).toEqual([64])
+    expect(await sizesOf(512, 3)).toEqual([64, 64, 64])
+    expect(await sizesOf(300, 3)).toEqual([50, 50, 50])
+    expect(await sizesOf(64, 1)).toEqual([32])
+    await valid({ files: files(512, [256]) })
+    const tight = await load({ files: files(512, [200, 100]) })
+    expect(complaints(tight)).toEqual([
+      expect.stringMatching(
+        /together may hold 300 of 512 MiB .* give size_mib at most 256 in all, or raise memory_limit_mib to 600/,
+      ),
+    ])
+    expect(tight.problems).toMatchObject([{ severity: 'warning' }])
+    const impossible = await load({ files: files(512, [600]) })
+    expect(complaints(impossible)).toEqual([
+      expect.stringMatching(
+        /^otlier\.yaml:3:\d+: exporters\.otlp\/e0\.sending_queue\.size_mib: .* may hold 600 MiB, more than memory_limit_mib \(512\)/,
+      ),
+    ])
+    expect(impossible.problems).toMatchObject([{ severity: 'error' }])
+  })
+
   test.each([
     ['127.0.0.1:4317', '127.0.0.1:4317', true],
     ['0.0.0.0:5000', '127.0.0.1:5000', true],

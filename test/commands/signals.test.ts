@@ -3,11 +3,16 @@ import { expect, test } from 'vitest'
 import { SAME_SIGNAL_MS, stopper } from '../../src/commands/signals.ts'
 import { simulatedWorld } from '../kit/world.ts'
 
-function start(stop: () => Promise<number>, limitMs = 25_000) {
+function start(stop: () => Promise<number>, limitMs = 25_000, left = 0) {
   const world = simulatedWorld(1)
   const said: string[] = []
   let code: number | null = null
-  const stopping = stopper(world, { stop, limitMs, say: line => said.push(line) })
+  const stopping = stopper(world, {
+    stop,
+    tellLeft: () => left,
+    limitMs: () => limitMs,
+    say: line => said.push(line),
+  })
   stopping.ended.then(
     ended => {
       code = ended
@@ -56,23 +61,26 @@ test('what comes within a second is the same signal; a later one ends at once', 
   expect([stops, code()]).toEqual([1, 130])
 })
 
-test('a later SIGTERM ends with 143', async () => {
-  const { world, stopping, code } = start(never)
+test('a later SIGTERM ends with 143, and says how much is left', async () => {
+  const { world, stopping, code, said } = start(never, 25_000, 1234)
   stopping.hear('SIGTERM')
   await world.advance(5000)
   stopping.hear('SIGTERM')
   await world.settle()
   expect(code()).toBe(143)
+  expect(said.at(-1)).toBe(
+    'SIGTERM again: ending at once; 1234 accepted items were not delivered and are lost',
+  )
 })
 
-test('stopping that does not end is given up at its limit', async () => {
-  const { world, stopping, code, said } = start(never, 10_000)
+test('stopping that does not end is given up at its limit, and says how much is left', async () => {
+  const { world, stopping, code, said } = start(never, 10_000, 1)
   stopping.hear('SIGTERM')
   await world.advance(9999)
   expect(code()).toBe(null)
   await world.advance(1)
   expect(code()).toBe(1)
-  expect(said.at(-1)).toContain('after 10 s')
+  expect(said.at(-1)).toBe('stopping has not ended after 10 s; 1 accepted item was not delivered and is lost')
 })
 
 test('a bug in stopping is not swallowed', async () => {

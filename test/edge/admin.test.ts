@@ -42,6 +42,17 @@ function raw(port: number, bytes: string | Uint8Array): Promise<string> {
   })
 }
 
+test('of many questions that one connection asks at once, one is answered, so that who reads nothing fills no memory', async () => {
+  const registry = new Registry()
+  let rendered = 0
+  registry.beforeRead(() => void rendered++)
+  const { ports } = await start(undefined, registry)
+  const answers = await raw(ports.metrics, 'GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n'.repeat(200))
+  expect(answers.match(/HTTP\/1\.1 200 /g)).toHaveLength(1)
+  expect(answers.toLowerCase()).toContain('connection: close')
+  expect(rendered).toBe(1)
+})
+
 test('/metrics answers in the format that the scraper asks for', async () => {
   const registry = new Registry()
   registry.counter('otlier.outliers', '{span}', 'Spans marked.').value = 2

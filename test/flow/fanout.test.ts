@@ -36,7 +36,13 @@ function scene(destinations: Record<string, Partial<QueueOptions> & { answer: Sc
   })
   const read = (exporter: string, what: string, reason?: string) =>
     registry.read(`otlier_exporter_${what}_spans`, { exporter, ...(reason === undefined ? {} : { reason }) })
-  return { world, exporters, queues, read, sink: fanout({ traces: queues, metrics: queues, logs: queues }) }
+  return {
+    world,
+    exporters,
+    queues,
+    read,
+    sink: fanout({ routes: { traces: queues, metrics: queues, logs: queues } }),
+  }
 }
 
 const hang = () => new Promise<never>(() => {})
@@ -113,13 +119,13 @@ test('a signal that one destination takes is accepted, and counted as passed ove
 })
 
 test('with no destination at all everything is accepted; with none for one signal, that signal is refused', async () => {
-  const nothing = fanout({ traces: [], metrics: [], logs: [] })
+  const nothing = fanout({ routes: { traces: [], metrics: [], logs: [] } })
   expect((await nothing.send(batch('metrics'))).kind).toBe('accepted')
 
   const { queues } = scene({ jaeger: { answer: () => DELIVERED } })
   const routes: Routes = { traces: queues, metrics: [], logs: [] }
-  expect((await fanout(routes).send(batch())).kind).toBe('accepted')
-  expect((await fanout(routes).send(batch('metrics'))).kind).toBe('refused')
+  expect((await fanout({ routes }).send(batch())).kind).toBe('accepted')
+  expect((await fanout({ routes }).send(batch('metrics'))).kind).toBe('refused')
 })
 
 test('once closed, senders are told to come again', async () => {

@@ -170,6 +170,18 @@ describe('what is forwarded', () => {
     expect(planes.registry.total('otlier.detection.bypassed')).toBe(1)
   })
 
+  test('a request that cannot be scanned costs no span', async () => {
+    const planes = recordedPlanes()
+    // The scan has columns for 262,144 spans.
+    const request = Buffer.concat([
+      Buffer.from([0x0a, 0x84, 0x80, 0x40, 0x12, 0x80, 0x80, 0x40]),
+      Buffer.alloc(2 ** 20, Buffer.from([0x12, 0x00])),
+    ])
+    expect(await planes.inspector.send(batchOf(request))).toMatchObject({ kind: 'accepted' })
+    expect(planes.forwarded[0]).toMatchObject({ bytes: request, items: 2 ** 19 })
+    expect(planes.registry.read('otlier.detection.bypassed', { reason: 'error' })).toBe(1)
+  })
+
   test('without the processor nothing is looked at, and broken framing is refused all the same', async () => {
     const planes = recordedPlanes({ detect: false })
     await planes.send([...ordinary(300), spanAt(15_000, 2000)])

@@ -36,7 +36,7 @@ function scene(answers: Record<string, () => Answer | Promise<Answer>>, options:
       ...options,
     }),
   )
-  return { world, queues, sink: fanout({ traces: queues, metrics: queues, logs: queues }) }
+  return { world, queues, sink: fanout({ routes: { traces: queues, metrics: queues, logs: queues } }) }
 }
 
 /** An answer that the test gives when it likes. */

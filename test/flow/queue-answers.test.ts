@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Answer, Signal } from '../../src/flow/sink.ts'
 import { BUSY, busyFor, DELIVERED, partial, REFUSED, TOO_LARGE, UNSUPPORTED } from '../kit/exporter.ts'
-import { batch, names, scene, text } from './queue-scene.ts'
+import { batch, names, pending, scene, text } from './queue-scene.ts'
 
 describe('an answer', () => {
   test('delivered with a part rejected is counted and told, never sent again', async () => {
@@ -209,15 +209,43 @@ describe('stopping', () => {
     expect(sending.offer(batch(['a2']))).toBe('full')
   })
 
-  test('gives each batch one attempt at a dead destination, and says exactly what was left', async () => {
+  test('asks a destination that is away until the deadline, and says exactly what was left', async () => {
     const { world, sending, exporter, read } = scene(BUSY, { maxBatchBytes: 10, numConsumers: 2 })
     for (let n = 0; n < 8; n++) sending.offer(batch([`a${n}`]))
     sending.offer(batch(['l1', 'l2'], 'logs'))
     await world.advance(10)
-    expect(stopped(await sending.close(world.monotonic() + 20_000))).toEqual(['traces 8', 'logs 2'])
+    expect(stopped(sending.undelivered())).toEqual(['traces 8', 'logs 2'])
+    const lost = sending.close(world.monotonic() + 20_000)
+    await world.advance(20_000)
+    expect(stopped(await lost)).toEqual(['traces 8', 'logs 2'])
     expect(read('dropped', 'shutdown')).toBe(8)
-    expect(new Set(exporter.seen.flatMap(names)).size).toBe(10)
-    expect(world.monotonic()).toBe(10)
+    // Once a second at least.
+    expect(exporter.seen.length).toBeGreaterThan(40)
+    expect(world.timers()).toBe(0)
+  })
+
+  test('gives all to a destination that comes back before the deadline', async () => {
+    const { world, sending, exporter } = scene(BUSY, { maxBatchBytes: 10, numConsumers: 2 })
+    for (let n = 0; n < 8; n++) sending.offer(batch([`a${n}`]))
+    // Long enough for pauses of half a minute.
+    await world.advance(120_000)
+    const lost = sending.close(world.monotonic() + 20_000)
+    await world.advance(18_000)
+    exporter.answer = () => DELIVERED
+    await world.advance(1000)
+    expect(stopped(await lost)).toEqual([])
+  })
+
+  test('tells what is left also where the exporter cannot be closed', async () => {
+    const { world, sending, exporter, lines } = scene(pending)
+    exporter.close = async () => {
+      throw new TypeError('a bug')
+    }
+    sending.offer(batch(['a1']))
+    const lost = sending.close(world.monotonic() + 1000)
+    await world.advance(1000)
+    expect(stopped(await lost)).toEqual(['traces 1'])
+    expect(lines.at(-1)?.message).toBe('the exporter failed to close')
   })
 
   test('ends at the deadline where the destination hangs, and a late answer changes nothing', async () => {

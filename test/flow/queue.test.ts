@@ -1,6 +1,7 @@
 //! The laws of the sending queue: merging, order, bounds, and what happens when it is full.
 import { describe, expect, test } from 'vitest'
-import { DELIVERED } from '../kit/exporter.ts'
+import { RETRY_DEFAULTS } from '../../src/flow/retry.ts'
+import { busyFor, DELIVERED } from '../kit/exporter.ts'
 import { batch, names, pending, scene } from './queue-scene.ts'
 
 describe('a queue', () => {
@@ -124,6 +125,15 @@ describe('a full queue', () => {
     expect(lines[1].fields['dropped']).toBe(6)
   })
 
+  test('has room again also when nobody offers it anything: health must not stay degraded', async () => {
+    const { world, sending, exporter } = scene(pending, { ...full, whenFull: 'refuse' })
+    exporter.answer = () => DELIVERED
+    expect(fill(sending, 0, 5)).toContain('full')
+    expect(sending.full()).toBe(true)
+    await world.advance(1000)
+    expect(sending.full()).toBe(false)
+  })
+
   test('takes a batch larger than itself when nothing waits: it would never pass otherwise', async () => {
     const { world, sending, exporter } = scene(DELIVERED, { sizeBytes: 100 })
     const large = batch([`a1${'.'.repeat(500)}`])
@@ -132,5 +142,31 @@ describe('a full queue', () => {
     await world.advance(5)
     expect(exporter.seen).toHaveLength(1)
     expect(sending.offer(large)).toBe('taken')
+  })
+})
+
+describe('other settings, while it runs', () => {
+  test('hold for what waits: its size, what happens when it is full, and how many are under way', async () => {
+    const { world, sending, exporter, registry } = scene(pending, { numConsumers: 1, maxBatchBytes: 10 })
+    for (let n = 0; n < 8; n++) sending.offer(batch([`a${n}`]))
+    await world.advance(10)
+    expect(exporter.open).toBe(1)
+    const retrying = { ...RETRY_DEFAULTS, maxElapsedTimeMs: 1 }
+    sending.change({ sizeBytes: 10, whenFull: 'drop_newest', numConsumers: 3, retry: retrying })
+    await world.settle()
+    expect(exporter.open).toBe(3)
+    expect(sending.offer(batch(['a9']))).toBe('dropped')
+    expect(registry.read('otlier_exporter_queue_capacity', { exporter: exporter.id })).toBe(10)
+  })
+
+  test('wake those who wait for a destination, which may be another one now', async () => {
+    const { world, sending, exporter, read } = scene(busyFor(250_000))
+    sending.offer(batch(['a1', 'a2']))
+    await world.advance(1000)
+    exporter.answer = () => DELIVERED
+    sending.change({ sizeBytes: 2 ** 20, whenFull: 'refuse', numConsumers: 1, retry: RETRY_DEFAULTS })
+    await world.settle()
+    expect(read('sent')).toBe(2)
+    expect(world.monotonic()).toBe(1000)
   })
 })

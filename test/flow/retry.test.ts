@@ -21,11 +21,17 @@ function scene(answers: readonly Answer[], options: Partial<typeof RETRY_DEFAULT
   const exporter = scriptedExporter(world, () => answers[Math.min(next++, answers.length - 1)])
   const stop = new AbortController()
   const kill = new AbortController()
-  const ending = { stop: stop.signal, kill: kill.signal, deadlineMs: () => deadline.ms }
+  const again = new AbortController()
+  const ending = {
+    stop: stop.signal,
+    kill: kill.signal,
+    again: () => again.signal,
+    deadlineMs: () => deadline.ms,
+  }
   const deadline = { ms: Number.POSITIVE_INFINITY }
   const shut = gate(world)
-  const send = retry(exporter, world, { ...RETRY_DEFAULTS, ...options }, shut, ending)
-  return { world, exporter, stop, kill, deadline, shut, send }
+  const send = retry(exporter, world, () => ({ ...RETRY_DEFAULTS, ...options }), shut, ending)
+  return { world, exporter, stop, kill, again, deadline, shut, send }
 }
 
 const gaps = (times: readonly number[]) => times.slice(1).map((time, at) => time - times[at])
@@ -112,14 +118,33 @@ test('while the destination has asked one to wait, none of the others sends', as
   for (const settled of await Promise.all(all)) expect(settled.kind).toBe('delivered')
 })
 
-test('when stopping begins, a wait ends in one more attempt, and no further one', async () => {
+test('when stopping begins, a wait ends in one more attempt, and short ones follow until the deadline', async () => {
   const { world, send, exporter, stop, deadline } = scene([BUSY])
   const settled = send(REQUEST)
-  await world.settle()
+  await world.advance(120_000)
+  const before = exporter.seen.length
   deadline.ms = world.monotonic() + 20_000
   stop.abort()
+  await world.settle()
+  expect(exporter.seen).toHaveLength(before + 1)
+  await world.until(() => world.timers() === 0)
   expect((await settled).kind).toBe('stopped')
-  expect(exporter.seen).toHaveLength(2)
+  expect(world.monotonic()).toBeLessThanOrEqual(140_000)
+  expect(Math.max(...gaps(exporter.seen.slice(before).map(({ atMs }) => atMs)))).toBeLessThanOrEqual(1000)
+  expect(exporter.seen.at(-1)?.atMs).toBeGreaterThan(139_000)
+})
+
+test('where there is reason to ask again, waits end at once, and wishes to wait are taken back', async () => {
+  const { world, send, exporter, shut, again } = scene([busyFor(3_000_000), DELIVERED], {
+    maxElapsedTimeMs: 0,
+  })
+  const settled = send(REQUEST)
+  await world.advance(1000)
+  expect(exporter.seen).toHaveLength(1)
+  shut.open()
+  again.abort()
+  expect((await settled).kind).toBe('delivered')
+  expect(exporter.seen[1].atMs).toBe(1000)
   expect(world.timers()).toBe(0)
 })
 

@@ -25,6 +25,7 @@ export const LAYERS: Record<string, readonly string[] | 'all'> = {
   edge: ['flow/sink.ts', 'wire', 'bus', 'base'],
   view: ['bus', 'base'],
   'config.ts': ['base'],
+  wiring: 'all',
   'otlier.ts': 'all',
   'main.ts': 'all',
   commands: 'all',

@@ -14,11 +14,7 @@ const ENDPOINTS = [
 
 /** `settings` as `--set` takes them; the variables of this process do not count. */
 export async function startService(settings: readonly string[], parts: Partial<Parts> = {}) {
-  const set = [...ENDPOINTS.map(path => `${path}=127.0.0.1:0`), 'directory=none', ...settings]
-  const { config, problems } = await loadConfig(
-    { config: [], set, portOffset: null },
-    { ...realSurroundings(), variables: {} },
-  )
+  const { config, problems } = await settled(settings)
   if (problems.some(problem => problem.severity === 'error'))
     throw new Error(JSON.stringify(problems, null, 2))
   const running = await startOtlier(config, {
@@ -31,6 +27,11 @@ export async function startService(settings: readonly string[], parts: Partial<P
   const port = (path: string) => running.listening[path]?.port ?? 0
   return {
     ...running,
+    /** The port of a listener now, by the setting's path. */
+    port,
+    /** Puts other settings in force while it runs. Whether they were taken over. */
+    reconfigure: async (other: readonly string[], files: Readonly<Record<string, string>> = {}) =>
+      running.reload(await settled(other, files)),
     grpcPort: port(ENDPOINTS[0]),
     httpPort: port(ENDPOINTS[1]),
     /** All samples of /metrics by name and labels. */
@@ -58,3 +59,13 @@ export const toGrpc = (address: string, name = 'otlp') => [
   `exporters.${name}.compression=none`,
   `exporters.${name}.sending_queue.num_consumers=1`,
 ]
+
+/** Settings as `--set` takes them, over files by their names. */
+function settled(settings: readonly string[], files: Readonly<Record<string, string>> = {}) {
+  const set = [...ENDPOINTS.map(path => `${path}=127.0.0.1:0`), 'directory=none', ...settings]
+  const read = async (path: string) => new TextEncoder().encode(files[path])
+  return loadConfig(
+    { config: Object.keys(files), set, portOffset: null },
+    { ...realSurroundings(), variables: {}, disk: { read } },
+  )
+}

@@ -11,8 +11,11 @@ export const DETECTING: Detecting = {
   detect: true,
   windowMs: 10_000,
   latenessMs: 10_000,
+  traceWaitMs: 10_000,
+  maxSpans: 2 ** 18,
   maxSeries: 20_000,
   rebaselineMs: 3_600_000,
+  budgets: [1],
   isolationForest: false,
   jaegerWarnings: false,
 }

@@ -2,9 +2,10 @@
 import { onTestFinished } from 'vitest'
 import { silentLog } from '../../src/base/log.ts'
 import { realWorld, type World } from '../../src/base/world.ts'
+import { Admission } from '../../src/edge/admission.ts'
 import { startGrpcReceiver } from '../../src/edge/grpc-in.ts'
 import { type HttpReceiverOptions, startHttpReceiver } from '../../src/edge/http-in.ts'
-import { Admission, type Receiver } from '../../src/edge/receiver.ts'
+import type { Receiver } from '../../src/edge/receiver.ts'
 import type { Batch, Sink } from '../../src/flow/sink.ts'
 import { GrpcClient } from './client.ts'
 

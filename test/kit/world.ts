@@ -11,6 +11,8 @@ export interface SimulatedWorld extends World {
   settle(): Promise<void>
   /** Moves the wall clock alone, as an operator or NTP does. */
   jump(ms: number): void
+  /** Spends CPU time without moving the clock, as a slow function does. */
+  burn(ms: number): void
   /** How many timers are pending: none are left behind by something that has been closed. */
   timers(): number
   readonly disk: MemoryDisk
@@ -36,6 +38,7 @@ export function simulatedWorld(seed: number, startMs = Date.UTC(2026, 0, 5, 12))
   const timers = new Set<Timer>()
   let clock = 0
   let offset = startMs
+  let burnt = 0
   let order = 0
 
   function after(delayMs: number, act: () => void) {
@@ -67,6 +70,7 @@ export function simulatedWorld(seed: number, startMs = Date.UTC(2026, 0, 5, 12))
   return {
     now: () => offset + clock,
     monotonic: () => clock,
+    cpu: () => burnt,
     random,
     after,
     sleep(delayMs, stop) {
@@ -97,6 +101,7 @@ export function simulatedWorld(seed: number, startMs = Date.UTC(2026, 0, 5, 12))
     },
     settle,
     jump: ms => void (offset += ms),
+    burn: ms => void (burnt += ms),
     timers: () => timers.size,
     disk: memoryDisk(),
   }

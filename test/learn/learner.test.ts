@@ -55,8 +55,8 @@ describe('the poison guard', () => {
     const shifts = planes.events.filter(event => event.name === 'otlier.baseline.shift')
     expect(shifts).toHaveLength(1)
     expect(shifts[0].attributes).toMatchObject({
-      'otlier.anomaly.feature': 'duration',
-      'otlier.anomaly.series.operation': 'POST /pay',
+      'otlier.anomaly.feature': 'self',
+      'otlier.anomaly.unit': 's',
     })
     expect(shifts[0].attributes['otlier.baseline.before']).toBeCloseTo(0.02, 2)
     expect(shifts[0].attributes['otlier.baseline.after']).toBeCloseTo(0.2, 1)

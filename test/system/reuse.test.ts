@@ -96,7 +96,7 @@ for (const transport of ['grpc', 'http'] as const) {
 
 test('where nothing is configured to receive it, the memory comes back at once', async () => {
   const buffers = new Set<ArrayBufferLike>()
-  const next = checkingSink(fanout({ traces: [], metrics: [], logs: [] }))
+  const next = checkingSink(fanout({ routes: { traces: [], metrics: [], logs: [] } }))
   const { port } = await startReceiver('grpc', {
     send(batch) {
       buffers.add(batch.bytes.buffer)

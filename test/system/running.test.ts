@@ -227,7 +227,7 @@ describe('destinations', () => {
       ],
       { log },
     )
-    expect(again.notes['otlp']).toMatch(
+    expect(again.notes['otlp'] ?? '').toMatch(
       /leads back to Otlier's own receivers\.otlp\.protocols\.grpc\.endpoint/,
     )
     expect(lines.some(line => line.level === 'warn' && line.message.includes('leads back'))).toBe(true)

@@ -183,6 +183,30 @@ export const EXPORTERS = [
   ...teethIn('flow/queue.test.ts', [
     {
       row: 'queue',
+      guard: 'a queue that empties by itself is well again',
+      file: 'flow/queue.ts',
+      on: 'batch.loan?.letGo()\n      notices.holds(held.value, options.sizeBytes)',
+      off: 'batch.loan?.letGo()',
+      test: 'has room again also when nobody offers it anything',
+    },
+    {
+      row: 'reload',
+      guard: 'whoever waits for a destination is woken when it is another one',
+      file: 'flow/queue.ts',
+      on: 'waiting.abort()',
+      off: '',
+      test: 'wake those who wait for a destination, which may be another one now',
+    },
+    {
+      row: 'reload',
+      guard: 'wishes to wait are those of the destination before',
+      file: 'flow/queue.ts',
+      on: 'shut.open()',
+      off: '',
+      test: 'wake those who wait for a destination, which may be another one now',
+    },
+    {
+      row: 'queue',
       guard: 'the queue is bounded in bytes',
       file: 'flow/queue.ts',
       on: 'held.value === 0 || held.value + cost <= options.sizeBytes',
@@ -199,6 +223,30 @@ export const EXPORTERS = [
     },
   ]),
   ...teethIn('flow/queue-answers.test.ts', [
+    {
+      row: 'stop',
+      guard: 'what is under way counts as left',
+      file: 'flow/queue.ts',
+      on: 'account.queued + account.inFlight +',
+      off: 'account.queued +',
+      test: 'asks a destination that is away until the deadline, and says exactly what was left',
+    },
+    {
+      row: 'stop',
+      guard: 'while stopping, a busy destination is asked until the deadline',
+      file: 'flow/retry.ts',
+      on: "if (nextMs > ending.deadlineMs()) return { kind: 'stopped', cause }",
+      off: "if (ending.stop.aborted) return { kind: 'stopped', cause }",
+      test: 'gives all to a destination that comes back before the deadline',
+    },
+    {
+      row: 'stop',
+      guard: 'while stopping, a destination is asked once a second at least',
+      file: 'flow/retry.ts',
+      on: 'ending.stop.aborted ? Math.min(intervalMs, STOPPING_MAX_MS) : intervalMs',
+      off: 'intervalMs',
+      test: 'gives all to a destination that comes back before the deadline',
+    },
     {
       row: 'queue',
       guard: 'what is too large is divided',

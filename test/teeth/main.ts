@@ -1,12 +1,14 @@
 //! Switches off guards one at a time and shows that the named test then fails. A word limits it to the teeth that have it.
 import { availableParallelism } from 'node:os'
 import { EXPORTERS } from './exporters.ts'
+import { MEMORY } from './memory.ts'
 import { PLANES } from './planes.ts'
 import { RECEIVERS } from './receivers.ts'
 import { type Run, run, type Seen } from './run.ts'
 import { SECURITY } from './security.ts'
 import { SERVICE } from './service.ts'
 import { switchedOff, type Tooth } from './tooth.ts'
+import { TRACES } from './traces.ts'
 import { WIRE } from './wire.ts'
 
 /** For tests as they are, which is vitest's limit for them elsewhere, and for those that are known to wait for ever. */
@@ -65,9 +67,16 @@ async function bitten(
 }
 
 const word = process.argv[2] ?? ''
-const teeth = [...WIRE, ...RECEIVERS, ...EXPORTERS, ...PLANES, ...SECURITY, ...SERVICE].filter(
-  ({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)),
-)
+const teeth = [
+  ...WIRE,
+  ...RECEIVERS,
+  ...EXPORTERS,
+  ...PLANES,
+  ...TRACES,
+  ...SECURITY,
+  ...SERVICE,
+  ...MEMORY,
+].filter(({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)))
 const slot = limited(Math.max(2, Math.min(4, availableParallelism())))
 const files = [...new Set(teeth.map(({ tests }) => tests))]
 const controls = new Map(

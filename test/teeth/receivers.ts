@@ -271,4 +271,22 @@ export const RECEIVERS = [
       test: 'over http > the headers that are allowed travel with the batch',
     },
   ]),
+  ...teethIn('edge/receivers/stop.test.ts', [
+    {
+      row: 'stop',
+      guard: 'what is half received at the end of a stop is answered',
+      file: 'edge/listen.ts',
+      on: 'intake.dismiss()',
+      off: '',
+      test: 'over grpc > what is being received when a stop begins is answered',
+    },
+    {
+      row: 'reload',
+      guard: 'a receiver can be told which signals it takes',
+      file: 'edge/receiver.ts',
+      on: 'this.options = { ...this.options, ...options }\n    this.maxBytes',
+      off: 'this.maxBytes',
+      test: 'over http > while it listens, it can be told what it takes',
+    },
+  ]),
 ]

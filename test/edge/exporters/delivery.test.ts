@@ -312,7 +312,7 @@ test('C12 with one destination down the other gets everything, once, and shares 
     const { exporter } = exporterTo('otlp', backend.grpc, { id: `otlp/${at}` })
     return queue(exporter, realWorld, silentLog, registry, options)
   })
-  const sink = fanout({ traces: queues, metrics: queues, logs: queues })
+  const sink = fanout({ routes: { traces: queues, metrics: queues, logs: queues } })
   for (const name of numbered(200)) expect((await sink.send(requestOf([name]).batch)).kind).toBe('accepted')
   const until = performance.now() + 10_000
   while (arrived(up).length < 200 && performance.now() < until) await realWorld.sleep(5)

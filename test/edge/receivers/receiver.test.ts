@@ -2,7 +2,7 @@
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import type { Failure } from '../../../src/base/errors.ts'
-import { Admission } from '../../../src/edge/receiver.ts'
+import { Admission } from '../../../src/edge/admission.ts'
 import { ACCEPTED, NO_HEADERS, type Signal } from '../../../src/flow/sink.ts'
 import { frame, httpCall, PROTOBUF, rawCall, statusOf } from '../../kit/client.ts'
 import { grpcClient, startReceiver } from '../../kit/receivers.ts'

@@ -1,5 +1,5 @@
 //! The beginning and the end of a receiver: the port, TLS, and a stop that loses nothing and accepts nothing after it.
-import { Agent } from 'node:http'
+import http, { Agent } from 'node:http'
 import * as http2 from 'node:http2'
 import * as net from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -61,6 +61,76 @@ describe.each(['grpc', 'http'] as const)('over %s', transport => {
     await stopped
     expect(await idle()).toBe(false)
     expect(sink.batches.length).toBe(2)
+  })
+
+  test('what is being received when a stop begins is answered that the service stops, if it has not come by the deadline', async () => {
+    const sink = recordingSink()
+    const receiver = await startReceiver(transport, sink)
+    const half =
+      transport === 'grpc'
+        ? grpcClient(receiver.port)
+            .call({ body: [frame(EMPTY, 0, 9)], open: true })
+            .then(({ code }) => code)
+        : httpCall({
+            port: receiver.port,
+            headers: { ...PROTOBUF, 'content-length': 9 },
+            body: 'x',
+            open: true,
+          }).then(({ status }) => status)
+    await eventuallyUsed(receiver.admission)
+    const stopped = receiver.stop(50)
+    expect(await half).toBe(transport === 'grpc' ? 14 : 503)
+    await stopped
+    expect(sink.batches).toEqual([])
+    expect(receiver.admission.usedBytes).toBe(0)
+  })
+
+  test('what is being received when a stop begins, and ends in time, is taken and answered', async () => {
+    const sink = recordingSink()
+    const receiver = await startReceiver(transport, sink)
+    const outcome = new Promise<number>(resolve => {
+      if (transport === 'http') {
+        const headers = { ...PROTOBUF, 'content-length': 2 }
+        const request = http.request({
+          host: '127.0.0.1',
+          port: receiver.port,
+          path: '/v1/traces',
+          method: 'POST',
+          headers,
+        })
+        request.on('response', response => resolve(response.statusCode ?? 0)).on('error', () => resolve(0))
+        request.write(Uint8Array.of(10))
+        void eventuallyUsed(receiver.admission).then(() => {
+          void receiver.stop(20_000)
+          request.end(Uint8Array.of(0))
+        })
+        return
+      }
+      let stream: http2.ClientHttp2Stream | null = null
+      const call = grpcClient(receiver.port).call({
+        body: [frame(Uint8Array.of(10), 0, 2)],
+        open: true,
+        onWritten: one => (stream = one),
+      })
+      void call.then(({ code }) => resolve(code))
+      void eventuallyUsed(receiver.admission).then(() => {
+        void receiver.stop(20_000)
+        stream?.end(Uint8Array.of(0))
+      })
+    })
+    expect(await outcome).toBe(transport === 'grpc' ? 0 : 200)
+    expect(sink.batches.map(({ bytes }) => [...bytes])).toEqual([[10, 0]])
+  })
+
+  test('while it listens, it can be told what it takes, over the connections that there are', async () => {
+    const sink = recordingSink()
+    const receiver = await startReceiver(transport, sink)
+    const send = sender(receiver.port)
+    expect(await send()).toBe(true)
+    receiver.change({ forwardHeaders: [], maxRecvBytes: 2 ** 20, signals: ['logs'] })
+    expect(await send()).toBe(false)
+    receiver.change({ forwardHeaders: [], maxRecvBytes: 2 ** 20, signals: ['traces'] })
+    expect(await send()).toBe(true)
   })
 
   test('a stop cuts what has not ended by its deadline, and a second call waits for the same end', async () => {

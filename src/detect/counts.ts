@@ -1,0 +1,105 @@
+//! How many come: what is usual now, and how far the last windows of a place lie below it.
+import type { Judged } from './judged.ts'
+import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
+
+/** Traffic has its hours: what is usual follows it within this. */
+const HALF_LIFE_MS = 15 * 60_000
+/** Before so many windows a rate is not judged. */
+const READY_WINDOWS = 30
+const PRIOR_SPREAD = 0.3
+const LEAST_SPREAD = 0.05
+const PRIOR_WINDOWS = 60
+const SPREAD_WINDOWS = 8640
+const SPREAD_CLIP = 3
+/** A window moves what is usual by no more than this factor of its weight. */
+const CLIP = 2
+
+export class CountTrack {
+  readonly #ring = new Float64Array(WINDOWS_KEPT)
+  #at = 0
+  /** Expected in a window. */
+  expected = 0
+  learned = 0
+  readonly spread2 = new Float64Array(SCALES.length).fill(PRIOR_SPREAD ** 2)
+  windows = 0
+
+  get isReady(): boolean {
+    return this.learned >= READY_WINDOWS
+  }
+
+  push(count: number, learn: boolean, windowMs: number): void {
+    const old = this.#ring[(this.#at - LAG_WINDOWS + WINDOWS_KEPT) % WINDOWS_KEPT]
+    if (learn) {
+      if (!this.isReady) this.expected += (count - this.expected) / (this.learned + 1)
+      else {
+        const share = 1 - 0.5 ** (windowMs / HALF_LIFE_MS)
+        const bound = CLIP * this.expected + 3
+        this.expected += share * (Math.min(bound, old) - this.expected)
+      }
+      this.learned = Math.min(READY_WINDOWS, this.learned + 1)
+    }
+    this.#ring[this.#at] = count
+    this.#at = (this.#at + 1) % WINDOWS_KEPT
+  }
+
+  /** What was counted last may have been a part of a window only, because everything stopped: it is taken to be as usual. */
+  excuse(windows: number): void {
+    for (let back = 1; back <= windows; back++)
+      this.#ring[(this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT] = this.expected
+  }
+
+  /** What the last windows show becomes what is usual. */
+  adopt(): void {
+    let count = 0
+    for (const each of this.#ring) count += each
+    this.expected = count / WINDOWS_KEPT
+  }
+
+  /** The last windows are taken to have been as usual. */
+  clear(): void {
+    this.#ring.fill(this.expected)
+  }
+
+  /** What is kept over a restart. */
+  store(): readonly number[] {
+    return [this.expected, this.learned, this.windows, ...this.spread2]
+  }
+
+  /** The windows before the restart are taken to have been as usual. */
+  restore([expected, learned, windows, ...spread2]: readonly number[]): void {
+    this.expected = expected
+    this.learned = learned
+    this.windows = windows
+    this.spread2.set(spread2)
+    this.#ring.fill(expected)
+  }
+
+  judge(into: Judged[], learn: boolean): void {
+    if (learn) this.windows = Math.min(SPREAD_WINDOWS, this.windows + 1)
+    const share = 1 / (PRIOR_WINDOWS + this.windows)
+    let count = 0
+    let scale = 0
+    for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
+      count += this.#ring[(this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT]
+      if (back < SCALES[scale]) continue
+      const judged = into[scale]
+      const usual = this.expected * back
+      judged.n = usual
+      judged.level = usual
+      judged.z = 0
+      judged.shift = 0
+      if (this.isReady && usual > 0) {
+        const shift = Math.log((usual + 1) / (count + 1))
+        const sampling = 1 / (usual + 1)
+        const between = this.spread2[scale]
+        judged.shift = shift
+        judged.z = shift / Math.sqrt(sampling + between)
+        if (learn) {
+          const excess = Math.min(shift * shift, SPREAD_CLIP ** 2 * (sampling + between)) - sampling
+          this.spread2[scale] = Math.max(LEAST_SPREAD ** 2, between + share * (excess - between))
+        }
+      }
+      scale++
+    }
+  }
+}

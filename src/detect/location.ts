@@ -1,0 +1,171 @@
+//! Where durations lie: the level of a series in logarithms, and how far the last windows of a place lie from the levels of its series.
+import type { Judged } from './judged.ts'
+import { SCALES, WINDOWS_KEPT } from './scales.ts'
+
+/** What is learned weighs half after this long: it follows the course of the day and the slower moods of a machine, and no fault of minutes. */
+const HALF_LIFE_MS = 12 * 60_000
+/** Below so many samples nothing is forgotten: a rare operation keeps what it has. */
+const KEPT_SAMPLES = 150
+/** Before so many samples a level is not judged by. */
+export const READY_SAMPLES = 20
+/** A window moves its level by no more than so many of its own standard errors, so that what is not seen as a fault teaches little. */
+const CLIP = 2.5
+/** The variance within windows is never believed to be smaller: clocks and logarithms have steps. */
+const LEAST_VARIANCE = 0.02 ** 2
+
+/** Of a first sample alone. */
+const FIRST_VARIANCE = 0.5
+
+/** What is normal for the logarithm of a duration in one series. */
+export class Level {
+  /** Effective samples behind it. */
+  samples = 0
+  mean = 0
+  /** Between samples of one window. */
+  variance = FIRST_VARIANCE
+
+  get isReady(): boolean {
+    return this.samples >= READY_SAMPLES
+  }
+
+  /**
+   * Learns one window.
+   * @param n effective number of samples
+   * @param mean the middle of their logarithms
+   * @param within their variance about it
+   * @param spread standard deviation from window to window beyond what sampling explains
+   */
+  learn(n: number, mean: number, within: number, spread: number, windowMs: number): void {
+    if (!(n > 0)) return
+    if (this.samples === 0) {
+      this.mean = mean
+      this.variance = n > 1 ? Math.max(LEAST_VARIANCE, within) : FIRST_VARIANCE
+      this.samples = n
+      return
+    }
+    if (this.samples > KEPT_SAMPLES)
+      this.samples = Math.max(KEPT_SAMPLES, this.samples * 0.5 ** (windowMs / HALF_LIFE_MS))
+    this.samples += n
+    const share = n / this.samples
+    const step = mean - this.mean
+    const bound = this.isReady
+      ? CLIP * Math.sqrt(this.variance / n + spread * spread)
+      : Number.POSITIVE_INFINITY
+    const clipped = Math.max(-bound, Math.min(bound, step))
+    this.mean += share * clipped
+    // Spread about the old level, of which a jump of the whole window is no part.
+    const about = n > 1 ? within : step * step
+    this.variance += share * (Math.min(about, 4 * this.variance) - this.variance)
+    if (this.variance < LEAST_VARIANCE) this.variance = LEAST_VARIANCE
+  }
+}
+
+/** Between windows, as long as nothing is known: a fifth, as much as 60 windows would weigh. */
+const PRIOR_SPREAD = 0.2
+const PRIOR_WINDOWS = 60
+/** Spreads are learned over so many windows: a day of them. */
+const SPREAD_WINDOWS = 8640
+/** No window counts for more than so many spreads in what is learned of the spread. */
+const SPREAD_CLIP = 3
+
+const PER_WINDOW = 5
+
+/** How the last windows of one place lie against the levels of its series. */
+export class LocationTrack {
+  /** Per window: sum of residuals, of variances, of variances by uncertain levels, of weights, of levels. */
+  readonly #ring = new Float64Array(WINDOWS_KEPT * PER_WINDOW)
+  #at = 0
+  /** How many of the last windows had no sample, at most WINDOWS_KEPT. */
+  #empty = WINDOWS_KEPT
+  /** Variance from window to window, by scale, beyond what sampling explains; and how many windows it rests on. */
+  readonly spread2 = new Float64Array(SCALES.length).fill(PRIOR_SPREAD ** 2)
+  windows = 0
+
+  /** Whether there is nothing in any window: it need not be judged. */
+  get isEmpty(): boolean {
+    return this.#empty >= WINDOWS_KEPT
+  }
+
+  /** Standard deviation from window to window at the shortest scale. */
+  get spread(): number {
+    return Math.sqrt(this.spread2[0])
+  }
+
+  /**
+   * The next window.
+   * @param residual sum over samples of y - level
+   * @param variance sum over samples of the variance in their series
+   * @param doubt the same of n * n * variance / samples behind the level
+   * @param n samples
+   * @param level sum over samples of the level
+   */
+  push(residual: number, variance: number, doubt: number, n: number, level: number): void {
+    const ring = this.#ring
+    const at = this.#at * PER_WINDOW
+    ring[at] = residual
+    ring[at + 1] = variance
+    ring[at + 2] = doubt
+    ring[at + 3] = n
+    ring[at + 4] = level
+    this.#at = (this.#at + 1) % WINDOWS_KEPT
+    this.#empty = n > 0 ? 0 : Math.min(WINDOWS_KEPT, this.#empty + 1)
+  }
+
+  /** Forgets the last windows, and nothing of what is usual. */
+  clear(): void {
+    this.#ring.fill(0)
+    this.#empty = WINDOWS_KEPT
+  }
+
+  /** What is kept over a restart: how much is usual from window to window. */
+  store(): readonly number[] {
+    return [this.windows, ...this.spread2]
+  }
+
+  restore([windows, ...spread2]: readonly number[]): void {
+    this.windows = windows
+    this.spread2.set(spread2)
+  }
+
+  /** Judges the last windows on every scale. `learn`: they also teach how much is usual from window to window. */
+  judge(into: Judged[], learn: boolean): void {
+    const ring = this.#ring
+    let residual = 0
+    let variance = 0
+    let doubt = 0
+    let n = 0
+    let level = 0
+    let scale = 0
+    if (learn) this.windows = Math.min(SPREAD_WINDOWS, this.windows + 1)
+    const share = 1 / (PRIOR_WINDOWS + this.windows)
+    for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
+      const at = ((this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT) * PER_WINDOW
+      residual += ring[at]
+      variance += ring[at + 1]
+      doubt += ring[at + 2]
+      n += ring[at + 3]
+      level += ring[at + 4]
+      if (back < SCALES[scale]) continue
+      const judged = into[scale]
+      judged.n = n
+      if (n > 0) {
+        const shift = residual / n
+        const sampling = (variance + back * doubt) / (n * n)
+        const between = this.spread2[scale]
+        judged.z = shift / Math.sqrt(sampling + between)
+        judged.shift = shift
+        judged.level = level / n
+        if (learn) {
+          const excess = Math.min(shift * shift, SPREAD_CLIP ** 2 * (sampling + between)) - sampling
+          this.spread2[scale] += share * (excess - between)
+          if (this.spread2[scale] < 1e-4) this.spread2[scale] = 1e-4
+        }
+      } else {
+        judged.z = 0
+        judged.shift = 0
+        judged.level = 0
+      }
+      scale++
+    }
+  }
+}

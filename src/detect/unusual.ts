@@ -1,0 +1,23 @@
+//! The scale on which everything is compared: how seldom a value comes in calm times, per class of feature, and for the deployment as a whole.
+import { type Belief, PeakRecord } from './tail.ts'
+
+/** Beforehand, of the deciding statistic: it reaches 0 three hundred times a day, and an e-th of that with each step. */
+const BELIEF_OF_ALL: Belief = { rate: surprise => 300 * Math.exp(-surprise), days: 2 }
+
+/**
+ * The record of one class on one scale. Beforehand: z reaches `hourly` once an hour somewhere in the deployment, and its tail falls off
+ * as a power of it, the faster the smaller `scale`.
+ */
+export const recordOfClass = (hourly: number, scale: number) =>
+  new PeakRecord({ rate: lnZ => 24 * Math.exp(-(lnZ - Math.log(hourly)) / scale), days: 1 })
+export const recordOfAll = () => new PeakRecord(BELIEF_OF_ALL)
+
+/** ln of one over the expected number an hour: 0 is once an hour, 3.2 once a day, 5.1 once a week. */
+export const surpriseOf = (record: PeakRecord, z: number): number =>
+  z > 0.1 ? -Math.log(record.rate(Math.log(z)) / 24) : Number.NEGATIVE_INFINITY
+
+/** The deciding statistic that calm times exceed so often a day. */
+export const levelFor = (record: PeakRecord, perDay: number): number => record.level(perDay, 0, 60)
+
+/** What rises so far beyond the level is held to be a fault, and is no part of calm times. */
+export const BEYOND_DOUBT = 1.5

@@ -1,0 +1,266 @@
+//! Brings spans together by trace, whatever batch or worker they came in, and publishes what whole traces say window by window.
+import { Cell, type Registry } from '../base/counters.ts'
+import type { Items } from '../base/item.ts'
+import type { Log } from '../base/log.ts'
+import type { World } from '../base/world.ts'
+import type { Bus, SeriesKey } from '../bus/bus.ts'
+import { texts } from '../wire/key-value.ts'
+import { StreamClock } from './clock.ts'
+import { CLIENT, PRODUCER } from './family.ts'
+import { PodTable } from './pods.ts'
+import { BYTES_A_SPAN } from './pool.ts'
+import type { Group } from './series.ts'
+import { featureWindow, Ranks } from './sheet.ts'
+import { Waiting, type WaitOptions } from './waiting.ts'
+
+export interface AssembleOptions extends WaitOptions {
+  readonly latenessMs: number
+}
+
+/** Spans that wait unless told otherwise. The memory grows as they come; 0 switches assembly off. */
+export const MAX_SPANS = 2 ** 18
+/** Silence is evidence, for so long. */
+const MAX_SILENCE_MS = 180_000
+const MAX_PEER_BYTES = 256
+/** Senders that are told of by name. */
+const MAX_NAMED_CLOCKS = 100
+
+const NEVER = Number.NEGATIVE_INFINITY
+
+// message Span { ... repeated KeyValue attributes = 9; ... }
+const SPAN_ATTRIBUTES_TAG = 0x4a
+const encoder = new TextEncoder()
+/** What a client or producer says about whom it calls, the most telling first. */
+const PEER_KEYS = [
+  'peer.service',
+  'server.address',
+  'net.peer.name',
+  'db.system.name',
+  'db.system',
+  'messaging.system',
+].map(key => encoder.encode(key))
+
+/** The series of one inspector, whose numbers are its own. */
+export interface SeriesNumbers {
+  readonly keys: readonly SeriesKey[]
+  readonly groups: readonly Group[]
+  readonly groupOf: readonly number[]
+}
+
+/** What one inspector feeds: its numbers of series, and the assembler's for them, -1 until they are met. */
+export interface Feed {
+  readonly number: number
+  readonly own: SeriesNumbers
+  shared: Int32Array
+}
+
+/**
+ * One for all inspectors of a process. A window is published when the stream clock has passed its end by `traceWaitMs` and
+ * `latenessMs`: then every span of its traces has come that comes within the allowed lateness, and what was published depends
+ * neither on the order of the spans nor on the batches and inspectors they came by.
+ */
+export class Assembler {
+  readonly #bus: Bus
+  readonly #log: Log
+  readonly #options: AssembleOptions
+  readonly #clock: StreamClock
+  readonly #pods: PodTable
+  readonly #waiting: Waiting
+  readonly #series: SeriesKey[] = []
+  readonly #peers: string[] = []
+  readonly #byId = new Map<string, number>()
+  readonly #ranks = { series: new Ranks(), pods: new Ranks() }
+  #feeds = 0
+  /** Windows that end by then are published. */
+  #closedMs = NEVER
+  /** Empty windows published in a row, in milliseconds. */
+  #silentMs = 0
+  readonly #late: Readonly<Record<'age' | 'clock' | 'history' | 'ahead', Cell>>
+
+  constructor(bus: Bus, world: World, log: Log, registry: Registry, options: AssembleOptions) {
+    this.#bus = bus
+    this.#log = log
+    this.#options = options
+    this.#clock = new StreamClock(options.windowMs)
+    this.#pods = new PodTable(world.random())
+    this.#waiting = new Waiting(options, Math.floor(world.random() * 2 ** 32) | 0, {
+      series: this.#series,
+      pods: this.#pods.keys,
+      clockOf: this.#pods.clockOf,
+    })
+    const late = (reason: string) =>
+      registry.counter(
+        'otlier.assembly.spans.late',
+        '{span}',
+        "Spans left out of traces: by their own age, because their sender's clock is behind or ahead, or as its history.",
+        { reason },
+      )
+    this.#late = { age: late('age'), clock: late('clock'), history: late('history'), ahead: late('ahead') }
+    this.#register(registry)
+  }
+
+  #register(registry: Registry): void {
+    const waiting = this.#waiting
+    const gauge = (name: string, unit: string, help: string) => registry.gauge(name, unit, help)
+    const evicted = (reason: string) =>
+      registry.counter(
+        'otlier.assembly.traces.evicted',
+        '{trace}',
+        'Traces taken for whole too early: for want of room, or because they have too many spans.',
+        { reason },
+      )
+    const full = evicted('full')
+    const long = evicted('long')
+    const held = gauge('otlier.assembly.spans', '{span}', 'Spans that wait for the rest of their trace.')
+    const bytes = gauge('otlier.assembly.limit', 'By', 'What the spans that wait may take at most.')
+    const refused = gauge(
+      'otlier.assembly.refused',
+      '{span}',
+      'Spans and calls left out of a window that has as many rows as it may.',
+    )
+    const thinned = gauge(
+      'otlier.assembly.thinned',
+      '{span}',
+      'Spans left out of traces for want of room: other traces stand for theirs, with more weight.',
+    )
+    const jumps = gauge('otlier.clock.jumps', '{jump}', "How often a sender's clock was found to be off.")
+    bytes.value = this.#options.maxSpans * BYTES_A_SPAN
+    registry.beforeRead(() => {
+      full.value = waiting.evicted.full
+      long.value = waiting.evicted.long
+      held.value = waiting.held
+      thinned.value = waiting.thinned
+      refused.value = waiting.refused
+      jumps.value = this.#clock.jumps
+    })
+    registry.observe(
+      'otlier.clock.offset',
+      's',
+      'How far a sender is ahead of the others, where its clock is off; less than nothing where it is behind.',
+      () => this.#offsets(),
+    )
+  }
+
+  /** For each inspector its own. */
+  feed(own: SeriesNumbers): Feed {
+    return { number: this.#feeds++, own, shared: new Int32Array(0) }
+  }
+
+  /** Takes the spans of a scanned batch whose series are known, but for those that end after `latestMs`. */
+  take(feed: Feed, bytes: Uint8Array, items: Items, latestMs: number, monotonicMs: number): void {
+    const { windowMs, maxSpans } = this.#options
+    if (maxSpans === 0) return
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    let resource = -1
+    let pod = 0
+    let sender = 0
+    let aheadMs = Number.POSITIVE_INFINITY
+    for (let item = 0; item < items.count; item++) {
+      const endMs = items.endMs[item]
+      if (!(endMs > 0 && endMs <= latestMs)) continue
+      const of = items.scopeResource[items.scope[item]]
+      if (of !== resource) {
+        resource = of
+        const group = feed.own.groups[feed.own.groupOf[items.series[item]]]
+        pod = this.#pods.intern(view, bytes, items, resource, group, feed.number)
+        sender = this.#pods.clockOf[pod]
+        aheadMs = this.#clock.isOff(sender) ? this.#clock.nowMs + windowMs : Number.POSITIVE_INFINITY
+      }
+      this.#clock.saw(sender, endMs)
+      if (endMs < this.#closedMs) this.#late[this.#clock.whyLate(sender)].value++
+      else if (endMs > aheadMs) this.#late.ahead.value++
+      else {
+        const series = this.#seriesOf(feed, bytes, items, item)
+        this.#waiting.add(view, bytes, items, item, series, pod, endMs)
+      }
+    }
+    this.#clock.settle(monotonicMs)
+    this.#close()
+  }
+
+  /** In silence the stream goes on as time does, never beyond `latestMs`. For a live service. */
+  passTime(monotonicMs: number, latestMs: number): void {
+    this.#clock.pass(monotonicMs, latestMs)
+    this.#close()
+  }
+
+  /** Publishes all that is open, complete or not: at the end of a recording, and on stop. */
+  flush(): void {
+    this.#closeUntil(this.#waiting.latestMs + this.#options.windowMs)
+  }
+
+  #seriesOf(feed: Feed, bytes: Uint8Array, items: Items, item: number): number {
+    const own = items.series[item]
+    if (own >= feed.shared.length) {
+      const shared = new Int32Array(Math.max(1024, 2 * own)).fill(-1)
+      shared.set(feed.shared)
+      feed.shared = shared
+    }
+    const known = feed.shared[own]
+    return known >= 0 ? known : (feed.shared[own] = this.#meet(feed.own.keys[own], bytes, items, item))
+  }
+
+  #meet(key: SeriesKey, bytes: Uint8Array, items: Items, item: number): number {
+    const known = this.#byId.get(key.id)
+    if (known !== undefined) return known
+    const series = this.#series.length
+    this.#series.push(key)
+    this.#byId.set(key.id, series)
+    let peer = ''
+    if (key.kind === CLIENT || key.kind === PRODUCER) {
+      const { contentAt, endAt } = items
+      const said = texts(bytes, contentAt[item], endAt[item], SPAN_ATTRIBUTES_TAG, PEER_KEYS, MAX_PEER_BYTES)
+      peer = said.find(text => text !== '') ?? ''
+    }
+    this.#peers.push(peer)
+    return series
+  }
+
+  #close(): void {
+    const { windowMs, latenessMs, traceWaitMs } = this.#options
+    const watermarkMs = this.#clock.nowMs - latenessMs - traceWaitMs
+    if (watermarkMs > NEVER) this.#closeUntil(Math.floor(watermarkMs / windowMs) * windowMs)
+  }
+
+  /** Publishes the windows that end by then, one after the other. A long silence is passed over once it has been told. */
+  #closeUntil(untilMs: number): void {
+    const { windowMs } = this.#options
+    if (this.#closedMs === NEVER) {
+      const earliestMs = this.#waiting.earliestMs()
+      if (!(earliestMs < untilMs)) return
+      this.#closedMs = earliestMs
+    }
+    while (this.#closedMs + windowMs <= untilMs) {
+      const startMs = this.#closedMs
+      const sheet = this.#waiting.settle(startMs)
+      if (sheet === null && this.#silentMs >= MAX_SILENCE_MS) {
+        this.#closedMs = Math.min(this.#waiting.earliestMs(), untilMs)
+        continue
+      }
+      this.#closedMs = startMs + windowMs
+      const message = featureWindow(
+        sheet,
+        startMs,
+        this.#closedMs,
+        { series: this.#series, peers: this.#peers, pods: this.#pods.keys },
+        this.#ranks,
+      )
+      if (sheet !== null) this.#waiting.drop(sheet)
+      this.#bus.publish('features', String(startMs), message)
+      this.#silentMs = sheet === null ? this.#silentMs + windowMs : 0
+      if (sheet === null && this.#silentMs >= MAX_SILENCE_MS) {
+        this.#log.info({}, 'no trace has ended for three minutes: windows are passed over until one does')
+      }
+    }
+  }
+
+  *#offsets(): Generator<Cell> {
+    let told = 0
+    for (const [sender, offsetMs] of this.#clock.offsets()) {
+      if (++told > MAX_NAMED_CLOCKS) return
+      const cell = new Cell({ sender: this.#pods.clockNames[sender] })
+      cell.value = offsetMs / 1000
+      yield cell
+    }
+  }
+}

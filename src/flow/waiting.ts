@@ -1,0 +1,318 @@
+//! Traces that wait until they are whole, and the sheets of the windows that are still open: when and into what a trace is derived.
+import { type Items, NOWHERE } from '../base/item.ts'
+import { sampledWeight, WEIGHT_STEPS } from '../wire/threshold.ts'
+import { Deriver } from './derive.ts'
+import { FLAGS_SHIFT, hashOf, type Known } from './family.ts'
+import {
+  COUNT,
+  DURATION_NS,
+  END,
+  END_MS,
+  FIRST,
+  HASH,
+  ID,
+  META,
+  PARENT,
+  POD,
+  Pool,
+  SERIES,
+  SPAN_DOUBLES,
+  SPAN_WORDS,
+  TRACE_WORDS,
+  WEIGHT,
+} from './pool.ts'
+import { Room, Sheet } from './sheet.ts'
+
+/** A trace that has more is derived in parts. */
+const MAX_TRACE_SPANS = 2 ** 13
+/** Windows in which something stands that are open at once. */
+const MAX_SHEETS = 64
+/** When there is no room even so, so large a part of it is made at once. */
+const EVICTED_PART = 64
+/** One trace in 2^12 is the least that is kept. */
+const MAX_THINNING = 12
+/** With less than this part in use, twice as many traces are kept again. */
+const THICKEN_BELOW = 1 / 4
+
+/** Whoever samples traces by their ids does not thereby choose those that are kept here. */
+const THINNING_SALT = 0x5bd1e995
+
+const NEVER = Number.NEGATIVE_INFINITY
+
+export interface WaitOptions {
+  readonly windowMs: number
+  /** How long a trace must be quiet before it counts as whole. */
+  readonly traceWaitMs: number
+  /** Spans that may wait for the rest of their trace. */
+  readonly maxSpans: number
+}
+
+export class Waiting {
+  /** Traces that were taken for whole too early: for want of room, or because they have too many spans. */
+  evicted = { full: 0, long: 0 }
+  /** Spans of traces that others stand for. */
+  thinned = 0
+  /** Of 2^thinning traces one is kept, chosen by a hash of its id: whole traces of some say more than parts of all. */
+  thinning = 0
+  /** Windows that begin earlier were thinned more: by so much. */
+  #thinnerBeforeMs: number = NEVER
+  #thinner = 0
+  /** The beginning of the latest window in which a span has ended. */
+  latestMs: number = NEVER
+  readonly #options: WaitOptions
+  readonly #pool: Pool
+  readonly #deriver: Deriver
+  readonly #room = new Room()
+  readonly #sheets = new Map<number, Sheet>()
+  /** The spans of the trace in hand. */
+  #spans = new Int32Array(64)
+
+  /** @param seed see `Pool` */
+  constructor(options: WaitOptions, seed: number, known: Known) {
+    this.#options = options
+    this.#pool = new Pool(options.maxSpans, seed)
+    this.#deriver = new Deriver(this.#pool, known)
+  }
+
+  /** Spans that wait. */
+  get held(): number {
+    return this.#pool.spans
+  }
+
+  /** Spans and calls that were left out of a window for want of rows. */
+  get refused(): number {
+    return this.#room.refused
+  }
+
+  /** Takes a span with a known end. `view` is of the same bytes. */
+  add(
+    view: DataView,
+    bytes: Uint8Array,
+    items: Items,
+    item: number,
+    series: number,
+    pod: number,
+    endMs: number,
+  ): void {
+    const pool = this.#pool
+    const slotMs = this.#windowOf(endMs)
+    if (slotMs > this.latestMs) this.latestMs = slotMs
+    const traceAt = items.traceIdAt[item]
+    const isKept = traceAt === NOWHERE || this.#keeps(view.getInt32(traceAt + 8), view.getInt32(traceAt + 12))
+    if (!isKept) {
+      this.thinned++
+      return
+    }
+    if (pool.spans >= pool.maxSpans) this.#makeRoom()
+    const span = pool.addSpan()
+    const { rows, doubles } = pool
+    const at = span * SPAN_WORDS
+    const idAt = items.spanIdAt[item]
+    const parentAt = items.parentIdAt[item]
+    const endAt = items.endTimeAt[item]
+    const stateAt = items.traceStateAt[item]
+    const high = idAt === NOWHERE ? 0 : view.getInt32(idAt)
+    const low = idAt === NOWHERE ? 0 : view.getInt32(idAt + 4)
+    rows[at + ID] = high
+    rows[at + ID + 1] = low
+    rows[at + HASH] = hashOf(high, low)
+    rows[at + PARENT] = parentAt === NOWHERE ? 0 : view.getInt32(parentAt)
+    rows[at + PARENT + 1] = parentAt === NOWHERE ? 0 : view.getInt32(parentAt + 4)
+    rows[at + END] = view.getInt32(endAt + 4, true)
+    rows[at + END + 1] = view.getInt32(endAt, true)
+    rows[at + SERIES] = series
+    rows[at + POD] = pod
+    rows[at + META] = items.kind[item] | (items.flags[item] << FLAGS_SHIFT)
+    rows[at + WEIGHT] =
+      stateAt === NOWHERE ? WEIGHT_STEPS : sampledWeight(bytes, stateAt, items.traceStateEnd[item])
+    doubles[span * SPAN_DOUBLES + DURATION_NS] = items.durationNs[item]
+    doubles[span * SPAN_DOUBLES + END_MS] = endMs
+    const trace = this.#traceOf(view, traceAt, slotMs)
+    if (trace < 0) this.#addAlone(span, slotMs)
+    else if (pool.chain(trace, span) >= MAX_TRACE_SPANS) this.#evict(trace, 'long')
+  }
+
+  /** The trace whose id stands there, or -1 where no usable one does. */
+  #traceOf(view: DataView, at: number, slotMs: number): number {
+    if (at === NOWHERE) return -1
+    const a = view.getInt32(at)
+    const b = view.getInt32(at + 4)
+    const c = view.getInt32(at + 8)
+    const d = view.getInt32(at + 12)
+    return (a | b | c | d) === 0 ? -1 : this.#pool.traceOf(a, b, c, d, slotMs)
+  }
+
+  /** The sheet of a window once all traces that end in it are on it, to be given back by `drop`; null where none does. */
+  settle(startMs: number): Sheet | null {
+    const endMs = startMs + this.#options.windowMs
+    for (let trace = this.#pool.firstOf(startMs); trace >= 0; trace = this.#pool.firstOf(startMs)) {
+      this.#deriveDue(trace, endMs)
+    }
+    return this.#sheets.get(startMs) ?? null
+  }
+
+  /** Nothing more is added to the sheet. */
+  drop(sheet: Sheet): void {
+    sheet.close()
+    this.#sheets.delete(sheet.startMs)
+    if (sheet.startMs >= this.#thinnerBeforeMs) this.#thicken()
+  }
+
+  /** The beginning of the earliest window for which anything waits; Infinity where nothing does. */
+  earliestMs(): number {
+    let earliest = this.#pool.earliestMs()
+    for (const startMs of this.#sheets.keys()) if (startMs < earliest) earliest = startMs
+    return earliest
+  }
+
+  #windowOf(ms: number): number {
+    const { windowMs } = this.#options
+    return Math.floor(ms / windowMs) * windowMs
+  }
+
+  /** A span without a usable trace id is a trace of its own, and has nothing to wait for. */
+  #addAlone(span: number, windowMs: number): void {
+    this.#spans[0] = span
+    this.#derive(0, 1, -1, windowMs)
+    this.#pool.freeSpan(span)
+  }
+
+  /** Whether a trace of this id is kept; the half of an id that is random by the rules of W3C decides. */
+  #keeps(high: number, low: number, thinning = this.thinning): boolean {
+    return thinning === 0 || hashOf(high ^ THINNING_SALT, low) >>> (32 - thinning) === 0
+  }
+
+  #keepsTrace(trace: number, thinning: number): boolean {
+    const at = trace * TRACE_WORDS
+    return this.#keeps(this.#pool.traces[at + 2], this.#pool.traces[at + 3], thinning)
+  }
+
+  /** Keeps half as many traces; where that is not enough, takes for whole what has waited longest. */
+  #makeRoom(): void {
+    const pool = this.#pool
+    const until = pool.spans - Math.max(1, pool.maxSpans / EVICTED_PART)
+    if (this.thinning < MAX_THINNING) {
+      this.thinning++
+      pool.forEach(trace => {
+        if (!this.#keepsTrace(trace, this.thinning)) this.#forget(trace)
+      })
+    }
+    const slotMs = pool.earliestMs()
+    for (let trace = pool.firstOf(slotMs); trace >= 0 && pool.spans > until; trace = pool.firstOf(slotMs)) {
+      this.#evict(trace, 'full')
+    }
+  }
+
+  /** Others stand for this trace. */
+  #forget(trace: number): void {
+    const pool = this.#pool
+    const count = pool.traces[trace * TRACE_WORDS + COUNT]
+    this.thinned += count
+    let span = pool.traces[trace * TRACE_WORDS + FIRST]
+    for (let left = count; left > 0; left--) {
+      const next = pool.next[span]
+      pool.freeSpan(span)
+      span = next
+    }
+    pool.freeTrace(trace)
+  }
+
+  /** By how much a window was thinned at most while its spans came. */
+  #thinningOf(windowMs: number): number {
+    return windowMs < this.#thinnerBeforeMs ? Math.max(this.#thinner, this.thinning) : this.thinning
+  }
+
+  /** Keeps twice as many traces where there is room for them: in windows of which no span has come yet. */
+  #thicken(): void {
+    const { windowMs, maxSpans } = this.#options
+    if (this.thinning === 0 || this.#pool.spans > maxSpans * THICKEN_BELOW) return
+    this.#thinner = this.#thinningOf(this.latestMs)
+    this.#thinnerBeforeMs = this.latestMs + windowMs
+    this.thinning--
+  }
+
+  #evict(trace: number, reason: 'full' | 'long'): void {
+    this.evicted[reason]++
+    this.#deriveDue(trace, Number.POSITIVE_INFINITY)
+  }
+
+  /**
+   * Derives those groups of a trace whose last span ends before `untilMs`, and lets the rest wait for its own window. Spans
+   * that end further apart than a trace is waited for are different groups, in whatever order they have come.
+   */
+  #deriveDue(trace: number, untilMs: number): void {
+    const pool = this.#pool
+    const { doubles, traces } = pool
+    const traceAt = trace * TRACE_WORDS
+    const count = traces[traceAt + COUNT]
+    let endMs = this.#list(trace, count)
+    const isOne = !Number.isNaN(endMs)
+    const spans = this.#spans
+    let from = 0
+    let windowMs = NEVER
+    for (let to = isOne ? count : 1; to <= count; to++) {
+      if (!isOne) {
+        endMs = doubles[spans[to - 1] * SPAN_DOUBLES + END_MS]
+        const nextMs = to < count ? doubles[spans[to] * SPAN_DOUBLES + END_MS] : Number.POSITIVE_INFINITY
+        if (nextMs - endMs <= this.#options.traceWaitMs) continue
+      }
+      windowMs = this.#windowOf(endMs)
+      if (windowMs >= untilMs) break
+      this.#derive(from, to, traceAt, windowMs)
+      for (; from < to; from++) pool.freeSpan(spans[from])
+    }
+    if (from === count) {
+      pool.freeTrace(trace)
+      return
+    }
+    traces[traceAt + COUNT] = 0
+    traces[traceAt + FIRST] = -1
+    for (; from < count; from++) pool.chain(trace, spans[from])
+    pool.moveTo(trace, windowMs)
+  }
+
+  /** Lists a trace's spans in `#spans`. Returns the end of the last; NaN where there may be several groups, then sorted by their ends. */
+  #list(trace: number, count: number): number {
+    const { next, doubles, traces } = this.#pool
+    if (count > this.#spans.length) this.#spans = new Int32Array(2 * count)
+    const spans = this.#spans
+    let span = traces[trace * TRACE_WORDS + FIRST]
+    for (let nth = 0; nth < count; nth++) {
+      spans[nth] = span
+      span = next[span]
+    }
+    let firstMs = Number.POSITIVE_INFINITY
+    let lastMs = NEVER
+    for (let nth = 0; nth < count; nth++) {
+      const endMs = doubles[spans[nth] * SPAN_DOUBLES + END_MS]
+      if (endMs < firstMs) firstMs = endMs
+      if (endMs > lastMs) lastMs = endMs
+    }
+    if (lastMs - firstMs <= this.#options.traceWaitMs) return lastMs
+    spans
+      .subarray(0, count)
+      .sort((a, b) => doubles[a * SPAN_DOUBLES + END_MS] - doubles[b * SPAN_DOUBLES + END_MS])
+    return Number.NaN
+  }
+
+  /** Adds some of the listed spans, as one group, to the sheet of their window. */
+  #derive(from: number, to: number, traceAt: number, windowMs: number): void {
+    const thinning = traceAt < 0 ? 0 : this.#thinningOf(windowMs)
+    if (thinning > this.thinning && !this.#keepsTrace(traceAt / TRACE_WORDS, thinning)) {
+      this.thinned += to - from
+      return
+    }
+    const sheet = this.#sheetAt(windowMs)
+    if (sheet === null) this.#room.refused += to - from
+    else this.#deriver.derive(this.#spans, from, to, traceAt, 2 ** thinning, sheet)
+  }
+
+  #sheetAt(startMs: number): Sheet | null {
+    let sheet = this.#sheets.get(startMs)
+    if (sheet !== undefined) return sheet
+    if (this.#sheets.size >= MAX_SHEETS) return null
+    sheet = new Sheet(startMs, this.#room)
+    this.#sheets.set(startMs, sheet)
+    return sheet
+  }
+}

@@ -1,0 +1,332 @@
+//! What every place shows, window by window: levels are learned, departures judged and compared with calm times. Knows no incidents.
+import type { FeatureWindow } from '../bus/bus.ts'
+import { CountTrack } from '../detect/counts.ts'
+import { LocationTrack } from '../detect/location.ts'
+import { SCALES, WINDOWS_KEPT } from '../detect/scales.ts'
+import type { PeakRecord } from '../detect/tail.ts'
+import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
+import { type LaggedLevel, Landscape, type Series, type ServiceNode } from './landscape.ts'
+import { CLASSES, FEATURE_CLASSES, Feature, type FeatureClass, type Place, type Tails } from './places.ts'
+import { type At, Reading } from './reading.ts'
+
+export interface EvidenceOptions {
+  readonly windowMs: number
+  readonly maxSeries: number
+  /** A departure that stays for so long becomes the new level. */
+  readonly rebaselineMs: number
+}
+
+/** A feature in this state is watched by nobody else: its departure has ended after so many calm windows. */
+const CALM_WINDOWS = 6
+/** Learning stops where the deciding statistic passes what calm times exceed so often a day, whatever the budget. */
+const FREEZE_PER_DAY = 5
+/** How often levels are read off the record again. */
+const LEVEL_EVERY_MS = 10 * 60_000
+/** After a silence of everybody, rates are judged again so many windows later. */
+const RATE_PAUSE = 2
+
+/** However small a deployment is, it counts as so large a part of an average one. */
+const LEAST_SIZE = 0.1
+const BEFORE_FAULT_MS = 3 * 60_000
+const AFTER_FAULT_MS = 5 * 60_000
+/** A way between services counts as slow from this z on; where two others are slow that share no end with it, it is nobody's fault. */
+const SHARED_Z = 2.5
+const SHARED_BY = 2
+
+/** A new level that was adopted. */
+export interface Adopted {
+  readonly feature: Feature
+  readonly sinceMs: number
+  /** In nanoseconds, as a share, or as a count of one window. */
+  readonly before: number
+  readonly after: number
+}
+
+export class Evidence {
+  readonly landscape: Landscape
+  readonly features: Feature[] = []
+  readonly tails: Tails
+  /** Peaks of the deciding statistic in calm times. */
+  readonly record: PeakRecord = recordOfAll()
+  freezeLevel = Number.POSITIVE_INFINITY
+  /** Windows of nobody's traces in a row. */
+  silentWindows = 0
+  nowMs = Number.NEGATIVE_INFINITY
+  /** The gaps from a service to whom it calls, by the caller's id. */
+  readonly gapsFrom = new Map<string, Feature[]>()
+  /** The features of pods, by the name of their service. */
+  readonly podsOf = new Map<string, Feature[]>()
+  readonly #options: EvidenceOptions
+  readonly #byId = new Map<string, Feature>()
+  #levelMs = Number.NEGATIVE_INFINITY
+  #ratePause = 0
+  /** The last time in which something was in a fault beyond doubt, and a while around it: it is no calm time. */
+  #faultSinceMs = Number.POSITIVE_INFINITY
+  #faultUntilMs = Number.NEGATIVE_INFINITY
+  readonly #slowWays: Feature[][] = SCALES.map(() => [])
+  readonly #shared: boolean[] = SCALES.map(() => false)
+  readonly #reading: Reading
+
+  constructor(options: EvidenceOptions) {
+    this.#options = options
+    this.landscape = new Landscape({ maxSeries: options.maxSeries, maxPods: options.maxSeries })
+    this.#reading = new Reading(this.landscape, (name, service, at) => this.feature(name, service, at))
+    this.tails = Object.fromEntries(
+      FEATURE_CLASSES.map(name => {
+        const { hourly, scale } = CLASSES[name]
+        return [name, hourly.map(z => recordOfClass(z, scale))]
+      }),
+    ) as unknown as Tails
+  }
+
+  /** One window of the whole deployment. Returns the levels that were adopted in it. */
+  window(window: FeatureWindow): readonly Adopted[] {
+    this.nowMs = window.endMs
+    if (window.cells.length === 0) {
+      this.silentWindows++
+      if (this.silentWindows === 1) this.#excuseRates(1)
+      // What was seen before a long silence says nothing of the time after it.
+      if (this.silentWindows === WINDOWS_KEPT) for (const feature of this.features) feature.clear()
+      return []
+    }
+    if (this.silentWindows > 0) {
+      this.silentWindows = 0
+      this.#ratePause = RATE_PAUSE
+    }
+    this.#reading.read(window)
+    this.#turn()
+    return this.#account(window)
+  }
+
+  /** The feature of a place, made where there is none. */
+  feature(name: FeatureClass, service: ServiceNode, at: At = {}): Feature {
+    const { caller = null, series = null, pod = null, target = '', targetService = null, detail = '' } = at
+    const id = `${name}|${service.id}|${caller?.id ?? ''}|${series?.key.id ?? ''}|${pod?.key.id ?? ''}|${target}|${detail}`
+    let feature = this.#byId.get(id)
+    if (feature === undefined) {
+      const place: Place = { id, service, caller, series, pod, target, targetService, detail }
+      const usual = name === 'pod failure' ? (this.feature('service failure', service).track as never) : null
+      feature = new Feature(place, name, usual)
+      this.#byId.set(id, feature)
+      this.features.push(feature)
+      if (name === 'edge gap' && caller !== null) file(this.gapsFrom, caller.id, feature)
+      if (pod !== null) file(this.podsOf, service.name, feature)
+    }
+    return feature
+  }
+
+  /** The ways between services that are slow in this window, by scale. */
+  #findShared(): void {
+    for (const slow of this.#slowWays) slow.length = 0
+    for (const feature of this.features) {
+      if (feature.class !== 'edge gap' && feature.class !== 'peer duration') continue
+      for (let scale = 0; scale < SCALES.length; scale++)
+        if (feature.judged[scale].z >= SHARED_Z) this.#slowWays[scale].push(feature)
+    }
+  }
+
+  /** Whether ways that have neither end in common with this one are slow at the same time: then it is the network, and not this edge. */
+  #isShared({ place }: Feature, scale: number): boolean {
+    let others = 0
+    for (const { place: other } of this.#slowWays[scale]) {
+      if (other.caller === place.caller || other.target === place.target) continue
+      if (++others >= SHARED_BY) return true
+    }
+    return false
+  }
+
+  find(id: string): Feature | undefined {
+    return this.#byId.get(id)
+  }
+
+  #turn(): void {
+    const { windowMs } = this.#options
+    for (const feature of this.features) feature.judge(windowMs)
+    this.#findShared()
+    for (const feature of this.features) {
+      const isWay = feature.class === 'edge gap' || feature.class === 'peer duration'
+      for (let scale = 0; scale < SCALES.length; scale++)
+        this.#shared[scale] = isWay && this.#isShared(feature, scale)
+      feature.hold(this.tails[feature.class], this.#shared)
+      if (this.#ratePause > 0 && feature.class === 'entry rate') feature.surprise = Number.NEGATIVE_INFINITY
+    }
+    if (this.#ratePause > 0) this.#ratePause--
+    // Every series turns, and not only those that were seen: what waits is learned in time.
+    for (const series of this.landscape.series.values()) this.#turnSeries(series)
+  }
+
+  #turnSeries(series: Series): void {
+    const { windowMs } = this.#options
+    const { service, callee } = series
+    const frozenSelf = this.#isFrozen(`service self|${service.id}|||||`)
+    const spread = 0.1
+    series.self.turn(frozenSelf, spread, windowMs)
+    series.gap.turn(
+      callee !== null && this.#isFrozen(`edge gap|${callee.id}|${service.id}|||${callee.name}|`),
+      spread,
+      windowMs,
+    )
+    series.duration.turn(frozenSelf, spread, windowMs)
+    if (series.isCall && series.traces > 0) followPerTrace(series)
+    series.spans = series.traces = series.roots = series.origins = series.away = 0
+    series.clients = series.answered = 0
+    series.slowNs = 0
+  }
+
+  #isFrozen(id: string): boolean {
+    return this.#byId.get(id)?.isFrozen ?? false
+  }
+
+  #excuseRates(windows: number): void {
+    for (const { track } of this.features) if (track instanceof CountTrack) track.excuse(windows)
+  }
+
+  /** Peaks into the record, freezing, and the adoption of what stays. */
+  #account(window: FeatureWindow): readonly Adopted[] {
+    const { windowMs, rebaselineMs } = this.#options
+    const nowMs = window.endMs
+    if (this.features.some(feature => feature.isFrozen && this.#isBeyondDoubt(feature))) {
+      if (nowMs > this.#faultUntilMs) this.#faultSinceMs = nowMs - BEFORE_FAULT_MS
+      this.#faultUntilMs = nowMs + AFTER_FAULT_MS
+    }
+    if (nowMs > this.#faultUntilMs) {
+      this.record.pass(windowMs)
+      for (const scales of Object.values(this.tails)) for (const tail of scales) tail.pass(windowMs)
+    }
+    if (nowMs - this.#levelMs >= LEVEL_EVERY_MS) {
+      this.#levelMs = nowMs
+      this.#size()
+      this.record.forget(nowMs)
+      for (const scales of Object.values(this.tails)) for (const tail of scales) tail.forget(nowMs)
+      this.freezeLevel = valueFor(this.record, FREEZE_PER_DAY)
+    }
+    const adopted: Adopted[] = []
+    for (const feature of this.features) {
+      if (feature.surprise > 0) {
+        if (Number.isNaN(feature.sinceMs)) feature.sinceMs = window.startMs - windowMs
+        feature.calm = 0
+        if (feature.surprise > feature.peak) {
+          feature.peak = feature.surprise
+          feature.peakMs = nowMs
+        }
+        for (let scale = 0; scale < SCALES.length; scale++)
+          if (feature.held[scale] > feature.peakZ[scale]) feature.peakZ[scale] = feature.held[scale]
+        if (feature.surprise >= this.freezeLevel && !feature.isFrozen) {
+          feature.frozenMs = nowMs
+          this.#holdBack(feature)
+        }
+      } else if (!Number.isNaN(feature.sinceMs) && ++feature.calm >= CALM_WINDOWS) this.#end(feature)
+      if (feature.isFrozen && nowMs - feature.frozenMs >= rebaselineMs) {
+        adopted.push({ feature, sinceMs: feature.sinceMs, ...beforeAfter(feature) })
+        this.#adopt(feature)
+      }
+    }
+    return adopted
+  }
+
+  /** What is believed beforehand goes by the number of places. */
+  #size(): void {
+    const counts = new Map<FeatureClass, number>()
+    for (const { class: name } of this.features) counts.set(name, (counts.get(name) ?? 0) + 1)
+    let part = 0
+    for (const name of FEATURE_CLASSES) {
+      const size = Math.max(LEAST_SIZE, (counts.get(name) ?? 0) / CLASSES[name].places)
+      part += size / FEATURE_CLASSES.length
+      for (const tail of this.tails[name]) tail.size = size
+    }
+    this.record.size = part
+  }
+
+  /** A departure is over. What was within doubt belongs to calm times. */
+  #end(feature: Feature): void {
+    // What departs beside a fault is mostly its consequence, and says nothing about calm times.
+    const beside = feature.peakMs >= this.#faultSinceMs && feature.sinceMs <= this.#faultUntilMs
+    if (!beside && !this.#isBeyondDoubt(feature)) {
+      this.record.note(feature.peakMs, feature.peak)
+      for (let scale = 0; scale < SCALES.length; scale++)
+        if (feature.peakZ[scale] > 0)
+          this.tails[feature.class][scale].note(feature.peakMs, Math.log(feature.peakZ[scale]))
+    }
+    feature.sinceMs = feature.frozenMs = Number.NaN
+    feature.peak = Number.NEGATIVE_INFINITY
+    feature.peakZ.fill(0)
+    feature.calm = 0
+  }
+
+  #isBeyondDoubt(feature: Feature): boolean {
+    return feature.peak >= this.freezeLevel + BEYOND_DOUBT
+  }
+
+  #holdBack({ class: name, place }: Feature): void {
+    for (const series of place.service.series) if (name === 'service self') series.self.forgetWaiting()
+    if (name === 'edge gap' && place.caller !== null)
+      for (const series of place.caller.series)
+        if (series.callee === place.service) series.gap.forgetWaiting()
+  }
+
+  /** What has stayed becomes what is usual, for all that measure by the same levels. */
+  #adopt(feature: Feature): void {
+    const { place, class: name } = feature
+    const same = this.features.filter(each => sharesLevels(feature, each))
+    if (feature.track instanceof LocationTrack) {
+      const { shift } = feature.judged[SCALES.length - 1]
+      for (const series of place.caller === null ? place.service.series : place.caller.series) {
+        const lagged = levelFor(name, place, series)
+        if (lagged === null) continue
+        const own = same.find(each => each.place.series === series && !Number.isNaN(each.sinceMs))
+        lagged.level.mean += own?.judged[SCALES.length - 1].shift ?? shift
+        lagged.forgetWaiting()
+      }
+    } else feature.track.adopt()
+    for (const each of same) each.clear()
+  }
+}
+
+/** Whether two features are judged by the levels of the same series, so that both must begin anew when these change. */
+function sharesLevels(one: Feature, other: Feature): boolean {
+  if (one === other) return true
+  if (!one.class.endsWith(' self') || !other.class.endsWith(' self')) return false
+  if (one.place.service !== other.place.service) return false
+  return (
+    one.class !== 'operation self' || other.place.series === null || other.place.series === one.place.series
+  )
+}
+
+/** The level of a series by which a place is judged; null where it is not. */
+function levelFor(name: FeatureClass, place: Place, series: Series): LaggedLevel | null {
+  if (name === 'edge gap') return series.callee === place.service ? series.gap : null
+  if (name === 'peer duration')
+    return series.callee === null && (series.peer || series.key.operation) === place.target
+      ? series.duration
+      : null
+  if (series.isCall || (place.series !== null && place.series !== series)) return null
+  return series.self
+}
+
+function file(into: Map<string, Feature[]>, key: string, feature: Feature): void {
+  const list = into.get(key)
+  if (list === undefined) into.set(key, [feature])
+  else list.push(feature)
+}
+
+function beforeAfter(feature: Feature): { before: number; after: number } {
+  const { level, shift } = feature.judged[SCALES.length - 1]
+  if (feature.track instanceof LocationTrack)
+    return { before: Math.exp(level), after: Math.exp(level + shift) }
+  if (feature.track instanceof CountTrack) {
+    const windows = SCALES[SCALES.length - 1]
+    return { before: level / windows, after: level / windows / Math.exp(shift) }
+  }
+  return { before: level, after: feature.class.endsWith(' missing') ? level - shift : level + shift }
+}
+
+/** Per window with traces: about an hour, and about a minute. */
+const USUALLY = 1 / 360
+const LATELY = 1 / 5
+
+function followPerTrace(series: Series): void {
+  const now = series.spans / series.traces
+  if (series.usualPerTrace === 0) series.usualPerTrace = series.nowPerTrace = now
+  series.nowPerTrace += LATELY * (now - series.nowPerTrace)
+  series.usualPerTrace += USUALLY * (Math.min(now, 1.1 * series.usualPerTrace) - series.usualPerTrace)
+}

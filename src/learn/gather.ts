@@ -1,0 +1,33 @@
+//! What belongs together: whether a departure is a part of an incident, by the call graph and by time.
+import type { Incident } from './incidents.ts'
+import type { ServiceNode } from './landscape.ts'
+import type { Feature } from './places.ts'
+
+/** A departure next to an incident belongs to it if it began so shortly after it; what begins later, and is strong enough to open an incident, opens its own. */
+const GATHER_MS = 90_000
+/** Callers up to so many steps away wait for whom they call. */
+const STEPS = 3
+
+/** Whether a departure is a part of an incident: at a service that it knows, at one that calls there, or at one next to it. */
+export function belongs(incident: Incident, feature: Feature, level: number): boolean {
+  const { place } = feature
+  const early = feature.surprise < level || feature.sinceMs - incident.sinceMs <= GATHER_MS
+  for (const { feature: member } of incident.members.values()) {
+    const { service, caller } = member.place
+    for (const known of caller === null ? [service] : [service, caller]) {
+      for (const own of place.caller === null ? [place.service] : [place.service, place.caller]) {
+        if (own === known) return true
+        if (early && (own.callees.has(known) || known.callees.has(own))) return true
+      }
+    }
+    if (early && reaches(place.service, service, STEPS)) return true
+  }
+  return false
+}
+
+function reaches(from: ServiceNode, to: ServiceNode, steps: number): boolean {
+  if (from === to) return true
+  if (steps === 0) return false
+  for (const callee of from.callees) if (reaches(callee, to, steps - 1)) return true
+  return false
+}

@@ -1,0 +1,352 @@
+//! From departures to incidents at one budget: what belongs together is told once, with whom it points at, until it is over.
+import { createHash } from 'node:crypto'
+import { clip } from '../base/words.ts'
+import type { EventRecord, IncidentState } from '../bus/bus.ts'
+import type { Evidence } from './evidence.ts'
+import { belongs } from './gather.ts'
+import { phrase, title } from './phrases.ts'
+import type { Feature } from './places.ts'
+import { anomalyEvent, incidentEvent, isSevere, type Told } from './report.ts'
+import { rankSuspects, type Scene, type Suspect, zOf } from './suspects.ts'
+
+export interface IncidentOptions {
+  /** False incidents a day that are accepted. */
+  readonly budget: number
+  readonly windowMs: number
+  /** From the end of a window to the moment at which it is judged. */
+  readonly delayMs: number
+  /** Said with every event where several budgets are judged side by side. */
+  readonly tag: boolean
+  readonly explainAway: boolean
+}
+
+/** What joins an open incident may be this much less unusual than what opens one. */
+const JOIN_BELOW = 2.5
+/** A departure is over after so many windows without a sign of it, or so many without any span. */
+const CALM_WINDOWS = 3
+const NO_DATA_WINDOWS = 18
+/** An incident is resolved when all its departures have been over for so many windows. */
+const QUIET_WINDOWS = 3
+/** z on the two shorter scales below which there is no sign. */
+const CALM_Z = 1.5
+/** No update more often than this, unless who is suspected first changes. */
+const UPDATE_MS = 60_000
+const LEVEL_EVERY_MS = 10 * 60_000
+/** After so long without data from anybody, what is open is resolved. */
+const SILENCE_WINDOWS = 18
+const MOST_OPEN = 100
+const MOST_MEMBERS = 50
+
+export interface Member {
+  readonly feature: Feature
+  readonly id: string
+  readonly sinceMs: number
+  peak: number
+  /** What it said at its peak. */
+  phrase: string
+  calm: number
+  over: boolean
+  /** Its end has been told. */
+  told: boolean
+}
+
+export interface Incident {
+  readonly id: string
+  readonly openedMs: number
+  readonly sinceMs: number
+  readonly members: Map<string, Member>
+  suspects: readonly Suspect[]
+  title: string
+  severity: 'warning' | 'critical'
+  quiet: number
+  saidMs: number
+  /** Names as they were said last. */
+  said: string
+}
+
+/** An open incident as it is kept over a restart. */
+export interface StoredIncident
+  extends Pick<Incident, 'id' | 'openedMs' | 'sinceMs' | 'title' | 'severity' | 'saidMs' | 'said'> {
+  readonly members: readonly {
+    readonly place: string
+    readonly sinceMs: number
+    readonly peak: number
+    readonly phrase: string
+  }[]
+}
+
+export class Incidents {
+  readonly open: Incident[] = []
+  /** The deciding statistic from which on an incident opens. */
+  level = Number.POSITIVE_INFINITY
+  #pods: (service: string) => readonly Feature[] = () => []
+  readonly #options: IncidentOptions
+  readonly #publish: (event: EventRecord) => void
+  readonly #mark: (state: IncidentState) => void
+  #levelMs = Number.NEGATIVE_INFINITY
+
+  /** `mark`: tells the data plane which series an incident affects. */
+  constructor(
+    options: IncidentOptions,
+    publish: (event: EventRecord) => void,
+    mark: (state: IncidentState) => void = () => {},
+  ) {
+    this.#options = options
+    this.#publish = publish
+    this.#mark = mark
+  }
+
+  get #told(): Told {
+    const { delayMs, tag, budget } = this.#options
+    return { level: this.level, delayMs, budget: tag ? budget : null }
+  }
+
+  /** After each window. */
+  step(evidence: Evidence, levelFor: (budget: number) => number): void {
+    const nowMs = evidence.nowMs
+    if (nowMs - this.#levelMs >= LEVEL_EVERY_MS) {
+      this.#levelMs = nowMs
+      this.level = levelFor(this.#options.budget)
+    }
+    if (evidence.silentWindows > 0) {
+      if (evidence.silentWindows >= SILENCE_WINDOWS)
+        for (const incident of this.open.splice(0)) this.#resolve(incident, nowMs, 'no data any more')
+      return
+    }
+    const active = evidence.features
+      .filter(feature => feature.surprise >= Math.max(1, this.level - JOIN_BELOW) && isLive(feature))
+      .sort((a, b) => b.surprise - a.surprise || (a.place.id < b.place.id ? -1 : 1))
+    for (const incident of this.open) {
+      for (const member of incident.members.values()) {
+        follow(member)
+        if (member.over && !member.told) {
+          member.told = true
+          this.#publish(anomalyEvent('otlier.anomaly.resolved', incident, member, nowMs, this.#told))
+        }
+      }
+    }
+    for (const feature of active) {
+      if (this.open.some(incident => incident.members.get(feature.place.id)?.over === false)) continue
+      const home = this.open.find(incident => belongs(incident, feature, this.level))
+      if (home !== undefined) this.#join(home, feature, nowMs)
+      else if (feature.surprise >= this.level && this.open.length < MOST_OPEN) this.#begin(feature, nowMs)
+    }
+    const scene = sceneOf(evidence)
+    this.#pods = service => evidence.podsOf.get(service) ?? []
+    for (const incident of [...this.open]) this.#review(incident, scene, nowMs)
+  }
+
+  store(): StoredIncident[] {
+    return this.open.map(({ id, openedMs, sinceMs, members, title, severity, saidMs, said }) => ({
+      id,
+      openedMs,
+      sinceMs,
+      title,
+      severity,
+      saidMs,
+      said,
+      members: [...members.values()]
+        .filter(({ over }) => !over)
+        .map(member => ({
+          place: member.feature.place.id,
+          sinceMs: member.sinceMs,
+          peak: member.peak,
+          phrase: member.phrase,
+        })),
+    }))
+  }
+
+  /** An incident that was open goes on; nothing is said of it again. */
+  restore(stored: readonly StoredIncident[], find: (id: string) => Feature | undefined): void {
+    for (const { members, ...each } of stored) {
+      const incident: Incident = { ...each, members: new Map(), suspects: [], quiet: 0 }
+      for (const { place, sinceMs, peak, phrase } of members) {
+        const feature = find(place)
+        if (feature === undefined) continue
+        const id = incidentId(incident.openedMs, `${incident.id} ${place}`)
+        incident.members.set(place, { feature, id, sinceMs, peak, phrase, calm: 0, over: false, told: false })
+      }
+      if (incident.members.size === 0) continue
+      this.open.push(incident)
+      this.#mark({ id: incident.id, open: true, series: seriesOf(incident) })
+    }
+  }
+
+  /** The departures of a feature have become normal. */
+  adopted(feature: Feature, nowMs: number): void {
+    for (const incident of [...this.open]) {
+      const member = incident.members.get(feature.place.id)
+      if (member === undefined) continue
+      member.over = true
+      if ([...incident.members.values()].every(each => each.over || each.calm > 0)) {
+        this.open.splice(this.open.indexOf(incident), 1)
+        this.#resolve(incident, nowMs, 'the new level is taken as normal')
+      }
+    }
+  }
+
+  #begin(feature: Feature, nowMs: number): void {
+    const incident: Incident = {
+      id: incidentId(nowMs, feature.place.id),
+      openedMs: nowMs,
+      sinceMs: feature.sinceMs,
+      members: new Map(),
+      suspects: [],
+      title: '',
+      severity: 'warning',
+      quiet: 0,
+      saidMs: Number.NEGATIVE_INFINITY,
+      said: '',
+    }
+    this.open.push(incident)
+    this.#join(incident, feature, nowMs)
+  }
+
+  #join(incident: Incident, feature: Feature, nowMs: number): void {
+    const known = incident.members.get(feature.place.id)
+    if (known !== undefined) {
+      known.over = false
+      known.calm = 0
+      if (known.told) this.#publish(anomalyEvent('otlier.anomaly.opened', incident, known, nowMs, this.#told))
+      known.told = false
+      return
+    }
+    if (incident.members.size >= MOST_MEMBERS) return
+    const member: Member = {
+      feature,
+      id: incidentId(incident.openedMs, `${incident.id} ${feature.place.id}`),
+      sinceMs: feature.sinceMs,
+      peak: feature.surprise,
+      phrase: phrase(feature),
+      calm: 0,
+      over: false,
+      told: false,
+    }
+    incident.members.set(feature.place.id, member)
+    this.#publish(anomalyEvent('otlier.anomaly.opened', incident, member, nowMs, this.#told))
+    this.#mark({ id: incident.id, open: true, series: seriesOf(incident) })
+  }
+
+  #review(incident: Incident, scene: Scene, nowMs: number): void {
+    const members = [...incident.members.values()]
+    const now = members.filter(member => !member.over)
+    if (now.length === 0) {
+      if (++incident.quiet < QUIET_WINDOWS) return
+      this.open.splice(this.open.indexOf(incident), 1)
+      this.#resolve(incident, nowMs, 'back to normal')
+      return
+    }
+    incident.quiet = 0
+    const weights = new Map(members.map(member => [member.feature, member.peak]))
+    const suspects = this.#options.explainAway
+      ? rankSuspects([...weights.keys()], scene, feature => weights.get(feature) ?? 0)
+      : plainly(members)
+    incident.suspects = suspects
+    const lead = leading(incident)
+    incident.severity = members.some(isSevere) ? 'critical' : incident.severity
+    incident.title = title(suspects, lead, incident.sinceMs)
+    const said = suspects
+      .slice(0, 3)
+      .map(({ name }) => name)
+      .join()
+    const first = incident.saidMs === Number.NEGATIVE_INFINITY
+    const isNews =
+      said !== incident.said &&
+      (nowMs - incident.saidMs >= UPDATE_MS || firstOf(said) !== firstOf(incident.said))
+    if (!first && !isNews) return
+    incident.said = said
+    incident.saidMs = nowMs
+    const name = first ? 'otlier.incident.opened' : 'otlier.incident.updated'
+    this.#publish(incidentEvent(name, incident, nowMs, incident.title, this.#told, this.#pods))
+  }
+
+  #resolve(incident: Incident, nowMs: number, why: string): void {
+    this.#mark({ id: incident.id, open: false, series: [] })
+    for (const member of incident.members.values()) {
+      if (member.told) continue
+      member.told = true
+      this.#publish(anomalyEvent('otlier.anomaly.resolved', incident, member, nowMs, this.#told))
+    }
+    const minutes = Math.max(1, Math.round((nowMs - incident.sinceMs) / 60_000))
+    const body = clip(
+      `${incident.suspects[0]?.name ?? ''}: over after ${minutes} min, ${why}. ${incident.title}`,
+      400,
+    )
+    this.#publish(incidentEvent('otlier.incident.resolved', incident, nowMs, body, this.#told, this.#pods))
+  }
+}
+
+/** Ids of all series of the services, and of the calls, that an incident is about. */
+function seriesOf(incident: Incident): string[] {
+  const ids = new Set<string>()
+  for (const { feature } of incident.members.values()) {
+    const { service, caller } = feature.place
+    if (caller === null) for (const { key } of service.series) ids.add(key.id)
+    else for (const { key, callee } of caller.series) if (callee === service) ids.add(key.id)
+  }
+  return [...ids]
+}
+
+const firstOf = (said: string) => said.split(',')[0]
+
+const plainly = (members: readonly Member[]): Suspect[] => {
+  const best = new Map<string, Member>()
+  for (const member of members) {
+    const name = member.feature.place.service.name
+    if ((best.get(name)?.peak ?? 0) < member.peak) best.set(name, member)
+  }
+  return [...best]
+    .map(([name, { feature, peak, sinceMs }]) => ({
+      name,
+      score: peak,
+      features: [feature],
+      sinceMs,
+      notes: [],
+    }))
+    .sort((a, b) => b.score - a.score || (a.name < b.name ? -1 : 1))
+}
+
+/** The feature to tell of: the strongest of the first suspect. */
+function leading(incident: Incident): Feature {
+  const of = incident.suspects[0]?.features[0]
+  return of ?? ([...incident.members.values()][0] as Member).feature
+}
+
+/** A departure that has ended lingers on the longest scale; only the shorter ones say that it is still going on. */
+const isLive = (feature: Feature): boolean => {
+  const { judged } = feature
+  return (judged[0].n === 0 && judged[1].n === 0) || zOf(feature) > CALM_Z
+}
+
+function follow(member: Member): void {
+  const { feature } = member
+  if (member.over) return
+  if (feature.surprise > member.peak) {
+    member.peak = feature.surprise
+    member.phrase = phrase(feature)
+  }
+  const { judged } = feature
+  const hasData = judged[0].n > 0 || judged[1].n > 0
+  const limit = hasData ? CALM_WINDOWS : NO_DATA_WINDOWS
+  member.calm = hasData && zOf(feature) > CALM_Z ? 0 : member.calm + 1
+  if (member.calm >= limit) member.over = true
+}
+
+function sceneOf(evidence: Evidence): Scene {
+  return {
+    selfOf: id => evidence.find(`service self|${id}|||||`),
+    gapsFrom: id => evidence.gapsFrom.get(id) ?? [],
+  }
+}
+
+const BASE32 = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
+/** A ULID: the time, and in place of chance what tells it apart, so that a replay gives the same. */
+export function incidentId(ms: number, what: string): string {
+  let time = ''
+  for (let left = Math.floor(ms), n = 0; n < 10; n++, left = Math.floor(left / 32))
+    time = BASE32[left % 32] + time
+  const digest = createHash('sha256').update(`${ms} ${what}`).digest()
+  let rest = ''
+  for (let n = 0; n < 16; n++) rest += BASE32[digest[n] & 31]
+  return time + rest
+}

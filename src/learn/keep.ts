@@ -1,0 +1,215 @@
+//! What the learning plane knows, on disk: levels, what is usual, the record of calm times, and the incidents that are open.
+import { join } from 'node:path'
+import type { Log } from '../base/log.ts'
+import type { World } from '../base/world.ts'
+import type { PodKey, SeriesKey } from '../bus/bus.ts'
+import type { PeakRecord } from '../detect/tail.ts'
+import type { Evidence } from './evidence.ts'
+import type { StoredIncident } from './incidents.ts'
+import type { LaggedLevel } from './landscape.ts'
+import { FEATURE_CLASSES, type FeatureClass } from './places.ts'
+import type { LearningPlane } from './plane.ts'
+import { seal, unseal } from './snapshot.ts'
+
+const FILE = 'learning.otlier'
+const MAGIC = 'OTLPLN01'
+/** Older than this, what was normal then says little. */
+const MAX_AGE_MS = 14 * 24 * 3600_000
+/** Pods that were seen so lately are known after a restart; others are met again. */
+const POD_MS = 3600_000
+
+type StoredLevel = readonly [samples: number, mean: number, variance: number]
+type StoredRecord = ReturnType<PeakRecord['store']>
+
+interface Stored {
+  readonly savedMs: number
+  readonly nowMs: number
+  readonly services: readonly (readonly [
+    name: string,
+    namespace: string,
+    environment: string,
+    firstSeenMs: number,
+  ])[]
+  readonly pods: readonly (readonly [
+    key: PodKey,
+    firstSeenMs: number,
+    lastSeenMs: number,
+    isYoungFrom: boolean,
+  ])[]
+  readonly series: readonly {
+    readonly key: SeriesKey
+    readonly peer: string
+    /** Whom it calls, by the id of the service. */
+    readonly callee: string | null
+    readonly self: StoredLevel
+    readonly gap: StoredLevel
+    readonly duration: StoredLevel
+    readonly lastSeenMs: number
+  }[]
+  readonly features: readonly StoredFeature[]
+  readonly record: StoredRecord
+  readonly tails: Readonly<Record<string, readonly StoredRecord[]>>
+  readonly incidents: readonly StoredIncident[]
+}
+
+/** A feature by what its place is made of: ids of services, series and pods. */
+export interface StoredFeature {
+  readonly class: FeatureClass
+  readonly service: string
+  readonly caller: string | null
+  readonly series: string | null
+  readonly pod: string | null
+  readonly target: string
+  readonly targetService: string | null
+  readonly detail: string
+  readonly track: readonly number[]
+  readonly frozenMs: number | null
+  readonly sinceMs: number | null
+  readonly peak: number | null
+}
+
+const levelOf = ({ level }: LaggedLevel): StoredLevel => [level.samples, level.mean, level.variance]
+function fill({ level }: LaggedLevel, [samples, mean, variance]: StoredLevel): void {
+  level.samples = samples
+  level.mean = mean
+  level.variance = variance
+}
+
+export function storePlane(plane: LearningPlane, savedMs: number): string {
+  const { landscape, features, record, tails, nowMs } = plane.evidence
+  const stored: Stored = {
+    savedMs,
+    nowMs,
+    services: [...landscape.services.values()].map(({ name, namespace, environment, firstSeenMs }) => [
+      name,
+      namespace,
+      environment,
+      firstSeenMs,
+    ]),
+    pods: [...landscape.pods.values()]
+      .filter(({ lastSeenMs }) => lastSeenMs >= nowMs - POD_MS)
+      .map(({ key, firstSeenMs, lastSeenMs, isYoungFrom }) => [key, firstSeenMs, lastSeenMs, isYoungFrom]),
+    series: [...landscape.series.values()].map(series => ({
+      key: series.key,
+      peer: series.peer,
+      callee: series.callee?.id ?? null,
+      self: levelOf(series.self),
+      gap: levelOf(series.gap),
+      duration: levelOf(series.duration),
+      lastSeenMs: series.lastSeenMs,
+    })),
+    features: features
+      .filter(({ place }) => place.pod === null || place.pod.lastSeenMs >= nowMs - POD_MS)
+      .map(feature => ({
+        class: feature.class,
+        service: feature.place.service.id,
+        caller: feature.place.caller?.id ?? null,
+        series: feature.place.series?.key.id ?? null,
+        pod: feature.place.pod?.key.id ?? null,
+        target: feature.place.target,
+        targetService: feature.place.targetService?.id ?? null,
+        detail: feature.place.detail,
+        track: feature.track.store(),
+        frozenMs: orNull(feature.frozenMs),
+        sinceMs: orNull(feature.sinceMs),
+        peak: orNull(feature.peak),
+      })),
+    record: record.store(),
+    tails: Object.fromEntries(FEATURE_CLASSES.map(name => [name, tails[name].map(tail => tail.store())])),
+    incidents: plane.deciders[0].store(),
+  }
+  return JSON.stringify(stored)
+}
+
+const orNull = (value: number) => (Number.isFinite(value) ? value : null)
+
+/** Takes back what `storePlane` wrote. Throws on what it cannot understand; the plane must then be made to forget. */
+export function loadPlane(plane: LearningPlane, text: string): void {
+  const stored = JSON.parse(text) as Stored
+  const { evidence } = plane
+  const { landscape } = evidence
+  evidence.nowMs = stored.nowMs
+  for (const [name, namespace, environment, firstSeenMs] of stored.services)
+    landscape.serviceOf(name, namespace, environment, firstSeenMs)
+  for (const [key, firstSeenMs, lastSeenMs, isYoungFrom] of stored.pods)
+    landscape.restorePod(key, firstSeenMs, lastSeenMs, isYoungFrom)
+  for (const { key, peer, callee, self, gap, duration, lastSeenMs } of stored.series) {
+    const series = landscape.meet(key, peer, lastSeenMs)
+    if (series === null) continue
+    fill(series.self, self)
+    fill(series.gap, gap)
+    fill(series.duration, duration)
+    const called = callee === null ? undefined : landscape.services.get(callee)
+    if (called !== undefined) landscape.calls(series, called)
+  }
+  for (const each of stored.features) restoreFeature(evidence, each)
+  evidence.record.restore(stored.record)
+  for (const name of FEATURE_CLASSES)
+    for (const [scale, tail] of evidence.tails[name].entries()) {
+      const kept = stored.tails[name]?.[scale]
+      if (kept !== undefined) tail.restore(kept)
+    }
+  for (const decider of plane.deciders) decider.restore(stored.incidents, id => evidence.find(id))
+}
+
+function restoreFeature(evidence: Evidence, stored: StoredFeature): void {
+  const { services, series, pods } = evidence.landscape
+  const service = services.get(stored.service)
+  const find = <T>(from: ReadonlyMap<string, T>, id: string | null) => (id === null ? null : from.get(id))
+  const caller = find(services, stored.caller)
+  const one = find(series, stored.series)
+  const pod = find(pods, stored.pod)
+  const targetService = find(services, stored.targetService)
+  if (service === undefined || caller === undefined || one === undefined || pod === undefined) return
+  if (targetService === undefined || !FEATURE_CLASSES.includes(stored.class)) return
+  const feature = evidence.feature(stored.class, service, {
+    caller,
+    series: one,
+    pod,
+    target: stored.target,
+    targetService,
+    detail: stored.detail,
+  })
+  feature.track.restore(stored.track)
+  feature.frozenMs = stored.frozenMs ?? Number.NaN
+  feature.sinceMs = stored.sinceMs ?? Number.NaN
+  feature.peak = stored.peak ?? Number.NEGATIVE_INFINITY
+}
+
+/** Writes it; a disk that fails is told of and changes nothing else. */
+export async function savePlane(
+  directory: string,
+  plane: LearningPlane,
+  world: World,
+  log: Log,
+): Promise<void> {
+  const path = join(directory, FILE)
+  try {
+    await world.disk.writeAtomic(path, await seal(MAGIC, storePlane(plane, world.now())))
+  } catch (error) {
+    log.warn({ path, error }, 'what was learned of traces could not be saved')
+  }
+}
+
+/** Restores into a plane that has heard nothing yet. What cannot be used is renamed, said in the log, and never stops the start. */
+export async function restorePlane(
+  directory: string,
+  plane: LearningPlane,
+  world: World,
+  log: Log,
+): Promise<void> {
+  const path = join(directory, FILE)
+  try {
+    const bytes = await world.disk.read(path)
+    if (bytes === null) return
+    const opened = unseal(MAGIC, bytes)
+    if ('wrong' in opened) throw new Error(opened.wrong)
+    if (world.now() - (JSON.parse(opened.text) as Stored).savedMs <= MAX_AGE_MS) loadPlane(plane, opened.text)
+    else log.warn({ path }, 'what was learned of traces is older than two weeks; learning starts anew')
+  } catch (error) {
+    plane.forget()
+    const aside = `${path}.unreadable-${world.now()}`
+    await world.disk.rename(path, aside).catch(() => {})
+    log.warn({ path: aside, error }, 'what was learned of traces was set aside; learning starts anew')
+  }
+}

@@ -1,0 +1,273 @@
+//! What the learning plane has met: services, their series and pods, and who calls whom. Grows with what is seen, within bounds.
+import type { FeatureWindow, PodKey, SeriesKey } from '../bus/bus.ts'
+import { Level } from '../detect/location.ts'
+import type { Middle } from '../detect/robust.ts'
+import { LAG_WINDOWS } from '../detect/scales.ts'
+
+const CLIENT = 3
+const PRODUCER = 4
+const CONSUMER = 5
+
+/** A pod that appears when its service has been known for so long is young for as long: caches are cold and code is not compiled. */
+export const YOUTH_MS = 5 * 60_000
+/** Pods seen last before this long are forgotten. */
+const POD_FORGOTTEN_MS = 6 * 3_600_000
+
+export interface ServiceNode {
+  /** Namespace, name and environment in one. */
+  readonly id: string
+  readonly name: string
+  readonly namespace: string
+  readonly environment: string
+  readonly firstSeenMs: number
+  lastSeenMs: number
+  readonly pods: Set<Pod>
+  readonly series: Series[]
+  /** Services that call it, and that it calls, by what client spans with an answer on the other side have shown. */
+  readonly callers: Set<ServiceNode>
+  readonly callees: Set<ServiceNode>
+}
+
+export interface Pod {
+  readonly key: PodKey
+  readonly service: ServiceNode
+  readonly firstSeenMs: number
+  lastSeenMs: number
+  readonly isYoungFrom: boolean
+}
+
+/** A level that learns what was judged a minute ago. */
+export class LaggedLevel {
+  readonly level = new Level()
+  /** This window's, in natural logarithms of nanoseconds. */
+  readonly now: Middle = { n: 0, mean: 0, variance: 0 }
+  readonly #waiting = new Float64Array(3 * LAG_WINDOWS)
+  #at = 0
+
+  /** Ends the window: what waited longest is learned, unless `frozen`. Before the level is ready nothing waits. */
+  turn(frozen: boolean, spread: number, windowMs: number): void {
+    const { now, level } = this
+    if (!level.isReady) level.learn(now.n, now.mean, now.variance, spread, windowMs)
+    else {
+      const at = this.#at * 3
+      const waiting = this.#waiting
+      if (!frozen) level.learn(waiting[at], waiting[at + 1], waiting[at + 2], spread, windowMs)
+      waiting[at] = now.n
+      waiting[at + 1] = now.mean
+      waiting[at + 2] = now.variance
+      this.#at = (this.#at + 1) % LAG_WINDOWS
+    }
+    now.n = 0
+  }
+
+  /** Nothing that waits is learned any more. */
+  forgetWaiting(): void {
+    this.#waiting.fill(0)
+  }
+}
+
+export interface Series {
+  readonly key: SeriesKey
+  readonly service: ServiceNode
+  /** Client or producer. */
+  readonly isCall: boolean
+  readonly isAsync: boolean
+  readonly peer: string
+  /** Whom a client calls, where the other side has been seen. */
+  callee: ServiceNode | null
+  readonly votes: Map<ServiceNode, number>
+  readonly self: LaggedLevel
+  readonly gap: LaggedLevel
+  readonly duration: LaggedLevel
+  lastSeenMs: number
+  /** End of the last window in which it had a row. */
+  lastTouchedMs: number
+  /** This window's counts. */
+  spans: number
+  traces: number
+  roots: number
+  origins: number
+  away: number
+  /** Effective number of calls, and of those of which the other side was seen. */
+  clients: number
+  answered: number
+  /** How many of its spans a trace has: usually, and in the last minute or so. Retries raise it. */
+  usualPerTrace: number
+  nowPerTrace: number
+  slowNs: number
+  slowTrace: string
+  plainTrace: string
+  /** Children by series, as this window's links say; of calls only. */
+  readonly calls: Map<Series, { parents: number; children: number }>
+}
+
+/** Bounds of what is kept: beyond them nothing new is met, and it is counted. */
+export interface Bounds {
+  readonly maxSeries: number
+  readonly maxPods: number
+}
+
+export class Landscape {
+  readonly services = new Map<string, ServiceNode>()
+  readonly series = new Map<string, Series>()
+  readonly pods = new Map<string, Pod>()
+  /** Rows that were left out for lack of room. */
+  crowded = 0
+  readonly #bounds: Bounds
+  readonly #seriesOf = new WeakMap<readonly SeriesKey[], (Series | null)[]>()
+  readonly #podsOf = new WeakMap<readonly PodKey[], (Pod | null)[]>()
+
+  constructor(bounds: Bounds) {
+    this.#bounds = bounds
+  }
+
+  /** The series of a row; null where there is no room for it, or where it is an overflow. */
+  seriesAt(window: FeatureWindow, index: number): Series | null {
+    let known = this.#seriesOf.get(window.series)
+    if (known === undefined) this.#seriesOf.set(window.series, (known = []))
+    const found = known[index]
+    if (found !== undefined) {
+      if (found !== null) found.lastSeenMs = window.endMs
+      return found
+    }
+    const key = window.series[index]
+    return (known[index] = key.overflow ? null : this.meet(key, window.peers[index] ?? '', window.endMs))
+  }
+
+  podAt(window: FeatureWindow, index: number): Pod | null {
+    let known = this.#podsOf.get(window.pods)
+    if (known === undefined) this.#podsOf.set(window.pods, (known = []))
+    const found = known[index]
+    // A pod that was forgotten in between is met again.
+    if (found != null && this.pods.get(found.key.id) === found) {
+      found.lastSeenMs = window.endMs
+      return found
+    }
+    return (known[index] = this.#meetPod(window.pods[index], window.endMs))
+  }
+
+  serviceOf(name: string, namespace: string, environment: string, nowMs: number): ServiceNode {
+    const id = JSON.stringify([namespace, name, environment])
+    let service = this.services.get(id)
+    if (service === undefined) {
+      service = {
+        id,
+        name,
+        namespace,
+        environment,
+        firstSeenMs: nowMs,
+        lastSeenMs: nowMs,
+        pods: new Set(),
+        series: [],
+        callers: new Set(),
+        callees: new Set(),
+      }
+      this.services.set(id, service)
+    }
+    service.lastSeenMs = nowMs
+    return service
+  }
+
+  meet(key: SeriesKey, peer: string, nowMs: number): Series | null {
+    const known = this.series.get(key.id)
+    if (known !== undefined) return known
+    if (this.series.size >= this.#bounds.maxSeries) {
+      this.crowded++
+      return null
+    }
+    const service = this.serviceOf(key.service, key.namespace, key.environment, nowMs)
+    const series: Series = {
+      key,
+      service,
+      isCall: key.kind === CLIENT || key.kind === PRODUCER,
+      isAsync: key.kind === PRODUCER || key.kind === CONSUMER,
+      peer,
+      callee: null,
+      votes: new Map(),
+      self: new LaggedLevel(),
+      gap: new LaggedLevel(),
+      duration: new LaggedLevel(),
+      lastSeenMs: nowMs,
+      lastTouchedMs: Number.NaN,
+      spans: 0,
+      traces: 0,
+      roots: 0,
+      origins: 0,
+      away: 0,
+      clients: 0,
+      answered: 0,
+      usualPerTrace: 0,
+      nowPerTrace: 0,
+      slowNs: 0,
+      slowTrace: '',
+      plainTrace: '',
+      calls: new Map(),
+    }
+    service.series.push(series)
+    this.series.set(key.id, series)
+    return series
+  }
+
+  #meetPod(key: PodKey, nowMs: number): Pod | null {
+    if (key.name === '') return null
+    const known = this.pods.get(key.id)
+    if (known !== undefined) {
+      known.lastSeenMs = nowMs
+      return known
+    }
+    if (this.pods.size >= this.#bounds.maxPods) this.#forgetPods(nowMs)
+    if (this.pods.size >= this.#bounds.maxPods) {
+      this.crowded++
+      return null
+    }
+    const service = this.serviceOf(key.service, key.namespace, key.environment, nowMs)
+    const pod: Pod = {
+      key,
+      service,
+      firstSeenMs: nowMs,
+      lastSeenMs: nowMs,
+      isYoungFrom: nowMs - service.firstSeenMs >= YOUTH_MS,
+    }
+    service.pods.add(pod)
+    this.pods.set(key.id, pod)
+    return pod
+  }
+
+  #forgetPods(nowMs: number): void {
+    for (const [id, pod] of this.pods) {
+      if (nowMs - pod.lastSeenMs < POD_FORGOTTEN_MS) continue
+      this.pods.delete(id)
+      pod.service.pods.delete(pod)
+    }
+  }
+
+  /** A client and what answered it. */
+  saw(caller: Series, callee: Series, times: number): void {
+    if (caller.service === callee.service) return
+    const votes = (caller.votes.get(callee.service) ?? 0) + times
+    caller.votes.set(callee.service, votes)
+    if (caller.callee === callee.service) return
+    if (caller.callee === null || votes > (caller.votes.get(caller.callee) ?? 0))
+      caller.callee = callee.service
+    caller.service.callees.add(callee.service)
+    callee.service.callers.add(caller.service)
+  }
+
+  /** The same, as it was known before a restart. */
+  calls(caller: Series, callee: ServiceNode): void {
+    caller.callee = callee
+    caller.votes.set(callee, 1)
+    caller.service.callees.add(callee)
+    callee.callers.add(caller.service)
+  }
+
+  restorePod(key: PodKey, firstSeenMs: number, lastSeenMs: number, isYoungFrom: boolean): void {
+    const service = this.serviceOf(key.service, key.namespace, key.environment, lastSeenMs)
+    const pod: Pod = { key, service, firstSeenMs, lastSeenMs, isYoungFrom }
+    service.pods.add(pod)
+    this.pods.set(key.id, pod)
+  }
+}
+
+export const isYoung = (pod: Pod, nowMs: number): boolean =>
+  pod.isYoungFrom && nowMs - pod.firstSeenMs < YOUTH_MS

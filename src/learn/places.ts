@@ -1,0 +1,298 @@
+//! The places that are watched, each with its features: what one window says of a place goes in, how unusual it is comes out.
+import { CountTrack } from '../detect/counts.ts'
+import { type Judged, newJudged } from '../detect/judged.ts'
+import { LocationTrack } from '../detect/location.ts'
+import { SCALES } from '../detect/scales.ts'
+import { type ShareOptions, ShareTrack, type Usual } from '../detect/shares.ts'
+import type { PeakRecord } from '../detect/tail.ts'
+import { surpriseOf } from '../detect/unusual.ts'
+import type { Pod, Series, ServiceNode } from './landscape.ts'
+
+/** What users read in `otlier.anomaly.feature`. */
+export type FeatureName = 'duration' | 'self' | 'gap' | 'failure' | 'rate' | 'structure'
+
+/** What is pooled in calibration: alike in kind, whatever the place. */
+export type FeatureClass =
+  | 'service self'
+  | 'operation self'
+  | 'pod self'
+  | 'young pod self'
+  | 'edge gap'
+  | 'peer duration'
+  | 'service failure'
+  | 'operation failure'
+  | 'pod failure'
+  | 'edge failure'
+  | 'service unseen'
+  | 'call missing'
+  | 'step missing'
+  | 'entry rate'
+
+/** Where something can be wrong. `service` is whom it points at. */
+export interface Place {
+  readonly id: string
+  readonly service: ServiceNode
+  /** The side that noticed: of an edge its caller. */
+  readonly caller: ServiceNode | null
+  readonly series: Series | null
+  readonly pod: Pod | null
+  /** The callee or peer of a call by name. */
+  readonly target: string
+  readonly targetService: ServiceNode | null
+  /** What tells it apart beside all that. */
+  readonly detail: string
+}
+
+type Kind = 'location' | 'share' | 'count'
+
+interface ClassRow {
+  readonly name: FeatureName
+  readonly kind: Kind
+  readonly share?: ShareOptions
+  /** What z reaches once an hour somewhere in a deployment of average size, by scale, and how fast its tail falls: what is believed beforehand. */
+  readonly hourly: readonly number[]
+  readonly scale: number
+  /** How many places of the class such a deployment has: with fewer it comes less often. */
+  readonly places: number
+  /** The least effect that counts: durations as a ratio, shares as a difference, counts as a ratio. */
+  readonly floor: number
+}
+
+/** What departs in fewer windows in a row is chance. */
+const PERSISTENCE = 2
+
+/** A duration must rise by at least this, whatever the ratio. */
+const FLOOR_NS = 0.3e6
+
+const FAILURE: ShareOptions = { worse: 'more', leastSpread: 0.005 }
+
+export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
+  'service self': {
+    name: 'self',
+    kind: 'location',
+    hourly: [4.5, 4.4, 4],
+    scale: 0.13,
+    places: 40,
+    floor: 1.3,
+  },
+  'operation self': {
+    name: 'self',
+    kind: 'location',
+    hourly: [5, 4.9, 4.5],
+    scale: 0.13,
+    places: 125,
+    floor: 1.4,
+  },
+  'pod self': {
+    name: 'self',
+    kind: 'location',
+    hourly: [5.4, 5.7, 5.7],
+    scale: 0.2,
+    places: 300,
+    floor: 1.4,
+  },
+  'young pod self': {
+    name: 'self',
+    kind: 'location',
+    hourly: [3.7, 3.7, 3.7],
+    scale: 0.2,
+    places: 250,
+    floor: 1.4,
+  },
+  'edge gap': { name: 'gap', kind: 'location', hourly: [4.5, 4.5, 3.7], scale: 0.27, places: 95, floor: 1.3 },
+  'peer duration': {
+    name: 'duration',
+    kind: 'location',
+    hourly: [4.4, 3.8, 3.4],
+    scale: 0.27,
+    places: 50,
+    floor: 1.3,
+  },
+  'service failure': {
+    name: 'failure',
+    kind: 'share',
+    share: FAILURE,
+    hourly: [2.6, 2.6, 2.5],
+    scale: 0.2,
+    places: 40,
+    floor: 0.015,
+  },
+  'operation failure': {
+    name: 'failure',
+    kind: 'share',
+    share: FAILURE,
+    hourly: [2.7, 2.8, 2.7],
+    scale: 0.22,
+    places: 125,
+    floor: 0.015,
+  },
+  'pod failure': {
+    name: 'failure',
+    kind: 'share',
+    share: FAILURE,
+    hourly: [2.6, 2.7, 2.6],
+    scale: 0.2,
+    places: 300,
+    floor: 0.015,
+  },
+  'edge failure': {
+    name: 'failure',
+    kind: 'share',
+    share: FAILURE,
+    hourly: [2.4, 2.4, 2.4],
+    scale: 0.18,
+    places: 150,
+    floor: 0.015,
+  },
+  'service unseen': {
+    name: 'structure',
+    kind: 'share',
+    share: { worse: 'more', leastSpread: 0.05 },
+    hourly: [1.5, 1.5, 1.5],
+    scale: 0.37,
+    places: 35,
+    floor: 0.6,
+  },
+  'call missing': {
+    name: 'structure',
+    kind: 'share',
+    share: { worse: 'less', leastSpread: 0.01 },
+    hourly: [2.9, 3.1, 3],
+    scale: 0.14,
+    places: 180,
+    floor: 0.02,
+  },
+  'step missing': {
+    name: 'structure',
+    kind: 'share',
+    share: { worse: 'less', leastSpread: 0.01 },
+    hourly: [2.9, 3.1, 3],
+    scale: 0.14,
+    places: 30,
+    floor: 0.05,
+  },
+  'entry rate': { name: 'rate', kind: 'count', hourly: [3.1, 3, 3], scale: 0.15, places: 5, floor: 1.25 },
+}
+export const FEATURE_CLASSES = Object.keys(CLASSES) as FeatureClass[]
+
+/** Where the largest z of a class is noted, by scale. */
+export type Tails = Readonly<Record<FeatureClass, readonly PeakRecord[]>>
+
+/** How it stands with one feature of one place. */
+export class Feature {
+  readonly place: Place
+  readonly class: FeatureClass
+  readonly track: LocationTrack | ShareTrack | CountTrack
+  readonly judged: Judged[] = SCALES.map(newJudged)
+  /** z of the windows before, by scale. */
+  readonly #before = new Float64Array(SCALES.length * (PERSISTENCE - 1))
+  #quiet = true
+  /** The smallest z of the last windows, by scale. */
+  readonly held = new Float64Array(SCALES.length)
+  /** The deciding statistic: how unusual the most unusual scale is, after persistence. */
+  surprise = Number.NEGATIVE_INFINITY
+  /** The scale that decides. */
+  scale = 0
+  /** This window's sums, in the form that the track takes. */
+  a = 0
+  b = 0
+  c = 0
+  d = 0
+  e = 0
+  /** Since when it has been departing; NaN while it is not. */
+  sinceMs = Number.NaN
+  /** The largest value since then, and when it was. */
+  peak = Number.NEGATIVE_INFINITY
+  peakMs = 0
+  /** The largest z by scale since then. */
+  readonly peakZ = new Float64Array(SCALES.length)
+  calm = 0
+  /** What it teaches is held back: since when, else NaN. */
+  frozenMs = Number.NaN
+
+  constructor(place: Place, featureClass: FeatureClass, usual: Usual | null = null) {
+    const row = CLASSES[featureClass]
+    this.place = place
+    this.class = featureClass
+    this.track =
+      row.kind === 'location'
+        ? new LocationTrack()
+        : row.kind === 'count'
+          ? new CountTrack()
+          : new ShareTrack(row.share as ShareOptions, usual)
+  }
+
+  get name(): FeatureName {
+    return CLASSES[this.class].name
+  }
+
+  get isFrozen(): boolean {
+    return !Number.isNaN(this.frozenMs)
+  }
+
+  /** Ends the window: what it holds is judged. */
+  judge(windowMs: number): void {
+    const { track, judged } = this
+    const learn = !this.isFrozen
+    if (track instanceof LocationTrack) track.push(this.a, this.b, this.c, this.d, this.e)
+    else if (track instanceof ShareTrack) track.push(this.a, this.b, learn, windowMs)
+    else track.push(this.a, learn, windowMs)
+    this.a = this.b = this.c = this.d = this.e = 0
+    this.#quiet = !(track instanceof CountTrack) && track.isEmpty
+    if (this.#quiet) for (const each of judged) each.z = each.shift = each.n = 0
+    // What departs says nothing about what is usual from window to window.
+    else track.judge(judged, learn && Number.isNaN(this.sinceMs))
+  }
+
+  /**
+   * How unusual that is, after persistence.
+   * @param shared by scale, whether others that have nothing to do with it depart at the same time
+   */
+  hold(tails: readonly PeakRecord[], shared: readonly boolean[]): void {
+    this.surprise = Number.NEGATIVE_INFINITY
+    if (this.#quiet) {
+      this.#before.fill(0)
+      this.held.fill(0)
+      return
+    }
+    const before = this.#before
+    for (let scale = 0; scale < SCALES.length; scale++) {
+      const judged = this.judged[scale]
+      const z = !shared[scale] && this.#passes(judged) ? judged.z : 0
+      let held = z
+      for (let back = 0; back < PERSISTENCE - 1; back++)
+        held = Math.min(held, before[scale * (PERSISTENCE - 1) + back])
+      held = Math.max(0, held)
+      for (let back = PERSISTENCE - 2; back > 0; back--)
+        before[scale * (PERSISTENCE - 1) + back] = before[scale * (PERSISTENCE - 1) + back - 1]
+      before[scale * (PERSISTENCE - 1)] = z
+      this.held[scale] = held
+      if (held === 0) continue
+      const surprise = surpriseOf(tails[scale], held)
+      if (surprise > this.surprise) {
+        this.surprise = surprise
+        this.scale = scale
+      }
+    }
+  }
+
+  /** Forgets the last windows, and with them any departure. */
+  clear(): void {
+    this.track.clear()
+    this.#before.fill(0)
+    this.held.fill(0)
+    this.surprise = Number.NEGATIVE_INFINITY
+    this.sinceMs = this.frozenMs = Number.NaN
+    this.peak = Number.NEGATIVE_INFINITY
+    this.peakZ.fill(0)
+    this.calm = 0
+  }
+
+  /** Whether the effect is large enough to matter to anybody. */
+  #passes({ shift, level, n }: Judged): boolean {
+    const { floor, kind } = CLASSES[this.class]
+    if (kind === 'share') return shift >= floor && (!this.class.endsWith(' missing') || shift >= 0.25 * level)
+    if (kind === 'count') return n >= 5 && shift >= Math.log(floor)
+    return shift >= Math.log(floor) && Math.exp(level) * (Math.exp(shift) - 1) >= FLOOR_NS
+  }
+}

@@ -1,0 +1,107 @@
+//! The learning plane for traces: hears windows of features, learns and judges, and tells of incidents.
+import type { Registry } from '../base/counters.ts'
+import { duration } from '../base/words.ts'
+import type { Bus, EventRecord } from '../bus/bus.ts'
+import { levelFor } from '../detect/unusual.ts'
+import { type Adopted, Evidence } from './evidence.ts'
+import { Incidents } from './incidents.ts'
+import { percent } from './phrases.ts'
+import { CLASSES } from './places.ts'
+import { resourceOf } from './report.ts'
+
+export interface PlaneOptions {
+  readonly windowMs: number
+  readonly traceWaitMs: number
+  readonly latenessMs: number
+  readonly rebaselineMs: number
+  readonly maxSeries: number
+  /** False incidents a day that are accepted. Several are judged side by side over one evidence; events then carry `otlier.budget`. */
+  readonly budgets: readonly number[]
+  /** Parts switched off, to see what they are worth: `explaining`. */
+  readonly ablate?: readonly string[]
+}
+
+export class LearningPlane {
+  evidence: Evidence
+  readonly deciders: readonly Incidents[]
+  readonly #options: PlaneOptions
+  readonly #bus: Bus
+  readonly #delayMs: number
+  readonly #unlisten: () => void
+
+  constructor(bus: Bus, registry: Registry, options: PlaneOptions) {
+    const { windowMs, budgets, ablate = [] } = options
+    this.#options = options
+    this.#bus = bus
+    this.#delayMs = options.traceWaitMs + options.latenessMs
+    this.evidence = new Evidence(options)
+    this.deciders = budgets.map(
+      budget =>
+        new Incidents(
+          {
+            budget,
+            windowMs,
+            delayMs: this.#delayMs,
+            tag: budgets.length > 1,
+            explainAway: !ablate.includes('explaining'),
+          },
+          event => this.#publish(event),
+          state => this.#bus.publish('incident', state.id, state),
+        ),
+    )
+    const open = registry.gauge('otlier.incidents.open', '{incident}', 'Incidents that are open.')
+    registry.beforeRead(() => {
+      open.value = this.deciders[0].open.length
+    })
+    this.#unlisten = bus.listen('features', window => this.#hear(window))
+  }
+
+  /** As if nothing had been learned. */
+  forget(): void {
+    this.evidence = new Evidence(this.#options)
+    for (const { open } of this.deciders) open.length = 0
+  }
+
+  close(): void {
+    this.#unlisten()
+  }
+
+  #hear(window: Parameters<Evidence['window']>[0]): void {
+    const adopted = this.evidence.window(window)
+    for (const one of adopted) {
+      this.#tellShift(one)
+      for (const decider of this.deciders) decider.adopted(one.feature, window.endMs)
+    }
+    for (const decider of this.deciders)
+      decider.step(this.evidence, budget => levelFor(this.evidence.record, budget))
+  }
+
+  #publish(event: EventRecord): void {
+    this.#bus.publish('event', String(event.attributes['otlier.incident.id']), event)
+  }
+
+  /** A new normal. */
+  #tellShift({ feature, sinceMs, before, after }: Adopted): void {
+    const { place, name } = feature
+    const isTime = CLASSES[feature.class].kind === 'location'
+    const value = (of: number) => (isTime ? duration(of) : percent(of))
+    this.#bus.publish('event', place.id, {
+      name: 'otlier.baseline.shift',
+      timeNs: BigInt(Math.round(sinceMs)) * 1_000_000n,
+      observedMs: this.evidence.nowMs + this.#delayMs,
+      severity: 9,
+      body: `${place.service.name}: ${name} is now normally ${value(after)} (before: ${value(before)})`,
+      traceId: '',
+      spanId: '',
+      resource: resourceOf(place.service),
+      attributes: {
+        'otlier.anomaly.feature': name,
+        'otlier.anomaly.series.service': place.service.name,
+        'otlier.baseline.before': isTime ? before / 1e9 : before,
+        'otlier.baseline.after': isTime ? after / 1e9 : after,
+        'otlier.baseline.since': new Date(sinceMs).toISOString(),
+        'otlier.anomaly.unit': isTime ? 's' : '1',
+      },
+    })
+  }
+}

@@ -1,0 +1,284 @@
+//! From a window's rows to the places that they belong to: each feature gets its sums of the window.
+import { type FeatureWindow, type LogMoments, MEASURE } from '../bus/bus.ts'
+import type { Middle } from '../detect/robust.ts'
+import {
+  isYoung,
+  type LaggedLevel,
+  type Landscape,
+  type Pod,
+  type Series,
+  type ServiceNode,
+} from './landscape.ts'
+import { Nodes } from './nodes.ts'
+import type { Feature, FeatureClass } from './places.ts'
+import { Rows } from './rows.ts'
+
+const SERVER = 2
+
+/** The sums of one service or pod in one window. */
+interface Parts {
+  residual: number
+  variance: number
+  doubt: number
+  n: number
+  level: number
+  traces: number
+  origins: number
+}
+const newParts = (): Parts => ({ residual: 0, variance: 0, doubt: 0, n: 0, level: 0, traces: 0, origins: 0 })
+
+/** What a place is made of beside its service. */
+export interface At {
+  readonly caller?: ServiceNode | null
+  readonly series?: Series | null
+  readonly pod?: Pod | null
+  readonly target?: string
+  readonly targetService?: ServiceNode | null
+  readonly detail?: string
+}
+
+/** The feature of a place, made where there is none. */
+type Find = (name: FeatureClass, service: ServiceNode, at?: At) => Feature
+
+export class Reading {
+  readonly #landscape: Landscape
+  readonly #feature: Find
+  readonly #rows = new Rows()
+  readonly #middle: Middle = { n: 0, mean: 0, variance: 0 }
+  readonly #nodes = new Nodes()
+  /** By service, over its pods. */
+  readonly #nodeShift = new Map<ServiceNode, { n: number; sum: number }>()
+  readonly #touched: Series[] = []
+  readonly #services = new Map<ServiceNode, Parts>()
+  readonly #pods = new Map<Pod, Parts>()
+  #nowMs = 0
+
+  constructor(landscape: Landscape, feature: Find) {
+    this.#landscape = landscape
+    this.#feature = feature
+  }
+
+  /** Reads a window into the sums of its features. */
+  read(window: FeatureWindow): void {
+    this.#nowMs = window.endMs
+    this.#readCells(window)
+    this.#readLinks(window)
+    this.#spread()
+    this.#touched.length = 0
+    this.#services.clear()
+    this.#pods.clear()
+  }
+
+  #readCells(window: FeatureWindow): void {
+    const { cells } = window
+    const rows = this.#rows
+    rows.begin(window)
+    for (let row = 0; row < cells.length; row++) {
+      const series = this.#landscape.seriesAt(window, cells.series[row])
+      if (series === null) continue
+      const pod = this.#landscape.podAt(window, cells.pod[row])
+      if (series.lastTouchedMs !== window.endMs) {
+        series.lastTouchedMs = window.endMs
+        this.#touched.push(series)
+      }
+      series.spans += cells.spans[row]
+      series.traces += cells.traces[row]
+      series.roots += cells.roots[row]
+      series.origins += cells.origins[row] - cells.away[row]
+      series.away += cells.away[row]
+      series.clients += effectiveAt(cells.duration, row)
+      series.answered += effectiveAt(cells.gap, row)
+      if (cells.slowNs[row] > series.slowNs) {
+        series.slowNs = cells.slowNs[row]
+        series.slowTrace = hex(cells.slowTrace, row)
+      }
+      if (pod === null || !isYoung(pod, window.endMs)) rows.join(series, row)
+      if (pod === null) continue
+      let parts = this.#pods.get(pod)
+      if (parts === undefined) this.#pods.set(pod, (parts = newParts()))
+      parts.origins += cells.origins[row] - cells.away[row]
+      if (series.isCall) continue
+      parts.traces += cells.traces[row]
+      rows.middleOfRow(row, MEASURE.self, series.self.level, this.#middle)
+      residualOf(series.self, this.#middle, parts)
+    }
+    for (const series of this.#touched) {
+      if (series.isCall) {
+        rows.middle(series, MEASURE.gap, series.gap)
+        rows.middle(series, MEASURE.duration, series.duration)
+      } else rows.middle(series, MEASURE.self, series.self)
+    }
+  }
+
+  #readLinks(window: FeatureWindow): void {
+    const { links } = window
+    for (let row = 0; row < links.length; row++) {
+      const parent = this.#landscape.seriesAt(window, links.parent[row])
+      const child = this.#landscape.seriesAt(window, links.child[row])
+      if (parent === null || child === null) continue
+      if (parent.isCall) {
+        if (!child.isCall) this.#landscape.saw(parent, child, links.children[row])
+        continue
+      }
+      let call = parent.calls.get(child)
+      if (call === undefined) parent.calls.set(child, (call = { parents: 0, children: 0 }))
+      call.parents += links.parents[row]
+      call.children += links.children[row]
+    }
+  }
+
+  /** From series to the places that they belong to. */
+  #spread(): void {
+    this.#nodes.window(this.#pods)
+    this.#nodeShift.clear()
+    for (const [pod, { n }] of this.#pods) {
+      const of = this.#nodeShift.get(pod.service) ?? { n: 0, sum: 0 }
+      of.n += n
+      of.sum += n * this.#nodes.shiftOf(pod)
+      this.#nodeShift.set(pod.service, of)
+    }
+    for (const series of this.#touched) {
+      const { service } = series
+      let parts = this.#services.get(service)
+      if (parts === undefined) this.#services.set(service, (parts = newParts()))
+      parts.origins += series.origins
+      if (series.isCall) {
+        this.#spreadCall(series)
+        continue
+      }
+      parts.traces += series.traces
+      if (series.self.now.n > 0) {
+        const said = residualOf(series.self, series.self.now, newParts())
+        // What the machines do to all that run on them is not the service's.
+        said.residual -= said.n * this.#nodeShiftOf(service)
+        addParts(parts, said)
+        add(this.#feature('operation self', service, { series }), said)
+      }
+      const failure = this.#feature('operation failure', service, { series })
+      failure.a += series.origins
+      failure.b += series.traces
+      for (const [child, call] of series.calls) {
+        const target = child.callee ?? (child.service === service ? null : child.service)
+        const step = !child.isCall && child.service === service
+        const missing = this.#feature(step ? 'step missing' : 'call missing', service, {
+          series,
+          target: target?.name ?? (child.peer || child.key.operation),
+          targetService: target,
+          detail: child.key.id,
+        })
+        missing.a += call.parents
+        missing.b += series.spans
+        call.parents = call.children = 0
+      }
+      if (series.roots > 0 && series.key.kind === SERVER)
+        this.#feature('entry rate', service).a += series.roots
+    }
+    for (const [service, parts] of this.#services) {
+      if (parts.traces > 0) {
+        add(this.#feature('service self', service), parts)
+        const failure = this.#feature('service failure', service)
+        failure.a += parts.origins
+        failure.b += parts.traces
+      }
+    }
+    for (const [pod, parts] of this.#pods) this.#spreadPod(pod, parts)
+  }
+
+  #spreadCall(series: Series): void {
+    const { service, callee } = series
+    const target = callee?.name ?? (series.peer || series.key.operation)
+    if (callee !== null) {
+      const edge = { caller: service, target, targetService: callee }
+      if (!series.isAsync) {
+        if (series.gap.now.n > 0)
+          add(this.#feature('edge gap', callee, edge), residualOf(series.gap, series.gap.now, newParts()))
+        const unseen = this.#feature('service unseen', callee)
+        unseen.a += Math.max(0, series.clients - series.answered)
+        unseen.b += series.clients
+      }
+      const failure = this.#feature('edge failure', callee, edge)
+      failure.a += series.away
+      failure.b += series.traces
+      return
+    }
+    // Whoever is called sends no telemetry: it is a place of its own, seen from its callers.
+    const peer = { caller: service, target }
+    if (series.duration.now.n > 0)
+      add(
+        this.#feature('peer duration', service, peer),
+        residualOf(series.duration, series.duration.now, newParts()),
+      )
+    const failure = this.#feature('edge failure', service, peer)
+    failure.a += series.away
+    failure.b += series.traces
+  }
+
+  /** A pod against its siblings. What all of them share cancels out. */
+  #spreadPod(pod: Pod, parts: Parts): void {
+    const whole = newParts()
+    for (const sibling of pod.service.pods) {
+      const other = sibling === pod ? undefined : this.#pods.get(sibling)
+      if (other !== undefined) addParts(whole, other)
+    }
+    const failure = this.#feature('pod failure', pod.service, { pod })
+    failure.a += parts.origins
+    failure.b += parts.traces
+    if (parts.n === 0) return
+    const young = isYoung(pod, this.#nowMs)
+    if (whole.n === 0 && !young) return
+    const feature = this.#feature(young ? 'young pod self' : 'pod self', pod.service, { pod })
+    const rest = whole.n > 0 ? whole.residual / whole.n : 0
+    const restVariance = whole.n > 0 ? whole.variance / (whole.n * whole.n) : 0
+    const node = this.#nodes.shiftOf(pod) - (whole.n > 0 ? this.#nodeShiftOf(pod.service) : 0)
+    feature.a += parts.residual - parts.n * (rest + node)
+    feature.b += parts.variance + parts.n * parts.n * restVariance
+    feature.c += parts.doubt
+    feature.d += parts.n
+    feature.e += parts.level
+  }
+
+  #nodeShiftOf(service: ServiceNode): number {
+    const of = this.#nodeShift.get(service)
+    return of === undefined || of.n === 0 ? 0 : of.sum / of.n
+  }
+}
+
+/** The mean of one series in one window counts as at most so many spreads away, and one more for every so many samples. */
+const FEW_SPREADS = 3
+const FEW_SAMPLES = 3
+
+/** Adds what one series says in one window to `into`. Nothing while its level is not known. */
+function residualOf(lagged: LaggedLevel, { n, mean }: Middle, into: Parts): Parts {
+  const { level } = lagged
+  if (!level.isReady || !(n > 0)) return into
+  // One sample of a heavy tail is not yet a level: the fewer there are, the less far out they count as lying.
+  const bound = Math.sqrt(level.variance) * (FEW_SPREADS + (n - 1) / FEW_SAMPLES)
+  into.residual += n * Math.max(-bound, Math.min(bound, mean - level.mean))
+  into.variance += n * level.variance
+  into.doubt += (n * n * level.variance) / level.samples
+  into.n += n
+  into.level += n * level.mean
+  return into
+}
+
+function addParts(to: Parts, from: Parts): void {
+  to.residual += from.residual
+  to.variance += from.variance
+  to.doubt += from.doubt
+  to.n += from.n
+  to.level += from.level
+}
+
+function add(feature: Feature, { residual, variance, doubt, n, level }: Parts): void {
+  feature.a += residual
+  feature.b += variance
+  feature.c += doubt
+  feature.d += n
+  feature.e += level
+}
+
+const effectiveAt = ({ n, n2 }: LogMoments, row: number): number =>
+  n2[row] > 0 ? (n[row] * n[row]) / n2[row] : 0
+
+const hex = (bytes: Uint8Array, row: number): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset + row * 16, 16).toString('hex')

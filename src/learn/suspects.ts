@@ -1,0 +1,142 @@
+//! Who would explain what is seen: the features that depart point at services, and what follows from another is explained away.
+import type { ServiceNode } from './landscape.ts'
+import type { Feature } from './places.ts'
+
+/** A service, or a peer that sends no telemetry, with what speaks for it. */
+export interface Suspect {
+  readonly name: string
+  readonly score: number
+  /** Strongest first. */
+  readonly features: readonly Feature[]
+  readonly sinceMs: number
+  /** Features that would point elsewhere, and the reason why they do not. */
+  readonly notes: readonly string[]
+}
+
+/** A caller's own time must lie so far out before it is blamed for the gaps to those it calls. */
+const SELF_Z = 2.5
+/** A gap that counts as risen. */
+const GAP_Z = 2
+/** A second kind of evidence adds this part of itself, up to this much. */
+const FURTHER = 0.25
+const FURTHER_MOST = 5
+/** What follows from failures of another counts for so much. */
+const EXPLAINED = 0.4
+/** A caller that asks far more often than usual is named, behind whom it overloads. */
+const CALLER_BEHIND = 0.3
+/** More often means: a trace has so many times as many calls as usual. */
+const RETRIES = 1.05
+
+/** What one service has in this window, found by place. */
+export interface Scene {
+  /** Features of a service by class, of all services that have one. */
+  selfOf(service: string): Feature | undefined
+  /** The gaps from a service to all that it calls. */
+  gapsFrom(service: string): readonly Feature[]
+}
+
+/** z of the last minute, or of the shortest scale where that says more. */
+export const zOf = (feature: Feature): number => Math.max(feature.judged[0].z, feature.judged[1].z)
+
+/** Ranks who would explain the features, likeliest first. `weightOf`: how unusual each is. */
+export function rankSuspects(
+  features: readonly Feature[],
+  scene: Scene,
+  weightOf: (feature: Feature) => number,
+): Suspect[] {
+  const failing = new Set<string>()
+  for (const { name, place, class: kind } of features)
+    if (name === 'failure' || kind === 'service unseen')
+      failing.add(nameOf(place.service.id, place.target, kind, place))
+  const votes = new Map<string, { feature: Feature; weight: number; note: string }[]>()
+  const vote = (name: string, feature: Feature, weight: number, note = '') => {
+    const list = votes.get(name)
+    if (list === undefined) votes.set(name, [{ feature, weight, note }])
+    else list.push({ feature, weight, note })
+  }
+  for (const feature of features) {
+    const weight = weightOf(feature)
+    if (!(weight > 0)) continue
+    const { place, class: kind } = feature
+    const { service, caller } = place
+    if (kind === 'edge gap' && caller !== null) {
+      if (isCallersOwn(feature, scene))
+        vote(
+          caller.name,
+          feature,
+          weight,
+          `${caller.name} is slow itself, so the time to ${service.name} is its own`,
+        )
+      else vote(service.name, feature, weight)
+    } else if (kind === 'peer duration' && caller !== null) {
+      const self = scene.selfOf(caller.id)
+      if (self !== undefined && zOf(self) >= SELF_Z)
+        vote(
+          caller.name,
+          feature,
+          weight,
+          `${caller.name} is slow itself, so the time to ${place.target} is its own`,
+        )
+      else vote(place.target, feature, weight)
+    } else if (kind === 'edge failure' && place.targetService === null) vote(place.target, feature, weight)
+    else if (kind === 'service self' || kind === 'operation self' || kind.endsWith(' missing')) {
+      // Waiting before the next try, and giving up early, look like work of one's own.
+      const cause = [...service.callees].find(callee => failing.has(callee.name))
+      if (cause !== undefined && !failing.has(service.name))
+        vote(service.name, feature, weight * EXPLAINED, `${cause.name}, which it calls, fails`)
+      else vote(service.name, feature, weight)
+    } else vote(service.name, feature, weight)
+  }
+  for (const [name, list] of [...votes]) {
+    const { feature, weight } = list.reduce((best, one) => (one.weight > best.weight ? one : best))
+    if (feature.place.service.name !== name || !failing.has(name)) continue
+    const again = mostRetrying(feature.place.service)
+    if (again !== null)
+      vote(again.name, feature, weight * CALLER_BEHIND, `it asks ${name} more often than usual`)
+  }
+  const suspects = [...votes].map(([name, list]): Suspect => {
+    list.sort((a, b) => b.weight - a.weight || (a.feature.place.id < b.feature.place.id ? -1 : 1))
+    let further = 0
+    for (const { weight } of list.slice(1)) further += weight * FURTHER
+    return {
+      name,
+      score: list[0].weight + Math.min(FURTHER_MOST, further),
+      features: list.map(({ feature }) => feature),
+      sinceMs: Math.min(...list.map(({ feature }) => feature.sinceMs)),
+      notes: [...new Set(list.map(({ note }) => note).filter(note => note !== ''))],
+    }
+  })
+  return suspects.sort((a, b) => b.score - a.score || a.sinceMs - b.sinceMs || (a.name < b.name ? -1 : 1))
+}
+
+/** The caller whose traces have most more calls to the service than usual. */
+function mostRetrying(service: ServiceNode): ServiceNode | null {
+  let most = RETRIES
+  let found: ServiceNode | null = null
+  for (const caller of service.callers) {
+    for (const { callee, usualPerTrace, nowPerTrace } of caller.series) {
+      if (callee !== service || nowPerTrace <= most * usualPerTrace) continue
+      most = nowPerTrace / usualPerTrace
+      found = caller
+    }
+  }
+  return found
+}
+
+function nameOf(_id: string, target: string, kind: string, place: Feature['place']): string {
+  return kind === 'edge failure' && place.targetService === null ? target : place.service.name
+}
+
+/**
+ * CPU contention in a caller stretches the gaps to all that it calls. Where its own time has risen with them, it is the cause, and not
+ * the one whose answer it was late to take up.
+ */
+function isCallersOwn({ place }: Feature, scene: Scene): boolean {
+  const { caller } = place
+  if (caller === null) return false
+  const gaps = scene.gapsFrom(caller.id).filter(gap => gap.judged[1].n > 0)
+  const risen = gaps.filter(gap => zOf(gap) >= GAP_Z).length
+  const self = scene.selfOf(caller.id)
+  if (self !== undefined && zOf(self) >= SELF_Z) return risen >= 2 || gaps.length === 1
+  return risen >= 3 && risen >= 0.7 * gaps.length
+}

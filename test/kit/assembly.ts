@@ -1,0 +1,202 @@
+//! Spans for the laws of assembly: as requests for the planes and as facts for the oracle, and messages in a form to compare.
+import { expect } from 'vitest'
+import { Registry } from '../../src/base/counters.ts'
+import type { Bins, FeatureWindow, LogMoments } from '../../src/bus/bus.ts'
+import { memoryBus } from '../../src/bus/memory.ts'
+import { type AssembleOptions, Assembler } from '../../src/flow/assemble.ts'
+import { guards } from '../../src/flow/guard.ts'
+import { type Inspector, inspect } from '../../src/flow/inspect.ts'
+import { ACCEPTED, type Batch } from '../../src/flow/sink.ts'
+import type { CellRow, Fact, WindowRows } from '../oracle/assembly.ts'
+import { recordingLog } from './log.ts'
+import { type PlainSpan, tracesRequest } from './odd.ts'
+import { batchOf, DETECTING, START_MS } from './planes.ts'
+import { simulatedWorld } from './world.ts'
+
+/** A span and who sent it. */
+export interface Sent {
+  readonly service: string
+  readonly pod: string
+  readonly machine: string
+  readonly span: PlainSpan & { readonly traceId: string; readonly spanId: string }
+  /** Of how many spans it is a sample, as its tracestate says. */
+  readonly weight: number
+}
+
+const KINDS = { internal: 1, server: 2, client: 3, producer: 4, consumer: 5 } as const
+
+export function factOf({ service, pod, machine, span, weight }: Sent): Fact {
+  const kind = typeof span.kind === 'string' ? KINDS[span.kind] : (span.kind ?? 0)
+  return {
+    traceId: span.traceId,
+    spanId: span.spanId,
+    parentId: span.parentSpanId ?? '',
+    series: JSON.stringify(['', service, '', kind, span.name]),
+    pod: JSON.stringify(['', service, '', pod, machine === '' ? {} : { 'k8s.node.name': machine }]),
+    machine: machine === '' ? `${service}/${pod}` : machine,
+    kind,
+    startNs: span.startNs,
+    endNs: span.startNs + BigInt(span.durationNs),
+    failed: span.status === 'error',
+    weight,
+  }
+}
+
+/** One request. Spans of the same pod that follow each other share a resource. */
+export function requestOf(sent: readonly Sent[]): Uint8Array {
+  const groups: { service: string; resource: Record<string, string>; spans: PlainSpan[] }[] = []
+  let last: Sent | null = null
+  for (const one of sent) {
+    const { service, pod, machine, span } = one
+    if (last === null || last.service !== service || last.pod !== pod || last.machine !== machine) {
+      const resource: Record<string, string> = {
+        ...(pod === '' ? {} : { 'k8s.pod.name': pod }),
+        ...(machine === '' ? {} : { 'k8s.node.name': machine }),
+      }
+      groups.push({ service, resource, spans: [] })
+    }
+    groups.at(-1)?.spans.push(span)
+    last = one
+  }
+  return tracesRequest(groups)
+}
+
+/** Inspectors that feed one assembler, with all that it publishes. */
+export function assembling(options: Partial<AssembleOptions> = {}, workers = 1) {
+  const world = simulatedWorld(1)
+  const registry = new Registry()
+  const { log, lines } = recordingLog()
+  const messages: FeatureWindow[] = []
+  const bus = memoryBus(error => {
+    throw error
+  })
+  bus.listen('features', message => messages.push(message))
+  const all = { ...DETECTING, ...options }
+  const limit = { ms: Number.POSITIVE_INFINITY }
+  const assembler = new Assembler(bus, world, log, registry, all)
+  const next = {
+    async send() {
+      return ACCEPTED
+    },
+    async close() {},
+  }
+  const inspectors: Inspector[] = Array.from({ length: workers }, () => {
+    const own = new Registry()
+    const guarding = guards(world, log, own)
+    return inspect(next, world, bus, guarding, own, assembler, { ...all, latestMs: () => limit.ms })
+  })
+  async function sendBatch(batch: Batch, worker = 0) {
+    const { kind } = await inspectors[worker].send(batch)
+    if (kind !== 'accepted') throw new Error(`the request was ${kind}`)
+  }
+  return {
+    world,
+    registry,
+    lines,
+    messages,
+    /** Spans that end later are not taken, and silence does not lead beyond. */
+    limit,
+    send: (sent: readonly Sent[], worker = 0) => sendBatch(batchOf(requestOf(sent)), worker),
+    sendBatch,
+    passTime: () => inspectors[0].passTime(),
+    flush: () => inspectors[0].flush(),
+    late: (reason: string) => registry.read('otlier.assembly.spans.late', { reason }),
+    evicted: (reason: string) => registry.read('otlier.assembly.traces.evicted', { reason }),
+  }
+}
+
+/** Messages with names for numbers, as the oracle puts them. */
+export const rowsOf = (messages: readonly FeatureWindow[]): WindowRows[] =>
+  messages.map(({ startMs, series, pods, cells, bins, links }) => ({
+    startMs,
+    cells: Array.from(
+      { length: cells.length },
+      (_, row): CellRow => ({
+        series: series[cells.series[row]].id,
+        pod: pods[cells.pod[row]].id,
+        spans: cells.spans[row],
+        roots: cells.roots[row],
+        failures: cells.failures[row],
+        traces: cells.traces[row],
+        origins: cells.origins[row],
+        away: cells.away[row],
+        duration: momentsAt(cells.duration, row),
+        self: momentsAt(cells.self, row),
+        gap: momentsAt(cells.gap, row),
+        slowTrace: idAt(cells.slowTrace, row),
+        slowNs: cells.slowNs[row],
+        plainTrace: idAt(cells.plainTrace, row),
+        bins: binsAt(bins, row),
+      }),
+    ),
+    links: Array.from({ length: links.length }, (_, row) => ({
+      parent: series[links.parent[row]].id,
+      child: series[links.child[row]].id,
+      parents: links.parents[row],
+      children: links.children[row],
+    })),
+  }))
+
+/** In the order of the message, which is a part of the law. */
+const binsAt = ({ length, row, measure, bucket, weight }: Bins, of: number): CellRow['bins'] =>
+  Array.from({ length }, (_, at) => at)
+    .filter(at => row[at] === of)
+    .map(at => [measure[at], bucket[at], weight[at]])
+
+const momentsAt = ({ n, n2, y, yy }: LogMoments, row: number) => ({
+  n: n[row],
+  n2: n2[row],
+  y: y[row],
+  yy: yy[row],
+})
+
+function idAt(bytes: Uint8Array, row: number): string {
+  const id = Buffer.from(bytes.subarray(16 * row, 16 * row + 16)).toString('hex')
+  return /^0+$/.test(id) ? '' : id
+}
+
+export type Assembling = ReturnType<typeof assembling>
+
+/** The windows in which something stands. */
+export const filled = (to: Assembling): WindowRows[] =>
+  rowsOf(to.messages).filter(({ cells }) => cells.length > 0)
+
+let ids = 0
+/** A span that begins `atMs` after the start of the recording. */
+export function sent(
+  atMs: number,
+  durationMs: number,
+  more: Partial<Sent['span']> = {},
+  at: Partial<Omit<Sent, 'span'>> = {},
+): Sent {
+  const span = {
+    name: 'op',
+    kind: 'server' as const,
+    traceId: (++ids).toString(16).padStart(32, '0'),
+    spanId: (++ids).toString(16).padStart(16, '0'),
+    startNs: BigInt(Math.round((START_MS + atMs) * 1000)) * 1000n,
+    durationNs: Math.round(durationMs * 1e6),
+    ...more,
+  }
+  return { service: 's', pod: 's-1', machine: 'm-1', weight: 1, ...at, span }
+}
+export const TRACE_ID: string = 'ab'.repeat(16)
+/** A span id. */
+export const id = (n: number): string => n.toString(16).padStart(16, '0')
+/** The mean of logarithms as milliseconds. */
+export const msOf = ({ n, y }: { n: number; y: number }): number => Math.exp(y / n) / 1e6
+/** The only cell of a series; `name` is its operation. */
+export const cellOf = (to: Assembling, name: string): CellRow => {
+  const cells = filled(to).flatMap(window =>
+    window.cells.filter(({ series }) => JSON.parse(series)[4] === name),
+  )
+  expect(cells).toHaveLength(1)
+  return cells[0]
+}
+/** Spans of one trace, all at once, and all that is open afterwards. */
+export async function whole(spans: readonly Sent[]) {
+  const to = assembling()
+  await to.send(spans)
+  to.flush()
+  return to
+}

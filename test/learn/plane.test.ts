@@ -1,0 +1,163 @@
+//! Laws of the learning plane: who is blamed for what, when it is told, and what a restart keeps.
+import { expect, test } from 'vitest'
+import { Registry } from '../../src/base/counters.ts'
+import type { EventRecord, IncidentState } from '../../src/bus/bus.ts'
+import { memoryBus } from '../../src/bus/memory.ts'
+import { loadPlane, restorePlane, savePlane, storePlane } from '../../src/learn/keep.ts'
+import { LearningPlane, type PlaneOptions } from '../../src/learn/plane.ts'
+import { recordingLog } from '../kit/log.ts'
+import { Shop, type Trouble, WINDOW_MS } from '../kit/shop.ts'
+import { simulatedWorld } from '../kit/world.ts'
+
+const OPTIONS: PlaneOptions = {
+  windowMs: WINDOW_MS,
+  traceWaitMs: 10_000,
+  latenessMs: 10_000,
+  rebaselineMs: 3_600_000,
+  maxSeries: 1000,
+  budgets: [1],
+}
+const MINUTE = 6
+const HOUR = 60 * MINUTE
+
+function scene(seed: number, options: Partial<PlaneOptions> = {}, shop = new Shop(seed)) {
+  const bus = memoryBus(error => {
+    throw error
+  })
+  const events: EventRecord[] = []
+  const states: IncidentState[] = []
+  bus.listen('event', event => events.push(event))
+  bus.listen('incident', state => states.push(state))
+  const plane = new LearningPlane(bus, new Registry(), { ...OPTIONS, ...options })
+  const run = (windows: number, trouble?: Trouble) => {
+    for (let n = 0; n < windows; n++) bus.publish('features', '', shop.window(trouble))
+  }
+  const named = (name: string) => events.filter(event => event.name === name)
+  const suspects = () => {
+    const last = events
+      .filter(({ attributes }) => attributes['otlier.incident.suspects'] !== undefined)
+      .at(-1)
+    return (last?.attributes['otlier.incident.suspects'] ?? []) as string[]
+  }
+  return { plane, shop, events, states, run, named, suspects }
+}
+
+const TROUBLES: readonly (readonly [string, Trouble, string])[] = [
+  ['a service that is slow itself', { slow: { carts: 5 } }, 'carts'],
+  ['the callee of a way that is slow', { way: { 'gateway>prices': 8 } }, 'prices'],
+  [
+    'a caller that is starved, although the ways to all it calls are slow',
+    { slow: { gateway: 5 }, way: { 'gateway>carts': 4, 'gateway>prices': 4 } },
+    'gateway',
+  ],
+  ['the service where failures begin', { failing: { prices: 0.3 } }, 'prices'],
+  ['the parent that no longer calls', { calls: { 'gateway>carts': 0.2 } }, 'gateway'],
+  ['a service that is seen no more', { mute: ['carts'] }, 'carts'],
+  ['the service where less comes in', { traffic: 0.1 }, 'gateway'],
+]
+
+for (const [who, trouble, service] of TROUBLES) {
+  test(`one incident blames ${who}, and is over when it is over`, () => {
+    const { run, named, suspects, states } = scene(11)
+    run(2 * HOUR)
+    expect(named('otlier.incident.opened')).toHaveLength(0)
+    run(5 * MINUTE, trouble)
+    expect(named('otlier.incident.opened')).toHaveLength(1)
+    expect(suspects()[0]).toBe(service)
+    expect(states.filter(({ open }) => open).length).toBeGreaterThan(0)
+    run(8 * MINUTE)
+    expect(named('otlier.incident.opened')).toHaveLength(1)
+    expect(named('otlier.incident.resolved')).toHaveLength(1)
+    expect(states.at(-1)).toMatchObject({ open: false })
+  })
+}
+
+test('a pod that is slow alone is named with its version', () => {
+  const { run, named } = scene(12)
+  run(2 * HOUR)
+  run(5 * MINUTE, { pod: { 'carts-1': 8 } })
+  const said = named('otlier.incident.opened')[0].attributes
+  expect(said['otlier.incident.suspects']).toEqual(expect.arrayContaining(['carts']))
+  expect(String(said['otlier.incident.contributors'])).toMatch(
+    /service\.version=2\.0.*k8s\.pod\.name=carts-1/,
+  )
+})
+
+test('twelve calm hours raise at most one incident', () => {
+  const { run, named } = scene(13)
+  run(12 * HOUR)
+  expect(named('otlier.incident.opened').length).toBeLessThanOrEqual(1)
+})
+
+test('a level that stays is told once, adopted once, and then normal', () => {
+  const { run, named } = scene(14)
+  run(2 * HOUR)
+  run(3 * HOUR, { slow: { carts: 3 } })
+  expect(named('otlier.incident.opened')).toHaveLength(1)
+  expect(named('otlier.incident.resolved')).toHaveLength(1)
+  const shifts = named('otlier.baseline.shift').filter(({ resource }) => resource['service.name'] === 'carts')
+  expect(shifts.length).toBeGreaterThan(0)
+  expect(new Set(shifts.map(({ observedMs }) => observedMs)).size).toBe(1)
+})
+
+test('silence of everybody opens nothing, and resolves what is open after three minutes', () => {
+  const { run, named } = scene(15)
+  run(2 * HOUR)
+  run(3 * MINUTE, { slow: { carts: 6 } })
+  expect(named('otlier.incident.opened')).toHaveLength(1)
+  run(4 * MINUTE, { traffic: 0 })
+  expect(named('otlier.incident.resolved')).toHaveLength(1)
+  expect(named('otlier.incident.resolved')[0].body).toMatch(/no data/)
+  run(HOUR)
+  expect(named('otlier.incident.opened')).toHaveLength(1)
+})
+
+test('a restart in the middle of an incident neither forgets nor re-opens it', () => {
+  const before = scene(16)
+  before.run(2 * HOUR)
+  before.run(4 * MINUTE, { slow: { carts: 5 } })
+  const after = scene(16, {}, before.shop)
+  loadPlane(after.plane, storePlane(before.plane, 0))
+  expect(after.states).toHaveLength(1)
+  after.run(2 * MINUTE, { slow: { carts: 5 } })
+  expect(after.named('otlier.incident.opened')).toHaveLength(0)
+  after.run(8 * MINUTE)
+  expect(after.named('otlier.incident.opened')).toHaveLength(0)
+  expect(after.named('otlier.incident.resolved')).toHaveLength(1)
+  expect(after.named('otlier.incident.resolved')[0].attributes['otlier.incident.id']).toBe(
+    before.named('otlier.incident.opened')[0].attributes['otlier.incident.id'],
+  )
+})
+
+test('what is kept can be read back, and what is damaged is set aside with a word', async () => {
+  const world = simulatedWorld(1, 0)
+  const { plane, run } = scene(17)
+  run(HOUR)
+  await savePlane('/state', plane, world, recordingLog().log)
+  const fresh = scene(17).plane
+  await restorePlane('/state', fresh, world, recordingLog().log)
+  expect(storePlane(fresh, 0)).toBe(storePlane(plane, 0))
+  const bytes = (await world.disk.read('/state/learning.otlier')) as Uint8Array
+  await world.disk.writeAtomic('/state/learning.otlier', bytes.slice(0, bytes.length - 3))
+  const { log, lines } = recordingLog()
+  const other = scene(17).plane
+  await restorePlane('/state', other, world, log)
+  expect(other.evidence.features).toHaveLength(0)
+  expect(JSON.stringify(lines)).toMatch(/set aside/)
+})
+
+test('the same windows give the same events, and a budget changes decisions and no evidence', () => {
+  const said = [1, 2].map(() => {
+    const { run, events } = scene(18)
+    run(HOUR)
+    run(4 * MINUTE, { slow: { prices: 4 } })
+    return JSON.stringify(events, (_, value) => (typeof value === 'bigint' ? String(value) : value))
+  })
+  expect(said[0]).toBe(said[1])
+  const [small, large] = [0.2, 20].map(budget => {
+    const one = scene(19, { budgets: [budget] })
+    one.run(2 * HOUR)
+    return one.plane.evidence.record.store()
+  })
+  expect(small).toEqual(large)
+})

@@ -1,0 +1,189 @@
+//! The whole service, in a process of its own, under hostile input and overload: its memory, its life, and what the others notice of it.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type Child, child } from '../bench/child.ts'
+import { load } from '../bench/load.ts'
+import { READY_AFTER, requests } from '../bench/traffic.ts'
+import { type Answers, ATTACKS, type Attack } from './hostile/attacks.ts'
+import type { Fared } from './hostile/bystander.ts'
+import { type Offered, offer } from './hostile/overload.ts'
+import { CAN_MEASURE, startTarget, type Target } from './hostile/service.ts'
+
+/** What a run in CI has time for; without it everything is longer. */
+const SHORT = process.env.CI !== undefined
+const ATTACK_MS = SHORT ? 2500 : 15_000
+const OVERLOAD_MS = SHORT ? 15_000 : 60_000
+const QUEUE_MIB = SHORT ? 8 : 32
+const RECOVERED_WITHIN_MS = 60_000
+const FULL_RATE_MS = SHORT ? 3000 : 10_000
+
+const LIMIT_MIB = 512
+const PEAK_MIB = 614
+/** Of what was resident before. */
+const BACK_TO = 1.3
+const BACK_WITHIN_MS = 30_000
+const P99_MS = 1000
+const TRIES = 3
+/** What the backend takes, and what is offered to it. */
+const TAKEN_PER_SECOND = 2000
+const OFFERED_PER_SECOND = 20_000
+
+if (!CAN_MEASURE) console.log('SKIP: hostile input: this system has no /proc to tell of resident memory')
+
+let backend: Child
+let target: Target
+let bystander: Child
+
+async function start(backendRate: number, settings: readonly string[]) {
+  backend = child('../system/hostile/backend.ts', { args: [String(backendRate)] })
+  const address = `127.0.0.1:${Number((await backend.said(/port (\d+)/))[1])}`
+  target = await startTarget([
+    `memory_limit_mib=${LIMIT_MIB}`,
+    `exporters.otlp.endpoint=http://${address}`,
+    ...settings,
+  ])
+  bystander = child('../system/hostile/bystander.ts', { args: [String(target.grpcPort)] })
+  await bystander.said(/ready/)
+}
+
+/** A service that has been at work: it knows 2,000 operations. */
+async function warmUp() {
+  const work = load(target.grpcPort, requests(16))
+  await work.send(READY_AFTER, false)
+  work.close()
+  await sleep(2000)
+}
+
+afterEach(async () => {
+  await bystander?.stop()
+  await target?.stop()
+  await backend?.stop()
+})
+
+/** Resident memory, once it is back at `limitMib` or time is over. */
+async function settled(limitMib: number): Promise<number> {
+  const giveUpMs = performance.now() + BACK_WITHIN_MS
+  while (target.isAlive() && target.resident() > limitMib && performance.now() < giveUpMs) await sleep(200)
+  return target.resident()
+}
+
+const isPrompt = ({ p99Ms }: Fared) => p99Ms < P99_MS
+/** A machine on which timers are this late lets everybody wait. */
+const BUSY_MS = 100
+
+function expectPrompt(name: string, tries: readonly Fared[]) {
+  if (tries.some(isPrompt)) return
+  if (tries.every(({ lateMs }) => lateMs > BUSY_MS))
+    console.log(`SKIP: ${name}: the bystander's delay: the machine is too busy, its own timers are late`)
+  else expect(Math.min(...tries.map(({ p99Ms }) => p99Ms)), name).toBeLessThan(P99_MS)
+}
+
+const print = (name: string, figures: object) => console.log(`${name}: ${JSON.stringify(figures)}`)
+const rounded = (mib: number) => Math.round(mib)
+
+describe.skipIf(!CAN_MEASURE)('hostile input', () => {
+  beforeEach(async () => {
+    await start(1_000_000, [])
+    await warmUp()
+  })
+
+  /** One attack, and what it must not do. */
+  async function survive(attack: Attack) {
+    // Whoever else uses the machine makes a bystander wait, too; an attack that does so would do it each time.
+    const tries: Fared[] = []
+    do tries.push(await attackedOnce(attack))
+    while (!tries.some(isPrompt) && tries.length < TRIES)
+    expectPrompt(attack.name, tries)
+  }
+
+  /** How the bystander fared. */
+  async function attackedOnce(attack: Attack): Promise<Fared> {
+    target.forgetPeak()
+    await bystander.ask<Fared>('fared')
+    const answers: Answers = new Map()
+    await attack.run(target, performance.now() + ATTACK_MS, answers)
+    const fared = await bystander.ask<Fared>('fared')
+    const peak = target.isAlive() ? target.peak() : Number.NaN
+    print(attack.name, { peak: rounded(peak), ...fared, answers: Object.fromEntries(answers) })
+    expect(target.isAlive(), target.said()).toBe(true)
+    expect(peak, attack.name).toBeLessThan(PEAK_MIB)
+    expect(fared.failures, attack.name).toEqual([])
+    expect(fared.sent, attack.name).toBeGreaterThan(0)
+    const unexpected = [...answers.keys()].filter(answer => !attack.allowed.includes(answer))
+    expect(unexpected, attack.name).toEqual([])
+    expect(
+      attack.needed.filter(answer => !answers.has(answer)),
+      attack.name,
+    ).toEqual([])
+    return fared
+  }
+
+  async function comeBack(startedMib: number, keptMib: number, what: string) {
+    const back = await settled(startedMib * BACK_TO + keptMib)
+    print(`after ${what}`, { started: rounded(startedMib), back: rounded(back), keptMib })
+    expect((back - keptMib) / startedMib, what).toBeLessThan(BACK_TO)
+  }
+
+  if (SHORT) {
+    test('every attack in turn: memory stays bounded and comes back, nothing ends, and who did nothing notices nothing', async () => {
+      const started = target.resident()
+      for (const attack of ATTACKS) await survive(attack)
+      const keptMib = ATTACKS.reduce((sum, attack) => sum + (attack.keptMib ?? 0), 0)
+      await comeBack(started, keptMib, 'all of them')
+    })
+  } else {
+    test.each(ATTACKS)(
+      '$name: memory stays bounded and comes back, nothing ends, and who did nothing notices nothing',
+      async attack => {
+        const started = target.resident()
+        await survive(attack)
+        await comeBack(started, attack.keptMib ?? 0, attack.name)
+      },
+    )
+  }
+})
+
+describe.skipIf(!CAN_MEASURE)('overload', () => {
+  beforeEach(() => start(TAKEN_PER_SECOND, [`exporters.otlp.sending_queue.size_mib=${QUEUE_MIB}`]))
+
+  test('G6 and H11 of ten times what the backend takes, each answer is success, UNAVAILABLE with RetryInfo or 503 with Retry-After, and then all is taken again', async () => {
+    await sleep(1000)
+    const started = target.resident()
+    target.forgetPeak()
+    await bystander.ask<Fared>('fared')
+    const seen = await offer(target, OFFERED_PER_SECOND, OVERLOAD_MS)
+    const fared = await bystander.ask<Fared>('fared')
+    const peak = target.peak()
+    const health = await target.health()
+    print('overload', {
+      peak: rounded(peak),
+      ...fared,
+      failures: fared.failures.length,
+      ...seen,
+      health: health.body.trim(),
+    })
+    expect(seen.others).toEqual([])
+    expect(seen.refusedGrpc).toBeGreaterThan(0)
+    expect(seen.refusedHttp).toBeGreaterThan(0)
+    expect(seen.delaysMs.every(delay => delay >= 1000 && delay <= 6000)).toBe(true)
+    expect(health).toMatchObject({ status: 200, body: expect.stringContaining('degraded') })
+    expect(fared.failures.filter(failure => !failure.startsWith('14 '))).toEqual([])
+    expectPrompt('overload', [fared])
+    expect(peak).toBeLessThan(PEAK_MIB)
+    const over = performance.now()
+    // What was taken goes out by itself; then as much is taken as the backend takes.
+    let again: Offered
+    do {
+      await sleep(2000)
+      again = await offer(target, TAKEN_PER_SECOND, FULL_RATE_MS)
+    } while (again.refusedGrpc + again.refusedHttp > 0 && performance.now() - over < RECOVERED_WITHIN_MS)
+    print('60 s later at the latest', { afterMs: rounded(performance.now() - over), ...again })
+    expect(again.others).toEqual([])
+    expect(again.refusedGrpc + again.refusedHttp).toBe(0)
+    expect(again.taken).toBeGreaterThan(0)
+    const back = await settled(Math.max(started * BACK_TO, started + QUEUE_MIB))
+    print('after the overload', { started: rounded(started), back: rounded(back) })
+    expect(target.isAlive(), target.said()).toBe(true)
+    expect((await target.health()).status).toBe(200)
+  })
+})

@@ -1,0 +1,95 @@
+//! Otlier in a process of its own, started as `npm start` starts it, and what the system says about its memory.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import packageJson from '../../../package.json' with { type: 'json' }
+import { begin, type Ended } from '../../kit/programs.ts'
+
+const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
+const READY_MS = 60_000
+const MIB = 2 ** 20
+
+export interface Target {
+  readonly grpcPort: number
+  readonly httpPort: number
+  readonly metricsPort: number
+  /** Resident memory in MiB: now, and the most since `forgetPeak`. */
+  resident(): number
+  peak(): number
+  forgetPeak(): void
+  /** All samples of /metrics by name and labels. */
+  metrics(): Promise<Map<string, number>>
+  /** The status line and the body of /ready. */
+  health(): Promise<{ readonly status: number; readonly body: string }>
+  isAlive(): boolean
+  said(): string
+  stop(): Promise<Ended>
+}
+
+/** Whether this system tells about memory as the measurements need it. */
+export const CAN_MEASURE = existsSync('/proc/self/status')
+
+/** What `npm start` puts before the command. */
+const startEnvironment = () =>
+  Object.fromEntries(
+    [...packageJson.scripts.start.matchAll(/(\w+)=(\S+)/g)].map(([, name, value]) => [name, value]),
+  )
+
+/** What `npm start` gives to Node itself. */
+const startFlags = () => packageJson.scripts.start.match(/(?<= )--\S+(?= (?:\S+ )*src\/main\.ts)/g) ?? []
+
+/** `settings` as `--set` takes them. */
+export async function startTarget(settings: readonly string[]): Promise<Target> {
+  const free = [
+    'receivers.otlp.protocols.grpc.endpoint',
+    'receivers.otlp.protocols.http.endpoint',
+    'service.metrics.endpoint',
+    'service.health.endpoint',
+  ].map(path => `${path}=127.0.0.1:0`)
+  const sets = ['directory=none', ...free, ...settings].flatMap(setting => ['--set', setting])
+  const program = begin(process.execPath, [...startFlags(), MAIN, ...sets], { env: startEnvironment() })
+  const { child } = program
+  // A test that fails before it stops the service must not leave it behind.
+  const orphaned = () => void child.kill('SIGKILL')
+  process.once('exit', orphaned)
+  const ended = program.ended.finally(() => process.off('exit', orphaned))
+  await program.line(/Ready\./, READY_MS)
+  const port = async (pattern: RegExp) => Number(/:(\d+)(?:\/|$)/.exec(await program.line(pattern))?.[1])
+  const [grpcPort, httpPort] = [await port(/gRPC +http:/), await port(/HTTP +http:/)]
+  const [metricsPort, healthPort] = [await port(/metrics +http:/), await port(/health +http:/)]
+  const status = (name: string) => {
+    const text = readFileSync(`/proc/${child.pid}/status`, 'utf8')
+    const kib = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]
+    if (kib === undefined) throw new Error(`no ${name} in /proc/${child.pid}/status`)
+    return (Number(kib) * 1024) / MIB
+  }
+  return {
+    grpcPort,
+    httpPort,
+    metricsPort,
+    resident: () => status('VmRSS'),
+    peak: () => status('VmHWM'),
+    // 5 sets the peak to what is resident now.
+    forgetPeak: () => writeFileSync(`/proc/${child.pid}/clear_refs`, '5'),
+    async metrics() {
+      const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text()
+      const rows = text.split('\n').filter(line => line !== '' && !line.startsWith('#'))
+      return new Map(
+        rows.map(line => {
+          const cut = line.lastIndexOf(' ')
+          const name = line.slice(0, cut).replace(/,?service_instance_id="[^"]*",?/, '')
+          return [name.replace('{}', ''), Number(line.slice(cut))]
+        }),
+      )
+    },
+    async health() {
+      const reply = await fetch(`http://127.0.0.1:${healthPort}/ready`)
+      return { status: reply.status, body: await reply.text() }
+    },
+    isAlive: () => child.exitCode === null && child.signalCode === null,
+    said: () => program.stdout() + program.stderr(),
+    async stop() {
+      child.kill('SIGTERM')
+      return await ended
+    },
+  }
+}
