@@ -35,6 +35,7 @@ export function beginOtlier(
     `receivers.otlp.protocols.http.endpoint=127.0.0.1:${ports.http}`,
     `service.metrics.endpoint=127.0.0.1:${ports.metrics}`,
     `service.health.endpoint=127.0.0.1:${ports.health}`,
+    'service.view.endpoint=127.0.0.1:0',
     ...settings,
   ]
   const process = program('../../../src/main.ts', {
