@@ -289,8 +289,11 @@ export const SETTINGS = section(
           otlp: flag('false', "Also send Otlier's own traces and metrics by OTLP to the destinations."),
         }),
         health: section('Health.', { endpoint: listen('127.0.0.1:13133', 'Where /ready and /live answer.') }),
-        view: section('The web view.', {
-          endpoint: listen('127.0.0.1:4319', 'Where the web view will be; it comes with a later release.'),
+        view: section('What can be asked about incidents.', {
+          endpoint: listen(
+            '127.0.0.1:4319',
+            'Where `otlier explain` and others ask about incidents: /api/incidents.',
+          ),
         }),
         logs: section("Otlier's own log, on standard error.", {
           level: choice('info', ['debug', 'info', 'warn', 'error'], 'What is logged.'),

@@ -4,6 +4,7 @@ import type { Listen } from './base/endpoints.ts'
 import { Failure } from './base/errors.ts'
 import { lockedDirectory } from './base/lock.ts'
 import type { Log } from './base/log.ts'
+import type { Served } from './base/serve.ts'
 import { newInstanceId, type World } from './base/world.ts'
 import type { Bus } from './bus/bus.ts'
 import { memoryBus } from './bus/memory.ts'
@@ -24,6 +25,7 @@ import { restorePlane, savePlane } from './learn/keep.ts'
 import { Learner, type LearnOptions } from './learn/learner.ts'
 import { LearningPlane, type PlaneOptions } from './learn/plane.ts'
 import { restoreSnapshot, saveSnapshot } from './learn/snapshot.ts'
+import { startView } from './view/server.ts'
 import { makeDestinations } from './wiring/destinations.ts'
 import { makeReceivers } from './wiring/receivers.ts'
 import { makeReload } from './wiring/reload.ts'
@@ -168,15 +170,17 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   })
   const plans = [destinations.plan, receivers.plan]
   let admin: Admin | null = null
+  let view: Served | null = null
   try {
-    const { metrics, health } = config.service
+    const { metrics, health, view: viewing } = config.service
     const at = { metrics: metrics.endpoint, health: health.endpoint, identity }
     admin = await startAdmin(at, registry, healthNow, log)
+    view = viewing.endpoint && (await startView(viewing.endpoint, plane.account, log))
     for (const plan of plans) (await plan(config)).commit()
   } catch (error) {
     stopTicking()
     stopSaving()
-    await Promise.all([admin?.stop(), self?.stop(), receivers.stop(0)])
+    await Promise.all([admin?.stop(), view?.stop(), self?.stop(), receivers.stop(0)])
     await destinations.close(world.monotonic())
     unlock()
     throw error
@@ -203,7 +207,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   }
 
   function listening(): Record<string, Listen> {
-    const { metrics, health } = config.service
+    const { metrics, health, view: viewing } = config.service
     const { ports } = admin as Admin
     return {
       ...receivers.listening,
@@ -213,6 +217,9 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
       ...(health.endpoint === null
         ? {}
         : { 'service.health.endpoint': { ...health.endpoint, port: ports.health } }),
+      ...(viewing.endpoint === null || view === null
+        ? {}
+        : { 'service.view.endpoint': { ...viewing.endpoint, port: view.port } }),
     }
   }
 
@@ -271,7 +278,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     }
     await byThen(saved)
     await bus.close()
-    await admin?.stop()
+    await Promise.all([admin?.stop(), view?.stop()])
     unlock()
     return lost.reduce((sum, { items }) => sum + items, 0)
 

@@ -18,6 +18,7 @@ const GRPC = 'receivers.otlp.protocols.grpc.endpoint'
 const HTTP = 'receivers.otlp.protocols.http.endpoint'
 const METRICS = 'service.metrics.endpoint'
 const HEALTH = 'service.health.endpoint'
+const VIEW = 'service.view.endpoint'
 
 export function banner(config: Config, started: Started, version: string): string {
   const { tls: grpcTls } = config.receivers.otlp.protocols.grpc ?? { tls: null }
@@ -42,6 +43,7 @@ export function banner(config: Config, started: Started, version: string): strin
   ])
   add('metrics', [url(METRICS, '/metrics')])
   add('health', [url(HEALTH, '/ready')])
+  add('incidents', [url(VIEW, '/api/incidents')])
   const width = Math.max(...rows.map(([label]) => label.length))
   const here = http ?? grpc
   const lines = [

@@ -58,6 +58,35 @@ export const COMMANDS = {
     ],
     load: async () => (await import('./replay.ts')).replay,
   },
+  explain: {
+    summary: 'Say why there was an incident, or why there was none.',
+    usage: [
+      'otlier explain [INCIDENT|TRACE] [--json]',
+      'otlier explain --at TIME [--service NAME] [--json]',
+      'otlier explain --input FILE... [INCIDENT|TRACE | --at TIME [--service NAME]] [--json]',
+    ],
+    options: {
+      at: {
+        value: 'TIME',
+        help: 'Rank the suspects by what had been seen up to then: 2026-01-31T14:03:00Z.',
+      },
+      service: { value: 'NAME', help: 'With --at: what was seen of this service, and why it was not told.' },
+      input: {
+        value: 'FILE',
+        repeatable: true,
+        help: 'Ask a recording, as replay reads it, and not the running service. Repeatable.',
+      },
+      json: { help: 'Only {"suspects":[{"service":...,"score":...}]}, likeliest first.' },
+      ...CONFIG_OPTIONS,
+    },
+    more: [
+      'Asks service.view.endpoint of the same configuration. Without an id it lists the incidents. The last 100',
+      'that have ended are kept, and what was seen in the last hour.',
+      '',
+      ...EXIT_CODES,
+    ],
+    load: async () => (await import('./explain.ts')).explain,
+  },
   config: {
     summary: 'Print the configuration in force, its JSON schema, or a file to start from.',
     usage: [
@@ -106,6 +135,7 @@ const EXAMPLES = [
   ['otlier --config otlier.yaml --set service.logs.level=debug', 'a file, and one setting over it'],
   ['otlier --port-offset 10000 --set directory=none', 'beside a Collector or another Otlier'],
   ['otlier config init > otlier.yaml', 'a file with all settings'],
+  ['otlier explain --at 2026-01-31T14:03:00Z --service shop', 'why nobody was told of it'],
 ]
 
 /** Help on standard output; about everything when `name` is null. Unknown names fall back to everything. */

@@ -4,6 +4,7 @@ import { finished } from 'node:stream/promises'
 import { Registry } from '../base/counters.ts'
 import type { Log } from '../base/log.ts'
 import { realDisk, type World } from '../base/world.ts'
+import type { Accounts } from '../bus/accounts.ts'
 import type { EventRecord } from '../bus/bus.ts'
 import { encodeEvents } from '../edge/encode.ts'
 import { ACCEPTED, type CheckedBatch, NO_HEADERS, type Signal } from '../flow/sink.ts'
@@ -21,6 +22,8 @@ export interface ReplayOptions {
   readonly version: string
   readonly log: Log
   readonly onBad: (line: BadLine) => void
+  /** Requests that end later, in milliseconds since 1970, are not read; at that moment the recording ends. */
+  readonly untilMs?: number
   /** Called after each line. */
   readonly onLine?: (progress: ReplaySummary) => void
 }
@@ -36,8 +39,13 @@ export interface ReplaySummary {
   lastNs: bigint
 }
 
+export interface Replayed extends ReplaySummary {
+  /** What can be asked about it. */
+  readonly accounts: Accounts
+}
+
 /** Rejects where a file cannot be read or written. */
-export async function replayFiles(options: ReplayOptions): Promise<ReplaySummary> {
+export async function replayFiles(options: ReplayOptions): Promise<Replayed> {
   const summary: ReplaySummary = {
     lines: 0,
     items: { traces: 0, metrics: 0, logs: 0 },
@@ -49,7 +57,9 @@ export async function replayFiles(options: ReplayOptions): Promise<ReplaySummary
     lastNs: 0n,
   }
   const registry = new Registry()
-  const world = recordedWorld(() => Number(summary.lastNs / 1_000_000n))
+  const { untilMs = Number.POSITIVE_INFINITY } = options
+  let endMs = 0
+  const world = recordedWorld(() => Math.max(endMs, Number(summary.lastNs / 1_000_000n)))
   let forwarded: CheckedBatch | null = null
   const next = {
     async send(batch: CheckedBatch) {
@@ -58,7 +68,7 @@ export async function replayFiles(options: ReplayOptions): Promise<ReplaySummary
     },
     async close() {},
   }
-  const { inspector, bus } = planes(
+  const { inspector, bus, plane } = planes(
     next,
     world,
     options.log,
@@ -82,6 +92,8 @@ export async function replayFiles(options: ReplayOptions): Promise<ReplaySummary
     options.onBad(line)
   }
   for await (const line of mergedLines(options.inputs, onBad)) {
+    // By the nanosecond: what ends within the last millisecond is later.
+    if (Number(line.timeNs) > untilMs * 1e6) continue
     summary.lines++
     if (summary.firstNs === 0n) summary.firstNs = line.timeNs
     if (line.timeNs > summary.lastNs) summary.lastNs = line.timeNs
@@ -93,13 +105,19 @@ export async function replayFiles(options: ReplayOptions): Promise<ReplaySummary
     await writeEvents()
     options.onLine?.(summary)
   }
+  if (untilMs < Number.POSITIVE_INFINITY) {
+    // Silence up to that moment has been seen too, and so has all that waits for its window.
+    endMs = untilMs
+    inspector.passTime()
+    plane.account.endAt(untilMs)
+  }
   inspector.flush()
   await writeEvents()
   await Promise.all([out?.end(), events?.end()])
   summary.series = registry.read('otlier.series.tracked')
   summary.outliers = registry.total('otlier.outliers')
   await inspector.close()
-  return summary
+  return { ...summary, accounts: plane.account }
 }
 
 /** A request that was not marked is written as it was read. */

@@ -5,7 +5,7 @@ import type { EventRecord, IncidentState } from '../bus/bus.ts'
 import type { Evidence } from './evidence.ts'
 import { belongs } from './gather.ts'
 import { phrase, title } from './phrases.ts'
-import type { Feature } from './places.ts'
+import type { Feature, Sighting } from './places.ts'
 import { anomalyEvent, incidentEvent, isSevere, type Told } from './report.ts'
 import { rankPlainly, rankSuspects, type Scene, type Suspect, zOf } from './suspects.ts'
 
@@ -237,7 +237,7 @@ export class Incidents {
       return
     }
     incident.quiet = 0
-    const weights = new Map(members.map(member => [member.feature, member.peak]))
+    const weights = new Map<Sighting, number>(members.map(member => [member.feature, member.peak]))
     const suspects = this.#options.explainAway
       ? rankSuspects([...weights.keys()], scene, feature => weights.get(feature) ?? 0)
       : rankPlainly(members)
@@ -290,7 +290,7 @@ function seriesOf(incident: Incident): string[] {
 const firstOf = (said: string) => said.split(',')[0]
 
 /** The feature to tell of: the strongest of the first suspect. */
-function leading(incident: Incident): Feature {
+function leading(incident: Incident): Sighting {
   const of = incident.suspects[0]?.features[0]
   return of ?? ([...incident.members.values()][0] as Member).feature
 }

@@ -1,6 +1,6 @@
 //! Incidents in words: what is wrong, how much against what is normal, since when, and because of what.
 import { clip, duration, number } from '../base/words.ts'
-import type { Feature } from './places.ts'
+import type { Sighting as Feature } from './places.ts'
 import type { Suspect } from './suspects.ts'
 
 const MOST = 200

@@ -1,5 +1,6 @@
 //! The places that are watched, each with its features: what one window says of a place goes in, how unusual it is comes out.
 import { CountTrack } from '../detect/counts.ts'
+import { Hours } from '../detect/hours.ts'
 import { type Judged, newJudged } from '../detect/judged.ts'
 import { LocationTrack } from '../detect/location.ts'
 import { SCALES } from '../detect/scales.ts'
@@ -58,11 +59,14 @@ interface ClassRow {
   readonly floor: number
 }
 
+/** From this z on a departure is noted with its hour. */
+const NOTED_Z = 3
+
 /** What departs in fewer windows in a row is chance. */
 const PERSISTENCE = 2
 
 /** A duration must rise by at least this, whatever the ratio. */
-const FLOOR_NS = 0.3e6
+export const FLOOR_NS = 0.3e6
 
 const FAILURE: ShareOptions = { worse: 'more', leastSpread: 0.005 }
 
@@ -178,6 +182,9 @@ export const FEATURE_CLASSES = Object.keys(CLASSES) as FeatureClass[]
 /** Where the largest z of a class is noted, by scale. */
 export type Tails = Readonly<Record<FeatureClass, readonly PeakRecord[]>>
 
+/** What one feature shows at one moment: it itself, or what was kept of it. */
+export type Sighting = Pick<Feature, 'place' | 'class' | 'name' | 'judged' | 'scale' | 'surprise' | 'sinceMs'>
+
 /** How it stands with one feature of one place. */
 export class Feature {
   readonly place: Place
@@ -187,6 +194,10 @@ export class Feature {
   /** z of the windows before, by scale. */
   readonly #before = new Float64Array(SCALES.length * (PERSISTENCE - 1))
   #quiet = true
+  /** Departures by hour; made with the first. */
+  hours: Hours | null = null
+  /** A bit by scale: set aside because others that have nothing to do with it depart at the same time. */
+  shared = 0
   /** The smallest z of the last windows, by scale. */
   readonly held = new Float64Array(SCALES.length)
   /** The deciding statistic: how unusual the most unusual scale is, after persistence. */
@@ -246,10 +257,12 @@ export class Feature {
 
   /**
    * How unusual that is, after persistence.
+   * @param nowMs end of the window
    * @param shared by scale, whether others that have nothing to do with it depart at the same time
    */
-  hold(tails: readonly PeakRecord[], shared: readonly boolean[]): void {
+  hold(tails: readonly PeakRecord[], shared: readonly boolean[], nowMs: number): void {
     this.surprise = Number.NEGATIVE_INFINITY
+    this.shared = 0
     if (this.#quiet) {
       this.#before.fill(0)
       this.held.fill(0)
@@ -258,7 +271,8 @@ export class Feature {
     const before = this.#before
     for (let scale = 0; scale < SCALES.length; scale++) {
       const judged = this.judged[scale]
-      const z = !shared[scale] && this.#passes(judged) ? judged.z : 0
+      if (shared[scale]) this.shared |= 1 << scale
+      const z = !shared[scale] && passesFloor(this.class, judged) ? this.#beyondUsual(judged, nowMs) : 0
       let held = z
       for (let back = 0; back < PERSISTENCE - 1; back++)
         held = Math.min(held, before[scale * (PERSISTENCE - 1) + back])
@@ -276,6 +290,13 @@ export class Feature {
     }
   }
 
+  /** What of it the same hours of the days before did not have. */
+  #beyondUsual({ z, shift }: Judged, nowMs: number): number {
+    if (z >= NOTED_Z) (this.hours ??= new Hours()).note(nowMs, shift)
+    const usual = this.hours?.usual(nowMs) ?? 0
+    return usual === 0 ? z : z * Math.max(0, 1 - usual / shift)
+  }
+
   /** Forgets the last windows, and with them any departure. */
   clear(): void {
     this.track.clear()
@@ -287,12 +308,12 @@ export class Feature {
     this.peakZ.fill(0)
     this.calm = 0
   }
+}
 
-  /** Whether the effect is large enough to matter to anybody. */
-  #passes({ shift, level, n }: Judged): boolean {
-    const { floor, kind } = CLASSES[this.class]
-    if (kind === 'share') return shift >= floor && (!this.class.endsWith(' missing') || shift >= 0.25 * level)
-    if (kind === 'count') return n >= 5 && shift >= Math.log(floor)
-    return shift >= Math.log(floor) && Math.exp(level) * (Math.exp(shift) - 1) >= FLOOR_NS
-  }
+/** Whether the effect is large enough to matter to anybody. */
+export function passesFloor(name: FeatureClass, { shift, level, n }: Judged): boolean {
+  const { floor, kind } = CLASSES[name]
+  if (kind === 'share') return shift >= floor && (!name.endsWith(' missing') || shift >= 0.25 * level)
+  if (kind === 'count') return n >= 5 && shift >= Math.log(floor)
+  return shift >= Math.log(floor) && Math.exp(level) * (Math.exp(shift) - 1) >= FLOOR_NS
 }

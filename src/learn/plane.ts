@@ -3,6 +3,7 @@ import type { Registry } from '../base/counters.ts'
 import { duration } from '../base/words.ts'
 import type { Bus, EventRecord } from '../bus/bus.ts'
 import { levelFor } from '../detect/unusual.ts'
+import { Account } from './account.ts'
 import { type Adopted, Evidence } from './evidence.ts'
 import { Incidents } from './incidents.ts'
 import { percent } from './phrases.ts'
@@ -24,6 +25,8 @@ export interface PlaneOptions {
 export class LearningPlane {
   evidence: Evidence
   readonly deciders: readonly Incidents[]
+  /** What can be asked about it all, at the first budget. */
+  readonly account: Account
   readonly #options: PlaneOptions
   readonly #bus: Bus
   readonly #delayMs: number
@@ -49,11 +52,22 @@ export class LearningPlane {
           state => this.#bus.publish('incident', state.id, state),
         ),
     )
+    this.account = new Account({
+      windowMs,
+      delayMs: this.#delayMs,
+      budgetPerDay: budgets[0],
+      tagged: budgets.length > 1,
+    })
     const open = registry.gauge('otlier.incidents.open', '{incident}', 'Incidents that are open.')
     registry.beforeRead(() => {
       open.value = this.deciders[0].open.length
     })
-    this.#unlisten = bus.listen('features', window => this.#hear(window))
+    const deaf = bus.listen('event', event => this.account.hear(event))
+    const still = bus.listen('features', window => this.#hear(window))
+    this.#unlisten = () => {
+      still()
+      deaf()
+    }
   }
 
   /** As if nothing had been learned. */
@@ -74,6 +88,7 @@ export class LearningPlane {
     }
     for (const decider of this.deciders)
       decider.step(this.evidence, budget => levelFor(this.evidence.record, budget))
+    this.account.note(this.evidence, this.deciders[0])
   }
 
   #publish(event: EventRecord): void {

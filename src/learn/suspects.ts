@@ -1,7 +1,7 @@
 //! Who would explain what is seen: the features that depart point at services, and what follows from another is explained away.
 import type { Member } from './incidents.ts'
 import type { ServiceNode } from './landscape.ts'
-import type { Feature } from './places.ts'
+import type { Sighting as Feature } from './places.ts'
 
 /** A service, or a peer that sends no telemetry, with what speaks for it. */
 export interface Suspect {

@@ -112,4 +112,5 @@ const settings = (backend: string) =>
     'receivers.otlp.protocols.http.endpoint=127.0.0.1:0',
     'service.metrics.endpoint=127.0.0.1:0',
     'service.health.endpoint=127.0.0.1:0',
+    'service.view.endpoint=127.0.0.1:0',
   ].flatMap(setting => ['--set', setting])

@@ -19,6 +19,7 @@ const ALONE = [
   'receivers.otlp.protocols.http.endpoint=127.0.0.1:0',
   'service.metrics.endpoint=127.0.0.1:0',
   'service.health.endpoint=127.0.0.1:0',
+  'service.view.endpoint=127.0.0.1:0',
 ].flatMap(setting => ['--set', setting])
 
 describe('the command line', () => {

@@ -258,15 +258,6 @@ describe('what holds between settings', () => {
   ])('--port-offset %s is refused', async (portOffset, expected) => {
     expect(complaints(await load({ portOffset })).join('\n')).toMatch(expected)
   })
-
-  test('what comes with a later release is refused or told, never passed over', async () => {
-    const files =
-      'processors: {otlier: {budget: 5/day, trace_wait: 5s}}\nservice: {view: {endpoint: 127.0.0.1:1}}'
-    const { problems } = await load({ files })
-    expect(problems.map(({ path, severity }) => [path, severity])).toEqual([
-      ['service.view.endpoint', 'warning'],
-    ])
-  })
 })
 
 test('what is printed, read again, is the same configuration', async () => {

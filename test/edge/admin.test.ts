@@ -169,7 +169,7 @@ test('a fault in what is read answers 500, is logged, and the next request is se
   const log = { ...silentLog, error: (_: object, message: string) => void logged.push(message) }
   const { metrics } = await start(undefined, registry, log)
   expect((await metrics('/metrics')).status).toBe(500)
-  expect(logged).toEqual(['answering a probe or a scrape failed'])
+  expect(logged).toEqual(['answering a request to Otlier itself failed'])
   broken = false
   expect((await metrics('/metrics')).status).toBe(200)
 })

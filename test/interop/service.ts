@@ -34,6 +34,7 @@ export async function startService(exporters: string, settings: readonly string[
     'receivers.otlp.protocols.http.endpoint',
     'service.metrics.endpoint',
     'service.health.endpoint',
+    'service.view.endpoint',
   ].map(setting => `${setting}=127.0.0.1:0`)
   const sets = ['directory=none', ...free, ...settings].flatMap(setting => ['--set', setting])
   const args = [MAIN, '--config', file, ...sets]

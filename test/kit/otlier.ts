@@ -10,6 +10,7 @@ const ENDPOINTS = [
   'receivers.otlp.protocols.http.endpoint',
   'service.metrics.endpoint',
   'service.health.endpoint',
+  'service.view.endpoint',
 ]
 
 /** `settings` as `--set` takes them; the variables of this process do not count. */
@@ -34,6 +35,7 @@ export async function startService(settings: readonly string[], parts: Partial<P
       running.reload(await settled(other, files)),
     grpcPort: port(ENDPOINTS[0]),
     httpPort: port(ENDPOINTS[1]),
+    viewPort: port(ENDPOINTS[4]),
     /** All samples of /metrics by name and labels. */
     async metrics(): Promise<Map<string, number>> {
       const text = await (await fetch(`http://127.0.0.1:${port(ENDPOINTS[2])}/metrics`)).text()

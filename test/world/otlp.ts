@@ -1,10 +1,11 @@
 //! The bytes of simulated spans: for each kind of span its OTLP protobuf once, with gaps into which ids and times are written.
-import { concat, delimited, fixed32Field, fixed64Field, varintField } from '../oracle/bytes.ts'
+import { concat, delimited, fixed32Field, fixed64Field, tag, varint, varintField } from '../oracle/bytes.ts'
 import { type Attributes, attributesOf, resourceOf, scopeOf, text } from '../oracle/values.ts'
 import type { Pod } from './pods.ts'
 import type { Series } from './topology.ts'
 
-const KINDS = { internal: 1, server: 2, client: 3, producer: 4, consumer: 5 }
+/** OTLP's SpanKind. */
+export const KINDS = { internal: 1, server: 2, client: 3, producer: 4, consumer: 5 }
 
 /** A span as one entry of its ScopeSpans, and where in it the changing parts stand. */
 export interface Template {
@@ -61,27 +62,31 @@ function attributes({ kind, http, peer, name }: Series, failed: boolean): Attrib
   return kind === 'internal' ? {} : { 'messaging.system': 'kafka', 'messaging.destination.name': name }
 }
 
+/** How all services of the shop are called beside their names. */
+export const SHOP = { namespace: 'shop', environment: 'production' }
+
 /** The beginning of a pod's ResourceSpans: its resource. */
 export function resource(pod: Pod, zones: number): Uint8Array {
-  return resourceOf({
-    service: pod.service.name,
-    namespace: 'shop',
-    environment: 'production',
-    resource: {
-      'service.version': pod.label,
-      'service.instance.id': pod.name,
-      'k8s.pod.name': pod.name,
-      'k8s.node.name': `node-${pod.node}`,
-      'cloud.availability_zone': `zone-${'abcdefgh'[pod.node % zones]}`,
-    },
-  })
+  return resourceOf({ service: pod.service.name, ...SHOP, resource: resourceAttributes(pod, zones) })
 }
+
+/** What a pod's resource says beside the service. */
+export const resourceAttributes = (pod: Pod, zones: number) => ({
+  'service.version': pod.label,
+  'service.instance.id': pod.name,
+  'k8s.pod.name': pod.name,
+  'k8s.node.name': `node-${pod.node}`,
+  'cloud.availability_zone': `zone-${'abcdefgh'[pod.node % zones]}`,
+})
 
 const SCOPE = scopeOf({ scope: { name: 'shop-instrumentation', version: '2.1.0' } })
 
 /** An ExportTraceServiceRequest of one resource and one scope around spans that are written out already. */
 export function request(resourceBytes: Uint8Array, spans: Uint8Array): Uint8Array {
-  return delimited(1, concat([resourceBytes, delimited(2, concat([SCOPE, spans]))]))
+  // Lengths first, so that the spans are copied once.
+  const inside = [tag(2, 2), varint(SCOPE.length + spans.length), SCOPE, spans]
+  const length = [resourceBytes, ...inside].reduce((sum, part) => sum + part.length, 0)
+  return concat([tag(1, 2), varint(length), resourceBytes, ...inside])
 }
 
 /** A fixed64 of nanoseconds since 1970, from ms since `originMs`. Sums of less than 2^53 stay exact. */

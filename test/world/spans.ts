@@ -17,7 +17,8 @@ export interface ExportRequest {
   readonly spans: number
 }
 
-const ZONES = 3
+/** Nodes are spread over so many. */
+export const ZONES = 3
 
 /** Spans that wait for the next export of their pod. */
 interface Parcel {

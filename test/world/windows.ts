@@ -101,35 +101,28 @@ class Rows {
   }
 }
 
-class Tally {
-  private readonly catalogue: readonly Series[]
-  private readonly widthMs: number
-  private readonly weight: number
-  private readonly open = new Map<number, Rows>()
-  private readonly spare: Rows[] = []
-  private readonly covered = new Float64Array(MOST_SPANS)
+/** What a perfect reader makes of one trace: which of its spans get through, and what their children leave of their time. By row of the trace. */
+export class Reading {
+  readonly seen = new Uint8Array(MOST_SPANS)
+  /** The time in which a child was at work that the span waited for. */
+  readonly covered = new Float64Array(MOST_SPANS)
+  /** Of a client: its time less that of the server that it called. NaN where no such server is seen. */
+  readonly gap = new Float64Array(MOST_SPANS)
   private readonly coveredTo = new Float64Array(MOST_SPANS)
-  private readonly gap = new Float64Array(MOST_SPANS)
-  private readonly seen = new Uint8Array(MOST_SPANS)
-  private readonly pods: readonly Pod[]
-  private sorted = new Rows()
-  private traces = 0
+  private readonly isClient: Uint8Array
+  /** By pod: the export asked about last, and 1 where that is lost. Spans of one export come together. */
+  private slots = new Float64Array(1_024).fill(-1)
+  private lost = new Uint8Array(1_024)
 
-  constructor(catalogue: readonly Series[], pods: readonly Pod[], widthMs: number, weight: number) {
-    this.pods = pods
-    this.catalogue = catalogue
-    this.widthMs = widthMs
-    this.weight = weight
+  constructor(catalogue: readonly Series[]) {
+    this.isClient = Uint8Array.from(catalogue, ({ kind }) => (kind === 'client' ? 1 : 0))
   }
 
-  take(trace: Trace) {
-    const { length, series, parent, startMs, endMs, flags, address, pod } = trace
+  read({ length, series, parent, startMs, endMs, flags, address, pod }: Trace) {
     const { covered, coveredTo, gap, seen } = this
-    this.traces++
     for (let row = 0; row < length; row++) {
       const own = pod[row]
-      const visible =
-        (flags[row] & MUTE) === 0 && !isLost(address[row]) && !isExportLost(own, exportOf(own, endMs[row]))
+      const visible = (flags[row] & MUTE) === 0 && !isLost(address[row]) && !this.isUnsent(own, endMs[row])
       seen[row] = visible ? 1 : 0
       covered[row] = 0
       coveredTo[row] = startMs[row]
@@ -142,10 +135,53 @@ class Tally {
         covered[above] += to - from
         coveredTo[above] = to
       }
-      if (pod[above] !== own || this.catalogue[series[above]].kind === 'client')
+      if (pod[above] !== own || this.isClient[series[above]] === 1)
         gap[above] = endMs[above] - startMs[above] - (endMs[row] - startMs[row])
     }
-    for (let row = 0; row < length; row++) if (seen[row] === 1) this.add(trace, row)
+  }
+
+  private isUnsent(pod: Pod, endMs: number): boolean {
+    if (pod.exporterDead) return true
+    if (pod.id >= this.slots.length) {
+      const [slots, lost] = [this.slots, this.lost]
+      this.slots = new Float64Array(2 * pod.id).fill(-1)
+      this.slots.set(slots)
+      this.lost = new Uint8Array(2 * pod.id)
+      this.lost.set(lost)
+    }
+    const slot = exportOf(pod, endMs)
+    if (this.slots[pod.id] !== slot) {
+      this.slots[pod.id] = slot
+      this.lost[pod.id] = isExportLost(pod, slot) ? 1 : 0
+    }
+    return this.lost[pod.id] === 1
+  }
+}
+
+class Tally {
+  private readonly catalogue: readonly Series[]
+  private readonly widthMs: number
+  private readonly weight: number
+  private readonly open = new Map<number, Rows>()
+  private readonly spare: Rows[] = []
+  private readonly reading: Reading
+  private readonly pods: readonly Pod[]
+  private sorted = new Rows()
+  private traces = 0
+
+  constructor(catalogue: readonly Series[], pods: readonly Pod[], widthMs: number, weight: number) {
+    this.pods = pods
+    this.catalogue = catalogue
+    this.reading = new Reading(catalogue)
+    this.widthMs = widthMs
+    this.weight = weight
+  }
+
+  take(trace: Trace) {
+    this.traces++
+    this.reading.read(trace)
+    const { seen } = this.reading
+    for (let row = 0; row < trace.length; row++) if (seen[row] === 1) this.add(trace, row)
   }
 
   private add(trace: Trace, row: number) {
@@ -158,10 +194,10 @@ class Tally {
     rows.pod[at] = trace.pod[row].id
     rows.flags[at] = trace.flags[row]
     rows.duration[at] = durationMs
-    rows.self[at] = durationMs - this.covered[row]
-    rows.gap[at] = this.gap[row]
+    rows.self[at] = durationMs - this.reading.covered[row]
+    rows.gap[at] = this.reading.gap[row]
     const above = trace.parent[row]
-    if (above < 0 || this.seen[above] === 0) return
+    if (above < 0 || this.reading.seen[above] === 0) return
     const { children } = this.rows(Math.floor(trace.endMs[above] / this.widthMs))
     const key = trace.series[above] * 2 ** 16 + trace.series[row]
     children.set(key, (children.get(key) ?? 0) + 1)
