@@ -157,8 +157,8 @@ export const EXPORTERS = [
       row: 'retry',
       guard: 'pauses are drawn from the whole range',
       file: 'flow/retry.ts',
-      on: 'world.random() * intervalMs',
-      off: 'intervalMs',
+      on: 'world.random() * longestMs',
+      off: 'longestMs',
       test: 'waits grow by the multiplier up to the longest',
     },
     {
@@ -175,8 +175,8 @@ export const EXPORTERS = [
       row: 'queue',
       guard: 'a queue that empties by itself is well again',
       file: 'flow/queue.ts',
-      on: 'batch.loan?.letGo()\n      notices.holds(held.value, options.sizeBytes)',
-      off: 'batch.loan?.letGo()',
+      on: 'busy.value--\n      notices.holds(shelf.bytes, options.sizeBytes)',
+      off: 'busy.value--',
       test: 'has room again also when nobody offers it anything',
     },
     {
@@ -217,8 +217,8 @@ export const EXPORTERS = [
       row: 'stop',
       guard: 'what is under way counts as left',
       file: 'flow/queue.ts',
-      on: 'account.queued + account.inFlight +',
-      off: 'account.queued +',
+      on: ': account.queued + account.inFlight',
+      off: ': account.queued',
       test: 'asks a destination that is away until the deadline, and says exactly what was left',
     },
     {

@@ -73,8 +73,8 @@ export const SERVICE = [
       row: 'reload',
       guard: 'a destination that was taken out delivers what it had taken',
       file: 'wiring/destinations.ts',
-      on: 'old.close(world.monotonic() + timeoutMs)',
-      off: 'old.close(world.monotonic())',
+      on: 'old.close(world.monotonic() + timeoutMs, true)',
+      off: 'old.close(world.monotonic(), true)',
       test: 'one that is added gets what comes from then on',
     },
     {
