@@ -118,6 +118,16 @@ export const EXPORTERS = [
       test: 'otlp: headers > of the settings and of the batch are sent',
     },
   ]),
+  ...teethIn('edge/exporters/silence.test.ts', [
+    {
+      row: 'silence',
+      guard: 'a connection that says nothing is given up',
+      file: 'edge/grpc-out.ts',
+      on: '      renewedMs = world.monotonic()\n      clients.renew()',
+      off: '',
+      test: 'otlp: one that was made into a black hole',
+    },
+  ]),
   ...teethIn('edge/exporters/delivery.test.ts', [
     {
       row: 'C1',
