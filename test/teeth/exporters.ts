@@ -209,8 +209,8 @@ export const EXPORTERS = [
       row: 'queue',
       guard: 'the queue is bounded in bytes',
       file: 'flow/shelf.ts',
-      on: 'this.#heldBytes) + costBytes <= this.#sizeBytes',
-      off: 'this.#heldBytes) >= 0',
+      on: 'this.#heldBytes) + costBytes <= this.#sizeBytes()\n  }\n\n  /** Whether it would fit',
+      off: 'this.#heldBytes) >= 0\n  }\n\n  /** Whether it would fit',
       test: 'with refuse, turns the sender away and counts nothing',
     },
     {
@@ -227,8 +227,8 @@ export const EXPORTERS = [
       row: 'stop',
       guard: 'what is under way counts as left',
       file: 'flow/queue.ts',
-      on: ': account.queued + account.inFlight',
-      off: ': account.queued',
+      on: '0 : account.queued + account.inFlight',
+      off: '0 : account.queued',
       test: 'asks a destination that is away until the deadline, and says exactly what was left',
     },
     {

@@ -173,8 +173,8 @@ export const QUEUE = [
       row: 'disk',
       guard: 'stopping leaves what is on disk',
       file: 'flow/shelf.ts',
-      on: 'if (this.#storage.isLasting) {',
-      off: 'if (account.inFlight < 0) {',
+      on: 'if (this.#storage.isLasting) {\n        account.kept(account.inFlight)',
+      off: 'if (this.#storage.isLasting && account.queued < 0) {\n        account.kept(account.inFlight)',
       test: 'keeps over a restart what was not delivered',
     },
     {
@@ -190,7 +190,7 @@ export const QUEUE = [
       guard: 'nothing on disk is given up for its age',
       file: 'flow/disk/open.ts',
       on: 'retry: { ...settings.retry, maxElapsedTimeMs: 0 },',
-      off: '',
+      off: 'retry: settings.retry,',
       test: 'never gives up for its age',
     },
     {
