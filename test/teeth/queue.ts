@@ -2,6 +2,40 @@
 import { teethIn } from './tooth.ts'
 
 export const QUEUE = [
+  ...teethIn('system/reload-disk.test.ts', [
+    {
+      row: 'reload',
+      guard: 'a queue on disk is opened when the one before it has closed',
+      file: 'wiring/destinations.ts',
+      on: 'await draining.get(settings.id)?.ended',
+      off: '',
+      test: 'that comes back at once is opened when the one before has closed',
+    },
+    {
+      row: 'reload',
+      guard: 'what this process has left on disk is not counted a second time',
+      file: 'flow/shelf.ts',
+      on: 'Math.max(0, found - this.#left[at])',
+      off: 'found',
+      test: 'that is away and taken out leaves all on disk',
+    },
+    {
+      row: 'reload',
+      guard: 'one that is taken out is asked although nothing would be lost',
+      file: 'wiring/destinations.ts',
+      on: 'old.close(world.monotonic() + timeoutMs, true)',
+      off: 'old.close(world.monotonic() + timeoutMs)',
+      test: 'that is taken out is asked until its time is up',
+    },
+    {
+      row: 'reload',
+      guard: 'a size that is meant for a disk is not taken from memory',
+      file: 'wiring/destinations.ts',
+      on: 'isSame ? sendingQueue : { ...sendingQueue, sizeBytes }',
+      off: 'sendingQueue',
+      test: 'keeps its storage, and a queue in memory its size too',
+    },
+  ]),
   ...teethIn('flow/disk/faults.test.ts', [
     {
       row: 'durable',
