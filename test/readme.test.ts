@@ -170,17 +170,6 @@ describe('what the README shows', () => {
     expect(named.length).toBeGreaterThan(20)
     expect(named.filter(name => !served.has(name))).toEqual([])
   })
-
-  test('the settings that change nothing yet are the ones it names', async () => {
-    const set = ['processors.otlier.budget=2/day', 'processors.otlier.trace_wait=9s']
-    const warned = complaints(await load({ set })).filter(
-      text => text.includes('changes nothing') || text.includes('comes with'),
-    )
-    const names = set.map(setting => setting.split('=')[0])
-    expect(names.filter(name => !warned.some(text => text.includes(name)))).toEqual([])
-    const [, said = ''] = /Two settings are read, and change nothing yet: ([\s\S]*?)\n\n/.exec(README) ?? []
-    expect([...said.matchAll(/`([^`]+)`/g)].map(match => match[1])).toEqual(names)
-  })
 })
 
 describe('src/README.md', () => {

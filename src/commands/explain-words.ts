@@ -11,7 +11,7 @@ import type {
 } from '../bus/accounts.ts'
 
 const MOST_CHARACTERS = 600
-/** The first suspect is told of whole, the others in short. */
+/** The first suspect is told of at length, the others in short. */
 const SHOWN_SUSPECTS = 5
 const SHOWN_EVIDENCE = 8
 const SHOWN_CHANGES = 12
@@ -141,7 +141,7 @@ const changeLines = (changes: readonly ChangeRecord[]): string[] => {
 const levelWords = (level: number | null, budgetPerDay: number): string =>
   level === null
     ? 'No level was set yet from which on incidents open.'
-    : `Incidents open from strength ${number2(level)} on, which calm times reach ${number(budgetPerDay)} times a day (the budget). Strength 0 is reached once an hour, and each step up e times less often.`
+    : `Incidents open from strength ${number2(level)} on: calm times reach it ${budgetPerDay === 1 ? 'once' : `${number(budgetPerDay)} times`} a day, the budget. Strength 0 is what one kind of sign reaches once an hour, and each step up is e times as rare.`
 
 const section = (title: string, lines: readonly string[]): string[] =>
   lines.length === 0 ? [] : ['', `${title}:`, ...lines]

@@ -1,7 +1,7 @@
 //! From settings as written to the configuration that runs: each setting checked, then what holds between them.
 import { formatListen, type Listen } from '../base/endpoints.ts'
 import { nearest } from '../base/nearest.ts'
-import { check, type Node, type ValueOf } from '../base/settings.ts'
+import { check, type ValueOf } from '../base/settings.ts'
 import { find, type Place, type Problem, type Report, type Tree } from '../base/tree.ts'
 import { type Config, type ExporterConfig, type Pipeline, SETTINGS, type Signal } from '../config.ts'
 
@@ -88,7 +88,6 @@ export function settleConfig(tree: Tree | undefined, options: SettleOptions): Se
   }
   checkPorts(config, tree, report)
   checkMemory(config, used, tree, report)
-  warnOfWaiting(tree, report, problems)
   return { config, shown: shown as Record<string, unknown>, problems }
 }
 
@@ -235,27 +234,6 @@ function checkMemory(config: Config, used: ReadonlySet<string>, tree: Tree | und
       : `the sending queues of ${names} ${together} hold ${mib(totalBytes)} of ${mib(limitBytes)} MiB (memory_limit_mib): senders may be turned away before they are full; ${advice}`,
     isImpossible ? 'error' : 'warning',
   )
-}
-
-/** Settings that are read, but whose work is not there yet. */
-function warnOfWaiting(tree: Tree | undefined, report: Report, told: readonly Problem[]) {
-  const waiting: Readonly<Record<string, string>> = {
-    'processors.otlier.budget': 'incidents come with a later release; until then it changes nothing',
-    'processors.otlier.trace_wait':
-      'the assembly of traces comes with a later release; until then it changes nothing',
-  }
-  for (const [path, text] of Object.entries(waiting)) {
-    const written = find(tree, path.split('.'))
-    if (written?.kind !== 'leaf' || written.text === null || written.text === initialOf(path)) continue
-    if (told.some(problem => problem.path === path)) continue
-    report(written.place, path, text, 'warning')
-  }
-}
-
-function initialOf(path: string): string | null {
-  let node: Node | undefined = SETTINGS
-  for (const step of path.split('.')) node = node?.kind === 'field' ? undefined : node?.fields[step]
-  return node?.kind === 'field' ? node.initial : null
 }
 
 function placeOf(tree: Tree | undefined, path: string): Place | null {

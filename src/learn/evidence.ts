@@ -151,7 +151,7 @@ export class Evidence {
       const isWay = feature.class === 'edge gap' || feature.class === 'peer duration'
       for (let scale = 0; scale < SCALES.length; scale++)
         this.#shared[scale] = isWay && this.#isShared(feature, scale)
-      feature.hold(this.tails[feature.class], this.#shared)
+      feature.hold(this.tails[feature.class], this.#shared, this.nowMs)
     }
     // Every series turns, and not only those that were seen: what waits is learned in time.
     for (const series of this.landscape.series.values()) this.#turnSeries(series)

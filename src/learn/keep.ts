@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
 import type { PodKey, SeriesKey } from '../bus/bus.ts'
+import { Hours } from '../detect/hours.ts'
 import type { PeakRecord } from '../detect/tail.ts'
 import type { Evidence } from './evidence.ts'
 import type { StoredIncident } from './incidents.ts'
@@ -63,6 +64,7 @@ export interface StoredFeature {
   readonly targetService: string | null
   readonly detail: string
   readonly track: readonly number[]
+  readonly hours: readonly number[] | null
   readonly frozenMs: number | null
   readonly sinceMs: number | null
   readonly peak: number | null
@@ -110,6 +112,7 @@ export function storePlane(plane: LearningPlane, savedMs: number): string {
         targetService: feature.place.targetService?.id ?? null,
         detail: feature.place.detail,
         track: feature.track.store(),
+        hours: feature.hours?.store() ?? null,
         frozenMs: orNull(feature.frozenMs),
         sinceMs: orNull(feature.sinceMs),
         peak: orNull(feature.peak),
@@ -171,6 +174,10 @@ function restoreFeature(evidence: Evidence, stored: StoredFeature): void {
     detail: stored.detail,
   })
   feature.track.restore(stored.track)
+  if (stored.hours !== null) {
+    feature.hours = new Hours()
+    feature.hours.restore(stored.hours)
+  }
   feature.frozenMs = stored.frozenMs ?? Number.NaN
   feature.sinceMs = stored.sinceMs ?? Number.NaN
   feature.peak = stored.peak ?? Number.NEGATIVE_INFINITY

@@ -1,5 +1,6 @@
 //! The places that are watched, each with its features: what one window says of a place goes in, how unusual it is comes out.
 import { CountTrack } from '../detect/counts.ts'
+import { Hours } from '../detect/hours.ts'
 import { type Judged, newJudged } from '../detect/judged.ts'
 import { LocationTrack } from '../detect/location.ts'
 import { SCALES } from '../detect/scales.ts'
@@ -57,6 +58,9 @@ interface ClassRow {
   /** The least effect that counts: durations as a ratio, shares as a difference, counts as a ratio. */
   readonly floor: number
 }
+
+/** From this z on a departure is noted with its hour. */
+const NOTED_Z = 3
 
 /** What departs in fewer windows in a row is chance. */
 const PERSISTENCE = 2
@@ -192,6 +196,8 @@ export class Feature {
   #quiet = true
   /** A bit by scale: set aside because others that have nothing to do with it depart at the same time. */
   shared = 0
+  /** Departures by hour; made with the first. */
+  hours: Hours | null = null
   /** The smallest z of the last windows, by scale. */
   readonly held = new Float64Array(SCALES.length)
   /** The deciding statistic: how unusual the most unusual scale is, after persistence. */
@@ -251,9 +257,10 @@ export class Feature {
 
   /**
    * How unusual that is, after persistence.
+   * @param nowMs end of the window
    * @param shared by scale, whether others that have nothing to do with it depart at the same time
    */
-  hold(tails: readonly PeakRecord[], shared: readonly boolean[]): void {
+  hold(tails: readonly PeakRecord[], shared: readonly boolean[], nowMs: number): void {
     this.surprise = Number.NEGATIVE_INFINITY
     this.shared = 0
     if (this.#quiet) {
@@ -265,7 +272,7 @@ export class Feature {
     for (let scale = 0; scale < SCALES.length; scale++) {
       const judged = this.judged[scale]
       if (shared[scale]) this.shared |= 1 << scale
-      const z = !shared[scale] && passesFloor(this.class, judged) ? judged.z : 0
+      const z = !shared[scale] && passesFloor(this.class, judged) ? this.#beyondUsual(judged, nowMs) : 0
       let held = z
       for (let back = 0; back < PERSISTENCE - 1; back++)
         held = Math.min(held, before[scale * (PERSISTENCE - 1) + back])
@@ -281,6 +288,13 @@ export class Feature {
         this.scale = scale
       }
     }
+  }
+
+  /** What of it the same hours of the days before did not have. */
+  #beyondUsual({ z, shift }: Judged, nowMs: number): number {
+    if (z >= NOTED_Z) (this.hours ??= new Hours()).note(nowMs, shift)
+    const usual = this.hours?.usual(nowMs) ?? 0
+    return usual === 0 ? z : z * Math.max(0, 1 - usual / shift)
   }
 
   /** Forgets the last windows, and with them any departure. */

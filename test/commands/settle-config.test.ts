@@ -228,15 +228,6 @@ describe('what holds between settings', () => {
   ])('--port-offset %s is refused', async (portOffset, expected) => {
     expect(complaints(await load({ portOffset })).join('\n')).toMatch(expected)
   })
-
-  test('what comes with a later release is refused or told, never passed over', async () => {
-    const files = 'processors: {otlier: {budget: 5/day, trace_wait: 5s}}'
-    const { problems } = await load({ files })
-    expect(problems.map(({ path, severity }) => [path, severity])).toEqual([
-      ['processors.otlier.budget', 'warning'],
-      ['processors.otlier.trace_wait', 'warning'],
-    ])
-  })
 })
 
 test('what is printed, read again, is the same configuration', async () => {

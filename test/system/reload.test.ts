@@ -236,6 +236,7 @@ describe('destinations, under load', () => {
     expect((await otlier.metrics()).get(capacity)).toBe(7 * 2 ** 20)
     await sending.more(50)
     await sending.end()
+    await otlier.stop()
     expect(new Set(peer.requests.map(({ connection }) => connection)).size).toBe(1)
   })
 })
