@@ -89,7 +89,7 @@ export function assessmentWords(assessment: Assessment): string {
 }
 
 /** Why nobody was told, or that somebody was. */
-function whyNot({ service, evidence, incidents, level }: Assessment): string[] {
+function whyNot({ service, evidence, incidents }: Assessment): string[] {
   const told = incidents.filter(({ suspected }) => service === null || suspected.includes(service))
   if (told.length > 0) return [`It was told: incident ${told[0].id}, opened at ${time(told[0].openedMs)}.`]
   const of = service === null ? 'Nobody was told of anything' : `Nobody was told of ${service}`
@@ -97,12 +97,10 @@ function whyNot({ service, evidence, incidents, level }: Assessment): string[] {
   if (strongest === undefined)
     return [`${of}: nothing departed from what is normal by 1.5 standard deviations.`]
   const { phrase, aside, strength } = strongest
-  const far =
-    level === null || aside === ''
-      ? ''
-      : ` Its strength is ${number2(strength)}; incidents open from ${number2(level)} on.`
   const why = aside === '' ? 'it passed everything, and came too late for this moment' : aside
-  return [`${of}. The strongest evidence was: ${strongest.service}: ${phrase}; ${why}.${far}`]
+  return [
+    `${of}. The strongest evidence was: ${strongest.service}: ${phrase}; ${why}. Its strength is ${number2(strength)}.`,
+  ]
 }
 
 function suspectLines({ service, score, notes, evidence }: SuspectRecord, place: number): string[] {

@@ -6,15 +6,7 @@ import { SCALES } from '../detect/scales.ts'
 import { surpriseOf } from '../detect/unusual.ts'
 import type { Evidence } from './evidence.ts'
 import { phrase } from './phrases.ts'
-import {
-  CLASSES,
-  type Feature,
-  type FeatureClass,
-  FLOOR_NS,
-  passesFloor,
-  type Sighting,
-  type Tails,
-} from './places.ts'
+import { CLASSES, type Feature, type FeatureClass, FLOOR_NS, passesFloor, type Sighting } from './places.ts'
 import { zOf } from './suspects.ts'
 
 /** So long a moment can be asked about. */
@@ -79,7 +71,7 @@ export class Sightings {
     if (!silent) {
       for (const feature of evidence.features) {
         if (!whole && NEEDS_WHOLE_WINDOWS.has(feature.class)) continue
-        if (feature.judged.some(({ z }) => z >= LEAST_Z)) seen.push(see(feature, evidence.tails, level, atMs))
+        if (feature.judged.some(({ z }) => z >= LEAST_Z)) seen.push(see(feature, evidence, level, atMs))
       }
       seen.sort(strongestFirst)
     }
@@ -158,7 +150,7 @@ const strongestFirst = (a: Seen, b: Seen): number =>
   counts(b) - counts(a) || (a.place.id < b.place.id ? -1 : 1)
 
 /** What a feature shows now. */
-export function see(feature: Feature, tails: Tails, level: number, atMs: number): Seen {
+export function see(feature: Feature, { tails, nowMs }: Evidence, level: number, atMs: number): Seen {
   const { surprise } = feature
   let { scale } = feature
   let strength = surprise
@@ -182,17 +174,17 @@ export function see(feature: Feature, tails: Tails, level: number, atMs: number)
     strength,
     atMs,
     judged: judged.map(each => ({ ...each })),
-    aside: asideOf(feature, scale, level, atMs),
+    aside: asideOf(feature, scale, level, nowMs),
   }
 }
 
-function asideOf(feature: Feature, scale: number, level: number, atMs: number): Aside {
+function asideOf(feature: Feature, scale: number, level: number, nowMs: number): Aside {
   if (feature.surprise >= level) return 'none'
   if (feature.surprise > Number.NEGATIVE_INFINITY) return 'level'
   if ((feature.shared & (1 << scale)) !== 0) return 'shared'
   if (!passesFloor(feature.class, feature.judged[scale])) return 'floor'
   if (feature.held[scale] > 0) return 'pause'
-  return (feature.hours?.usual(atMs) ?? 0) > 0 ? 'hours' : 'once'
+  return (feature.hours?.usual(nowMs) ?? 0) > 0 ? 'hours' : 'once'
 }
 
 function asideInWords(one: Seen, level: number): string {

@@ -39,7 +39,7 @@ function requests(startMs: number, faultMs: number, endMs: number): { endMs: num
       const [root, call] = [id(16), id(16)]
       const span = (
         name: string,
-        kind: PlainSpan['kind'],
+        kind: 'server' | 'client',
         spanId: string,
         parentSpanId: string,
         ms: number,
