@@ -88,7 +88,7 @@ export const MEMORY = [
     {
       row: 'D3',
       guard: 'a connection gets one page of metrics',
-      file: 'edge/admin.ts',
+      file: 'base/serve.ts',
       on: 'server.maxRequestsPerSocket = 1',
       off: '',
       test: 'of many questions that one connection asks at once, one is answered',
