@@ -23,7 +23,7 @@ function crowd(count: number): Evidence {
       detail: '',
     }
     const feature = new Feature(place, 'service self')
-    Object.assign(feature.judged[1], { z: 2 + n / count, shift: 1, level: Math.log(5e6), n: 20 })
+    Object.assign(feature.judged[1], { z: 20 + n / count, shift: 1, level: Math.log(5e6), n: 20 })
     evidence.features.push(feature)
   }
   return evidence

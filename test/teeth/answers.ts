@@ -48,7 +48,7 @@ export const ANSWERS = [
       guard: 'in a service that is new nothing is news',
       file: 'learn/changes.ts',
       on: 'const isNews = nowMs - service.firstSeenMs >= SETTLED_MS',
-      off: 'const isNews = false',
+      off: 'const isNews = true',
       test: 'a version, an operation and a call that are new shortly before an incident are told with it',
     },
     {
