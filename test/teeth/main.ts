@@ -1,5 +1,6 @@
 //! Switches off guards one at a time and shows that the named test then fails. A word limits it to the teeth that have it.
 import { availableParallelism } from 'node:os'
+import { ANSWERS } from './answers.ts'
 import { EXPORTERS } from './exporters.ts'
 import { KEEPING } from './keeping.ts'
 import { MEMORY } from './memory.ts'
@@ -80,6 +81,7 @@ const teeth = [
   ...SERVICE,
   ...MEMORY,
   ...KEEPING,
+  ...ANSWERS,
 ].filter(({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)))
 const slot = limited(Math.max(2, Math.min(4, availableParallelism())))
 const files = [...new Set(teeth.map(({ tests }) => tests))]
