@@ -92,10 +92,11 @@ const retryOnFailure = section(
     ]),
     multiplier: factor('1.5', 'By how much the limit grows from pause to pause.', [1, 10]),
     max_interval: duration('30s', 'The limit never grows beyond this.', ['1ms', '1h']),
-    max_elapsed_time: duration('300s', 'Give up on a request after this long; 0 means never.', [
-      '0s',
-      '720h',
-    ]),
+    max_elapsed_time: duration(
+      '300s',
+      'Give up on a request after this long; 0 means never. Without effect on what waits on disk.',
+      ['0s', '720h'],
+    ),
   },
   { randomization_factor: 'the pauses are always fully random' },
 )
@@ -103,10 +104,10 @@ const retryOnFailure = section(
 const sendingQueue = section(
   'What waits for the destination.',
   {
-    storage: choice('memory', ['memory', 'disk'], 'Where it waits.', {
-      laterWords: { disk: 'the queue on disk comes with a later release; use memory' },
+    storage: choice('memory', ['memory', 'disk'], 'Where it waits. On disk it is under `directory`.'),
+    size_mib: mebibytes(null, 'How much may wait.', [1, 1_048_576], {
+      initialNote: '64, or less if memory is small; 2048 on disk',
     }),
-    size_mib: mebibytes('64', 'How much may wait. By default less if memory is small.', [1, 1_048_576]),
     when_full: choice(
       null,
       ['refuse', 'drop_newest', 'drop_oldest'],
@@ -117,15 +118,10 @@ const sendingQueue = section(
     ),
     num_consumers: count('10', 'How many requests are under way at once.', [1, 256]),
     acknowledge: choice(
-      'memory',
+      null,
       ['memory', 'durable', 'delivered'],
-      'When a sender is told that its data has been taken.',
-      {
-        laterWords: {
-          durable: 'needs the queue on disk, which comes with a later release; use memory',
-          delivered: 'comes with a later release; use memory',
-        },
-      },
+      'When a sender is told that its data has been taken: queued, synced to disk, or answered by the destination.',
+      { initialNote: 'memory; durable on disk' },
     ),
   },
   {
@@ -321,6 +317,7 @@ type AnyExporter = Values['exporters'][number]
 type Sending = Exclude<AnyExporter, { readonly type: 'debug' }>
 type Settled<E> = E extends Sending
   ? Omit<E, 'sendingQueue'> & {
+      /** Everything that depends on other settings is settled. */
       readonly sendingQueue: Omit<E['sendingQueue'], 'whenFull'> & {
         readonly whenFull: 'refuse' | 'drop_newest' | 'drop_oldest'
       }

@@ -2,6 +2,7 @@
 import { Registry } from './base/counters.ts'
 import type { Listen } from './base/endpoints.ts'
 import { Failure } from './base/errors.ts'
+import { lockedDirectory } from './base/lock.ts'
 import type { Log } from './base/log.ts'
 import type { Served } from './base/serve.ts'
 import { newInstanceId, type World } from './base/world.ts'
@@ -98,7 +99,8 @@ const STOP_RECEIVING_MS = 5000
 
 /** Starts everything, receivers last. Rejects, with all closed again, where an address is taken. */
 export async function startOtlier(config: Config, parts: Parts): Promise<Running> {
-  const { world, log, version, directory } = parts
+  const { world, log, version } = parts
+  const { directory, unlock } = await lockedDirectory(parts.directory, world, log)
   const instanceId = newInstanceId()
   const registry = new Registry()
   registerProcessMetrics(registry, world)
@@ -117,7 +119,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   // Destinations: a client, and a queue before it.
   const watch = (exporter: Exporter) => self?.exporter(exporter) ?? exporter
   const held = new Held()
-  const destinations = makeDestinations(world, log, registry, { instanceId, version, watch, held })
+  const destinations = makeDestinations(world, log, registry, { instanceId, version, watch, held, directory })
   const toDestinations = fanout(destinations)
 
   const memory = guardMemory(
@@ -180,6 +182,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     stopSaving()
     await Promise.all([admin?.stop(), view?.stop(), self?.stop(), receivers.stop(0)])
     await destinations.close(world.monotonic())
+    unlock()
     throw error
   }
   health = 'ready'
@@ -276,6 +279,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     await byThen(saved)
     await bus.close()
     await Promise.all([admin?.stop(), view?.stop()])
+    unlock()
     return lost.reduce((sum, { items }) => sum + items, 0)
 
     /** Waits for it, but not beyond the deadline. */

@@ -87,6 +87,12 @@ export const FAILURES = {
     retry: true,
   },
   OTLIER_QUEUE_FULL: { text: 'The sending queue is full.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
+  OTLIER_DISK: {
+    text: 'The queue on disk cannot be written.',
+    http: 503,
+    grpc: GRPC.UNAVAILABLE,
+    retry: true,
+  },
   OTLIER_MEMORY: { text: 'The memory limit is reached.', http: 503, grpc: GRPC.UNAVAILABLE, retry: true },
   OTLIER_BUDGET: {
     text: 'Too many bytes of requests are waiting for their answer.',
@@ -154,22 +160,67 @@ export const FAILURES = {
 
 export type FailureCode = keyof typeof FAILURES
 
+/** What a destination has said, in the codes of both transports. */
+export interface Codes {
+  readonly grpc: number
+  readonly http: number
+}
+
+const HTTP_FOR: Readonly<Record<number, number>> = {
+  [GRPC.CANCELLED]: 503,
+  [GRPC.INVALID_ARGUMENT]: 400,
+  [GRPC.DEADLINE_EXCEEDED]: 503,
+  [GRPC.NOT_FOUND]: 404,
+  [GRPC.ALREADY_EXISTS]: 409,
+  [GRPC.PERMISSION_DENIED]: 403,
+  [GRPC.RESOURCE_EXHAUSTED]: 429,
+  [GRPC.FAILED_PRECONDITION]: 400,
+  [GRPC.ABORTED]: 503,
+  [GRPC.OUT_OF_RANGE]: 503,
+  [GRPC.UNIMPLEMENTED]: 404,
+  [GRPC.UNAVAILABLE]: 503,
+  [GRPC.DATA_LOSS]: 503,
+  [GRPC.UNAUTHENTICATED]: 401,
+}
+/** The codes of a gRPC status; HTTP has them as the Collector maps them. */
+export const grpcCodes = (grpc: number): Codes => ({ grpc, http: HTTP_FOR[grpc] ?? 500 })
+
+const GRPC_FOR: Readonly<Record<number, number>> = {
+  400: GRPC.INVALID_ARGUMENT,
+  401: GRPC.UNAUTHENTICATED,
+  403: GRPC.PERMISSION_DENIED,
+  404: GRPC.UNIMPLEMENTED,
+  413: GRPC.RESOURCE_EXHAUSTED,
+  429: GRPC.UNAVAILABLE,
+  502: GRPC.UNAVAILABLE,
+  503: GRPC.UNAVAILABLE,
+  504: GRPC.UNAVAILABLE,
+}
+/** The codes of an HTTP status. One that is no error where it stands, such as a redirect, is none for a sender. */
+export const httpCodes = (http: number): Codes => ({
+  http: http < 400 ? 500 : http,
+  grpc: GRPC_FOR[http] ?? GRPC.INTERNAL,
+})
+
 /** An expected failure, carried as a value. `detail` says what was seen and what to do about it. */
 export class Failure extends Error {
   readonly code: FailureCode
-  constructor(code: FailureCode, detail?: string, cause?: unknown) {
+  readonly #codes: Codes
+  /** `codes` are what a destination has said; without them those of the table count. */
+  constructor(code: FailureCode, detail?: string, cause?: unknown, codes: Codes = FAILURES[code]) {
     super(
       detail === undefined ? FAILURES[code].text : `${FAILURES[code].text} ${detail}`,
       cause === undefined ? undefined : { cause },
     )
     this.name = 'Failure'
     this.code = code
+    this.#codes = codes
   }
   get http(): number {
-    return FAILURES[this.code].http
+    return this.#codes.http
   }
   get grpc(): number {
-    return FAILURES[this.code].grpc
+    return this.#codes.grpc
   }
   get retry(): boolean {
     return FAILURES[this.code].retry

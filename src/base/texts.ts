@@ -5,20 +5,17 @@ import type { Field, JsonSchema } from './settings.ts'
 /** What is shown in place of a secret. */
 export const MASK = '****'
 
-/** One of a few words. `later` names words that are known but do not work yet, with what to do instead. */
+/** One of a few words. */
 export function choice<const W extends string>(
   initial: NoInfer<W> | null,
   words: readonly W[],
   help: string,
-  more: More & { readonly laterWords?: Readonly<Record<string, string>> } = {},
+  more: More = {},
 ): Field<W, ''> {
-  const { laterWords = {}, ...rest } = more
-  const working = words.filter(word => !Object.hasOwn(laterWords, word))
-  const choices = working.length === 1 ? `Only ${working[0]} yet.` : `One of ${working.join(', ')}.`
   return field<W, ''>(
     {
       unit: '',
-      help: `${help} ${choices}`,
+      help: `${help} One of ${words.join(', ')}.`,
       initial,
       empty: words[0],
       schema: { anyOf: [{ enum: words }, { type: 'string', pattern: '\\$\\{' }] },
@@ -27,12 +24,10 @@ export function choice<const W extends string>(
         if (written === undefined) return undefined
         const word = words.find(known => known === written.text)
         if (word === undefined) complain(`${quote(written.text)} is not one of ${words.join(', ')}`)
-        else if (Object.hasOwn(laterWords, word)) complain(laterWords[word])
-        else return word
-        return undefined
+        return word
       },
     },
-    rest,
+    more,
   )
 }
 

@@ -1,5 +1,6 @@
 //! What a person reads when the service is up, and when a port is taken.
 import { formatListen, type Listen, maskUrl } from '../base/endpoints.ts'
+import { DirectoryInUse } from '../base/lock.ts'
 import type { Config } from '../config.ts'
 import { listeners } from './settle-config.ts'
 
@@ -109,6 +110,19 @@ export function explainBind(error: unknown, config: Config, command: string): st
       : [
           `or move this one alone: --set ${found.path}=${formatListen({ ...found.address, port: 0 }).replace(/0$/, 'PORT')}`,
         ]),
+  ].join('\n')
+}
+
+/** The same for a directory that another Otlier works in. */
+export function explainDirectory(error: unknown, command: string): string | null {
+  if (!(error instanceof DirectoryInUse)) return null
+  return [
+    `otlier: cannot start: ${error.directory} (directory) is in use by another Otlier. Nothing was started.`,
+    'What it has learned is there, and so are its queues on disk. To run beside it, on other ports:',
+    '',
+    `  ${command}`,
+    '',
+    'or give this one a directory of its own: --set directory=PATH',
   ].join('\n')
 }
 

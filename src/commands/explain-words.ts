@@ -11,7 +11,7 @@ import type {
 } from '../bus/accounts.ts'
 
 const MOST_CHARACTERS = 600
-/** The first suspect is told of whole, the others in short. */
+/** The first suspect is told of at length, the others in short. */
 const SHOWN_SUSPECTS = 5
 const SHOWN_EVIDENCE = 8
 const SHOWN_CHANGES = 12
@@ -89,7 +89,7 @@ export function assessmentWords(assessment: Assessment): string {
 }
 
 /** Why nobody was told, or that somebody was. */
-function whyNot({ service, evidence, incidents, level }: Assessment): string[] {
+function whyNot({ service, evidence, incidents }: Assessment): string[] {
   const told = incidents.filter(({ suspected }) => service === null || suspected.includes(service))
   if (told.length > 0) return [`It was told: incident ${told[0].id}, opened at ${time(told[0].openedMs)}.`]
   const of = service === null ? 'Nobody was told of anything' : `Nobody was told of ${service}`
@@ -97,12 +97,10 @@ function whyNot({ service, evidence, incidents, level }: Assessment): string[] {
   if (strongest === undefined)
     return [`${of}: nothing departed from what is normal by 1.5 standard deviations.`]
   const { phrase, aside, strength } = strongest
-  const far =
-    level === null || aside === ''
-      ? ''
-      : ` Its strength is ${number2(strength)}; incidents open from ${number2(level)} on.`
   const why = aside === '' ? 'it passed everything, and came too late for this moment' : aside
-  return [`${of}. The strongest evidence was: ${strongest.service}: ${phrase}; ${why}.${far}`]
+  return [
+    `${of}. The strongest evidence was: ${strongest.service}: ${phrase}; ${why}. Its strength is ${number2(strength)}.`,
+  ]
 }
 
 function suspectLines({ service, score, notes, evidence }: SuspectRecord, place: number): string[] {
@@ -141,7 +139,7 @@ const changeLines = (changes: readonly ChangeRecord[]): string[] => {
 const levelWords = (level: number | null, budgetPerDay: number): string =>
   level === null
     ? 'No level was set yet from which on incidents open.'
-    : `Incidents open from strength ${number2(level)} on, which calm times reach ${number(budgetPerDay)} times a day (the budget). Strength 0 is reached once an hour, and each step up e times less often.`
+    : `Incidents open from strength ${number2(level)} on: calm times reach it ${budgetPerDay === 1 ? 'once' : `${number(budgetPerDay)} times`} a day, the budget. Strength 0 is what one kind of sign reaches once an hour, and each step up is e times as rare.`
 
 const section = (title: string, lines: readonly string[]): string[] =>
   lines.length === 0 ? [] : ['', `${title}:`, ...lines]

@@ -11,13 +11,11 @@ import type {
   TraceRecord,
 } from '../bus/accounts.ts'
 import type { Config } from '../config.ts'
-import { detecting } from '../otlier.ts'
 import { type Arguments, configFlags, readArguments, UsageError } from './arguments.ts'
 import { ask } from './ask.ts'
 import { assessmentWords, incidentWords, listWords, traceWords } from './explain-words.ts'
 import { COMMANDS } from './help.ts'
 import { loadConfig, realSurroundings } from './load-config.ts'
-import { replayFiles } from './replay-files.ts'
 import { reportProblems } from './validate.ts'
 import { VERSION } from './version.ts'
 
@@ -159,6 +157,11 @@ function pathOf(query: Query): string {
 }
 
 async function askRecording(query: Query, inputs: readonly string[], config: Config): Promise<Answer> {
+  // Not before: who asks the running service must not wait for all of it to be loaded.
+  const [{ replayFiles }, { detecting }] = await Promise.all([
+    import('./replay-files.ts'),
+    import('../otlier.ts'),
+  ])
   let bad = 0
   try {
     const { accounts, lines } = await replayFiles({

@@ -7,7 +7,7 @@ import type { Config } from '../config.ts'
 import type { Undelivered } from '../flow/queue.ts'
 import type { Reload } from '../wiring/reload.ts'
 import { configFlags, readArguments, UsageError } from './arguments.ts'
-import { banner, commandBeside, explainBind, type Started } from './banner.ts'
+import { banner, commandBeside, explainBind, explainDirectory, type Started } from './banner.ts'
 import { exposures } from './exposure.ts'
 import { COMMANDS } from './help.ts'
 import { chooseDirectory, loadConfig, realSurroundings } from './load-config.ts'
@@ -108,7 +108,7 @@ async function serve(
   } catch (error) {
     // A signal that came meanwhile has nothing to stop.
     stopping.ended.catch(() => {})
-    const explained = explainBind(error, config, command)
+    const explained = explainBind(error, config, command) ?? explainDirectory(error, command)
     if (explained === null && isBug(error)) throw error
     console.error(explained ?? `otlier: cannot start: ${(error as Error).message}`)
     return 1

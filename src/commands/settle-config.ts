@@ -53,10 +53,12 @@ export function settleConfig(tree: Tree | undefined, options: SettleOptions): Se
     write(shown, path, whenFull)
     const sizeBytes = queueBytes(exporter, value.memoryLimitBytes, destinations, tree)
     write(shown, ['exporters', exporter.id, 'sending_queue', 'size_mib'], sizeBytes / MIB)
+    const acknowledge = settleAcknowledge(exporter, value.directory, tree, report)
+    write(shown, ['exporters', exporter.id, 'sending_queue', 'acknowledge'], acknowledge)
     const { scheme } = exporter.endpoint
     const plain = scheme === 'http' || (scheme === null && exporter.tls.insecure)
     checkPair(exporter.tls, ['exporters', exporter.id, 'tls'], tree, report)
-    const queue = { ...exporter.sendingQueue, sizeBytes, whenFull }
+    const queue = { ...exporter.sendingQueue, sizeBytes, acknowledge, whenFull }
     return {
       ...exporter,
       exact: options.exact.has(exporter.id),
@@ -89,6 +91,30 @@ export function settleConfig(tree: Tree | undefined, options: SettleOptions): Se
   checkPorts(config, tree, report)
   checkMemory(config, used, tree, report)
   return { config, shown: shown as Record<string, unknown>, problems }
+}
+
+/** When a sender is told that its data has been taken, where that is not written: as late as the storage allows for. */
+function settleAcknowledge(
+  { id, sendingQueue }: Queued,
+  directory: string,
+  tree: Tree | undefined,
+  report: Report,
+): Queued['sendingQueue']['acknowledge'] {
+  const path = ['exporters', id, 'sending_queue']
+  const placeOfKey = (key: string) => placeOf(tree, [...path, key])
+  const { storage } = sendingQueue
+  const isChosen = placeOfKey('acknowledge') !== null
+  const acknowledge = isChosen ? sendingQueue.acknowledge : storage === 'disk' ? 'durable' : 'memory'
+  const place = placeOfKey('acknowledge') ?? placeOfKey('storage')
+  if (storage === 'memory' && acknowledge === 'durable') {
+    const text = 'durable needs a queue on disk; add storage: disk, or use memory or delivered'
+    report(place, [...path, 'acknowledge'].join('.'), text)
+  }
+  if (storage === 'disk' && directory === 'none') {
+    const text = 'a queue on disk needs a directory, and directory is none; name one, or use storage: memory'
+    report(placeOfKey('storage'), [...path, 'storage'].join('.'), text)
+  }
+  return acknowledge
 }
 
 interface Pair {
@@ -195,17 +221,22 @@ const QUEUES = 1 / 2
 type Queued = Exclude<AnyExporter, { readonly type: 'debug' }>
 type AnyExporter = ValueOf<typeof SETTINGS>['exporters'][number]
 
-/** As it is written; where it is not, what the memory limit leaves to each of the destinations, if that is less than the default. */
+/** The sizes of the conventions. */
+const SIZE_BYTES = { memory: 64 * MIB, disk: 2048 * MIB }
+
+/** As it is written; where it is not, the default, or what the memory limit leaves to each of the destinations if that is less. */
 function queueBytes(
   { id, sendingQueue }: Queued,
   limitBytes: number | null,
   destinations: number,
   tree: Tree | undefined,
 ): number {
-  const { sizeBytes, storage } = sendingQueue
+  const { storage } = sendingQueue
   const written = find(tree, ['exporters', id, 'sending_queue', 'size_mib'])
   const isWritten = written?.kind === 'leaf' && written.text !== null
-  if (isWritten || storage !== 'memory' || limitBytes === null) return sizeBytes
+  if (isWritten) return sendingQueue.sizeBytes
+  const sizeBytes = SIZE_BYTES[storage]
+  if (storage !== 'memory' || limitBytes === null) return sizeBytes
   const leftMib = Math.floor((limitBytes * QUEUES) / MIB / Math.max(1, destinations))
   return Math.min(sizeBytes, Math.max(1, leftMib) * MIB)
 }
@@ -236,8 +267,8 @@ function checkMemory(config: Config, used: ReadonlySet<string>, tree: Tree | und
   )
 }
 
-function placeOf(tree: Tree | undefined, path: string): Place | null {
-  const found = find(tree, path.split('.'))
+function placeOf(tree: Tree | undefined, path: string | readonly string[]): Place | null {
+  const found = find(tree, typeof path === 'string' ? path.split('.') : path)
   return found === undefined || (found.kind === 'leaf' && found.text === null) ? null : found.place
 }
 

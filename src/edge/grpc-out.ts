@@ -2,7 +2,7 @@
 import { isIP } from 'node:net'
 import { checkServerIdentity, type SecureContext } from 'node:tls'
 import * as grpc from '@grpc/grpc-js'
-import { Failure, GRPC } from '../base/errors.ts'
+import { Failure, GRPC, grpcCodes } from '../base/errors.ts'
 import { clip } from '../base/words.ts'
 import type { Answer, Exporter, ExportRequest, Signal } from '../flow/sink.ts'
 import { merge } from '../wire/merge.ts'
@@ -19,6 +19,11 @@ const METHODS: Record<Signal, string> = {
 }
 
 const MAX_DETAILS_CHARS = 500
+/**
+ * A connection on which nothing has been heard for so long, while requests were waiting for it, is given up. grpc-js has no limit for
+ * the time from a TCP connection to the first bytes of HTTP/2: one that was made into a black hole would be waited for until its age.
+ */
+const SILENT_MS = 20_000
 
 export function grpcExporter(
   settings: SendingSettings,
@@ -53,6 +58,20 @@ export function grpcExporter(
     }
   }
   let closed = false
+  let silentSinceMs: number | null = null
+  let renewedMs = Number.NEGATIVE_INFINITY
+
+  /** The destination has said something, or time was up for a request that began at `sentMs`. */
+  function heard(isSilent: boolean, sentMs: number) {
+    // What ends now on a connection that has been given up says nothing about the new one.
+    if (sentMs < renewedMs) return
+    if (!isSilent) silentSinceMs = null
+    else if (world.monotonic() - (silentSinceMs ??= sentMs) >= SILENT_MS) {
+      silentSinceMs = null
+      renewedMs = world.monotonic()
+      clients.renew()
+    }
+  }
 
   function send(client: grpc.Client, request: ExportRequest): Promise<Answer> {
     const metadata = new grpc.Metadata()
@@ -60,6 +79,7 @@ export function grpcExporter(
       if (name.endsWith('-bin')) metadata.set(name, Buffer.from(value, 'base64'))
       else if (LEGAL_NAME.test(name)) metadata.set(name, value.replaceAll('\t', ' '))
     }
+    const sentMs = world.monotonic()
     return new Promise(resolve => {
       const call = client.makeUnaryRequest(
         METHODS[request.signal],
@@ -70,6 +90,7 @@ export function grpcExporter(
         { deadline: world.now() + settings.timeoutMs },
         (error, reply) => {
           calls.delete(call)
+          heard(error?.code === GRPC.DEADLINE_EXCEEDED && isLocal(error.metadata), sentMs)
           resolve(error === null ? answerOf(reply) : classify(error))
         },
       )
@@ -212,9 +233,15 @@ function classify({ code, details, metadata }: grpc.ServiceError): Answer {
   const local = localAnswer(code, details, metadata, said)
   if (local !== null) return local
   const retryAfterMs = retryDelayOf(metadata)
+  const codes = grpcCodes(code)
   if (RETRYABLE.has(code) || (code === GRPC.RESOURCE_EXHAUSTED && retryAfterMs !== null)) {
     const row = code === GRPC.UNAVAILABLE ? 'OTLIER_UNREACHABLE' : 'OTLIER_DESTINATION_BUSY'
-    const cause = new Failure(code === GRPC.DEADLINE_EXCEEDED ? 'OTLIER_NO_ANSWER' : row, said)
+    const cause = new Failure(
+      code === GRPC.DEADLINE_EXCEEDED ? 'OTLIER_NO_ANSWER' : row,
+      said,
+      undefined,
+      codes,
+    )
     return { kind: 'busy', retryAfterMs, cause }
   }
   if (code === GRPC.RESOURCE_EXHAUSTED) {
@@ -223,17 +250,19 @@ function classify({ code, details, metadata }: grpc.ServiceError): Answer {
   if (code === GRPC.UNIMPLEMENTED) {
     return { kind: 'unsupported', cause: new Failure('OTLIER_DESTINATION_UNSUPPORTED', said) }
   }
-  return { kind: 'refused', cause: new Failure('OTLIER_DESTINATION_REFUSED', said) }
+  return { kind: 'refused', cause: new Failure('OTLIER_DESTINATION_REFUSED', said, undefined, codes) }
 }
 
+/** A server's status has headers beside it, one of grpc-js has none. */
+const isLocal = (metadata: grpc.Metadata) => Object.keys(metadata.getMap()).length === 0
+
 /**
- * What grpc-js says on its own about a reply, in codes that would mean something else coming from a server. A server's
- * status has headers beside it, one of grpc-js has none.
+ * What grpc-js says on its own about a reply, in codes that would mean something else coming from a server.
  */
 function localAnswer(code: number, details: string, metadata: grpc.Metadata, said: string): Answer | null {
   if (code === GRPC.UNIMPLEMENTED && /^(No message|Too many responses) received$/.test(details))
     return unreadable(details)
-  if (Object.keys(metadata.getMap()).length > 0) return null
+  if (!isLocal(metadata)) return null
   if (code === GRPC.RESOURCE_EXHAUSTED) {
     if (/^Received message (larger than max|that decompresses)/.test(details)) return unreadable(details)
     // The stream was reset because of too much at once, which is not about this request.

@@ -4,7 +4,7 @@ import * as https from 'node:https'
 import type { SecureContext } from 'node:tls'
 import { promisify } from 'node:util'
 import { constants, createGunzip, createInflate, gzip } from 'node:zlib'
-import { Failure } from '../base/errors.ts'
+import { Failure, httpCodes } from '../base/errors.ts'
 import type { Answer, Exporter, ExportRequest, Signal } from '../flow/sink.ts'
 import { protoToJson } from '../wire/json-out.ts'
 import { merge } from '../wire/merge.ts'
@@ -150,15 +150,19 @@ async function readAnswer(
   }
   const said = typeof body === 'string' ? '' : readStatusBody(body, isJson)
   const detail = said === '' ? `It answered ${status}.` : `It answered ${status}: ${said}`
+  const codes = httpCodes(status)
   if (RETRYABLE.has(status)) {
-    const cause = new Failure('OTLIER_DESTINATION_BUSY', detail)
+    const cause = new Failure('OTLIER_DESTINATION_BUSY', detail, undefined, codes)
     return { kind: 'busy', retryAfterMs: readRetryAfter(headers['retry-after'], nowMs), cause }
   }
   if (status === 413) return { kind: 'too_large', cause: new Failure('OTLIER_DESTINATION_TOO_LARGE', detail) }
   if (status === 404)
     return { kind: 'unsupported', cause: new Failure('OTLIER_DESTINATION_UNSUPPORTED', detail) }
   const where = headers.location === undefined ? '' : ' It points elsewhere; redirects are not followed.'
-  return { kind: 'refused', cause: new Failure('OTLIER_DESTINATION_REFUSED', `${detail}${where}`) }
+  return {
+    kind: 'refused',
+    cause: new Failure('OTLIER_DESTINATION_REFUSED', `${detail}${where}`, undefined, codes),
+  }
 }
 
 const unreadable = (why: string): Answer => ({

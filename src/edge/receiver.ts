@@ -233,6 +233,7 @@ export class Intake {
     const { world, options } = this
     // What arrived at the last moment still gets a tenth of the time.
     const leftMs = Math.max(request.answerAtMs - world.monotonic(), options.receiveTimeoutMs / 10)
+    const answerByMs = world.monotonic() + leftMs
     let cancel = () => {}
     const late = new Promise<Outcome>(resolve => {
       const end = (code: 'OTLIER_NO_ANSWER' | 'OTLIER_STOPPING') =>
@@ -246,20 +247,22 @@ export class Intake {
       }
     })
     // The bytes are in memory for as long as the sink works on them, answered or not.
-    const work = this.#handle(request).finally(() => request.lease.release())
+    const work = this.#handle(request, answerByMs).finally(() => request.lease.release())
     const outcome = await Promise.race([work, late])
     cancel()
     return outcome
   }
 
-  async #handle({ signal, bytes, loan, encoding, json, headers, lease }: Arrived): Promise<Outcome> {
+  async #handle(request: Arrived, answerByMs: number): Promise<Outcome> {
+    const { signal, bytes, loan, encoding, json, headers, lease } = request
     try {
       let plain = encoding === 'identity' ? bytes : await decompress(encoding, bytes, this.maxBytes, lease)
       if (json) plain = jsonToProto(signal, plain, this.maxBytes)
       const receivedMs = this.world.now()
-      if (plain === bytes) return await this.#sink.send({ signal, bytes, receivedMs, headers, loan })
+      const arrived = { signal, receivedMs, headers, answerByMs }
+      if (plain === bytes) return await this.#sink.send({ ...arrived, bytes, loan })
       loan?.share(0)
-      return await this.#sink.send({ signal, bytes: plain, receivedMs, headers })
+      return await this.#sink.send({ ...arrived, bytes: plain })
     } catch (error) {
       if (error instanceof Failure) {
         const outcome: NotTaken =

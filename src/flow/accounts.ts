@@ -2,7 +2,7 @@
 import type { Cell, Registry } from '../base/counters.ts'
 import { ITEM_NAMES, type Signal } from './sink.ts'
 
-/** Why something left the queue undelivered. `returned` and `damaged` come with other kinds of queues. */
+/** Why something left the queue undelivered. `returned`: its sender has been told so. `damaged`: the disk has not kept it. */
 export type Dropped =
   | 'queue_full'
   | 'unsupported'
@@ -19,10 +19,14 @@ export interface Account {
   /** Passed over: it was accepted, and this destination does not get it. */
   passed(items: number, reason: Passed): void
   enqueued(items: number): void
+  /** Found in the queue on disk at the start. */
+  recovered(items: number): void
   /** Out of the queue, on its way. */
   taken(items: number): void
   /** The destination has answered for `items` in flight, and rejected some of them. */
   sent(items: number, rejected: number): void
+  /** On its way when the service stops, and still on disk. */
+  kept(items: number): void
   droppedFromQueue(items: number, reason: Dropped): void
   droppedInFlight(items: number, reason: Dropped): void
   readonly queued: number
@@ -46,7 +50,7 @@ export function openAccount(registry: Registry, exporter: string, signal: Signal
     registry.gauge(`otlier_exporter_${what}_${name}`, UNITS[signal], help, { exporter })
 
   const enqueued = counter('enqueued', `Number of ${words} that the sending queue has taken.`)
-  counter('recovered', `Number of ${words} found in the queue on disk at the start.`)
+  const recovered = counter('recovered', `Number of ${words} found in the queue on disk at the start.`)
   const sent = counter('sent', `Number of ${words} that the destination has taken.`)
   const rejected = counter('rejected', `Number of ${words} that the destination refused for good.`)
   const sendFailed = counter('send_failed', `Number of ${words} rejected or dropped.`)
@@ -74,6 +78,14 @@ export function openAccount(registry: Registry, exporter: string, signal: Signal
     passed: (items, reason) => void (failed[reason].value += items),
     enqueued(items) {
       enqueued.value += items
+      queued.value += items
+    },
+    recovered(items) {
+      recovered.value += items
+      queued.value += items
+    },
+    kept(items) {
+      inFlight.value -= items
       queued.value += items
     },
     taken(items) {

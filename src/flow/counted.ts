@@ -21,12 +21,14 @@ export function counted(next: Sink<CheckedBatch>, world: World, registry: Regist
   return {
     async send(batch) {
       lastMs = world.monotonic()
-      const outcome = await next.send(batch)
       const { accepted, refused } = cells[SIGNALS.indexOf(batch.signal)]
-      if (outcome.kind === 'accepted') {
-        accepted.value += batch.items - outcome.rejectedItems
-        refused.value += outcome.rejectedItems
-      } else refused.value += batch.items
+      let isTaken = false
+      const outcome = await next.send(batch, () => {
+        isTaken = true
+        accepted.value += batch.items
+      })
+      // What was taken and then handed back stands in the accounts of the destinations.
+      if (!isTaken) refused.value += batch.items
       return outcome
     },
     close: () => next.close(),
@@ -40,9 +42,9 @@ export function generated(next: Sink<CheckedBatch>, registry: Registry): Sink<Ch
   )
   return {
     async send(batch) {
-      const outcome = await next.send(batch)
-      if (outcome.kind === 'accepted') cells[SIGNALS.indexOf(batch.signal)].value += batch.items
-      return outcome
+      return next.send(batch, () => {
+        cells[SIGNALS.indexOf(batch.signal)].value += batch.items
+      })
     },
     close: () => next.close(),
   }

@@ -7,14 +7,25 @@ import { halve, type Part, split } from '../wire/split.ts'
 import type { Account } from './accounts.ts'
 import type { Settled } from './retry.ts'
 import { type CheckedBatch, type ExportRequest, type Headers, type Signal, sizeOf } from './sink.ts'
+import type { Ticket } from './ticket.ts'
 
-type LoadPart = Part & Pick<CheckedBatch, 'pieces'>
+/** A sender's request, or a piece of one, `of` which it is. */
+type LoadPart = Part & Pick<CheckedBatch, 'pieces'> & { readonly of: Ticket }
+
+/** Of a batch that is in pieces, `bytes` would put them together. */
+export const partOf = (batch: CheckedBatch, of: Ticket): LoadPart => ({
+  of,
+  items: batch.items,
+  ...(batch.pieces === undefined ? {} : { pieces: batch.pieces }),
+  get bytes() {
+    return batch.bytes
+  },
+})
 
 /** Requests that one consumer has taken from the queue: of one signal, with the same headers, in order. */
 export interface Load {
   readonly signal: Signal
   readonly headers: Headers
-  /** Each is one sender's request, or a piece of one. */
   readonly parts: readonly LoadPart[]
 }
 
@@ -27,12 +38,14 @@ export interface DeliveryOptions {
 
 export interface DeliveryHooks {
   readonly id: string
-  attempt(request: ExportRequest): Promise<Settled>
+  attempt(request: ExportRequest, isAwaiting: boolean): Promise<Settled>
   account(signal: Signal): Account
   /** The destination has spoken about this signal: it takes it, or it does not. */
   heard(signal: Signal, supported: boolean): void
   /** True once the accounts have been closed over what is still under way. */
   over(): boolean
+  /** What stopping leaves undelivered stays where it is. */
+  readonly isLasting: boolean
 }
 
 const TOO_LARGE: Settled = { kind: 'too_large', cause: new Failure('OTLIER_DESTINATION_TOO_LARGE') }
@@ -54,8 +67,12 @@ export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: 
   return async function deliver(load: Load): Promise<void> {
     const [first] = load.parts
     if (load.parts.length > 1 || sizeOf(first) <= options.maxBatchBytes) return send(load)
-    for (const part of split(load.signal, first.bytes, options.maxBatchBytes))
-      await send({ ...load, parts: [part] })
+    const { of } = first
+    for (const part of split(load.signal, first.bytes, options.maxBatchBytes)) {
+      of.divide(1)
+      await send({ ...load, parts: [{ ...part, of }] })
+    }
+    of.close()
   }
 
   async function send(load: Load): Promise<void> {
@@ -63,7 +80,13 @@ export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: 
     const { signal, headers, parts } = load
     const items = itemsOf(parts)
     const request = { signal, headers, items, parts: parts.flatMap(part => part.pieces ?? part.bytes) }
-    const settled = bytesOf(parts) > options.maxRequestBytes ? TOO_LARGE : await hooks.attempt(request)
+    const { of } = parts[0]
+    if (of.isReturned) {
+      hooks.account(signal).droppedInFlight(items, 'returned')
+      return close(load, () => {})
+    }
+    const settled =
+      bytesOf(parts) > options.maxRequestBytes ? TOO_LARGE : await hooks.attempt(request, of.isAwaited)
     if (hooks.over()) return
     const account = hooks.account(signal)
     if (settled.kind === 'delivered' || settled.kind === 'refused' || settled.kind === 'too_large') {
@@ -74,7 +97,7 @@ export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: 
         const rejected = Math.min(items, Math.max(0, settled.rejectedItems))
         account.sent(items, rejected)
         reportPartial(load, rejected, settled.message)
-        return
+        return close(load, ticket => ticket.delivered(rejected, settled.message))
       }
       case 'refused':
         // Of a merged request nobody knows whose part was refused: each is sent once alone, so that one sender's bytes
@@ -84,7 +107,7 @@ export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: 
         now('rejected', n =>
           log.error(fieldsOf(load, settled.cause, n), 'the destination rejected a request for good'),
         )
-        return
+        return close(load, ticket => ticket.refused(items, settled.cause))
       case 'too_large': {
         const smaller = divide(load)
         if (smaller !== null) return sendEach(smaller)
@@ -92,12 +115,12 @@ export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: 
         now('too_large', n =>
           log.error(fieldsOf(load, settled.cause, n), 'an item too large for the destination was dropped'),
         )
-        return
+        return close(load, ticket => ticket.refused(items, settled.cause))
       }
       case 'unsupported':
         account.droppedInFlight(items, 'unsupported')
         hooks.heard(signal, false)
-        return
+        return close(load, ticket => ticket.refused(items, settled.cause))
       case 'expired':
         account.droppedInFlight(items, 'expired')
         now('expired', n =>
@@ -106,9 +129,21 @@ export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: 
             'a request was given up after retry_on_failure.max_elapsed_time',
           ),
         )
-        return
+        return close(load, () => {})
+      case 'returned':
+        account.droppedInFlight(items, 'returned')
+        return close(load, ticket => ticket.returned(settled.cause, settled.retryAfterMs))
       case 'stopped':
-        account.droppedInFlight(items, 'shutdown')
+        if (hooks.isLasting) account.kept(items)
+        else account.droppedInFlight(items, 'shutdown')
+        return close(load, ticket => ticket.keep())
+    }
+  }
+
+  function close({ parts }: Load, note: (ticket: Ticket) => void) {
+    for (const { of } of parts) {
+      note(of)
+      of.close()
     }
   }
 
@@ -137,7 +172,10 @@ export function delivery(hooks: DeliveryHooks, world: World, log: Log, options: 
 function divide({ signal, headers, parts }: Load): readonly Load[] | null {
   if (parts.length === 1) {
     const halves = halve(signal, parts[0].bytes)
-    return halves === null ? null : halves.map(half => ({ signal, headers, parts: [half] }))
+    if (halves === null) return null
+    const { of } = parts[0]
+    of.divide(halves.length - 1)
+    return halves.map(half => ({ signal, headers, parts: [{ ...half, of }] }))
   }
   const half = bytesOf(parts) / 2
   let before = sizeOf(parts[0])

@@ -2,7 +2,6 @@
 import type { Cell, Registry } from '../base/counters.ts'
 import { Failure } from '../base/errors.ts'
 import { CARRIES_MARK, FAILED, Items, NO_TIMES, NOWHERE } from '../base/item.ts'
-import type { Loan } from '../base/loan.ts'
 import type { World } from '../base/world.ts'
 import type { Bus, SeriesModel } from '../bus/bus.ts'
 import { check } from '../wire/check.ts'
@@ -15,7 +14,7 @@ import { registerBands } from './bands.ts'
 import { CHECK_EVERY, type Guards, type Lap } from './guard.ts'
 import { Models } from './models.ts'
 import { SeriesTable } from './series.ts'
-import type { Batch, CheckedBatch, Headers, Outcome, Sink } from './sink.ts'
+import type { Batch, CheckedBatch, Outcome, Sink } from './sink.ts'
 import { Tally } from './tally.ts'
 
 export interface InspectOptions extends MarkOptions {
@@ -66,7 +65,7 @@ export function inspect(
         const items = check(batch.signal, batch.bytes)
         return items < 0 ? { kind: 'refused', cause: malformed } : next.send({ ...batch, items })
       }
-      const { bytes, receivedMs, headers, loan = null } = batch
+      const { bytes } = batch
       // Fail open: whatever detection does, the request goes on.
       let items: number
       let pieces: readonly Uint8Array[] | null = null
@@ -78,11 +77,7 @@ export function inspect(
         items = check('traces', bytes)
       }
       if (items < 0) return { kind: 'refused', cause: malformed }
-      return next.send(
-        pieces === null
-          ? { signal: 'traces', bytes, items, receivedMs, headers, loan }
-          : marked(pieces, items, receivedMs, headers, loan),
-      )
+      return next.send(pieces === null ? { ...batch, items } : marked(pieces, items, batch))
     },
     passTime() {
       closing.attempt(() => detection.tally.passTime(world.monotonic()))
@@ -96,19 +91,10 @@ export function inspect(
   }
 }
 
-function marked(
-  pieces: readonly Uint8Array[],
-  items: number,
-  receivedMs: number,
-  headers: Headers,
-  loan: Loan | null,
-): CheckedBatch {
+function marked(pieces: readonly Uint8Array[], items: number, batch: Batch): CheckedBatch {
   return {
-    signal: 'traces',
+    ...batch,
     items,
-    receivedMs,
-    headers,
-    loan,
     pieces,
     get bytes() {
       return merge(pieces)

@@ -1,7 +1,16 @@
 //! The waiting batches of one signal, oldest first, and what is known of the destination's taste for that signal.
 import type { Account } from './accounts.ts'
-import type { CheckedBatch, Headers, Signal } from './sink.ts'
+import type { CheckedBatch, Headers, Outcome, Signal } from './sink.ts'
 import { NO_HEADERS, sizeOf } from './sink.ts'
+import type { Place } from './storage.ts'
+
+/** The sender of a batch, where it waits for what the destination says. */
+export interface Waiter {
+  /** Tells it. Only the first time counts. */
+  answer(outcome: Outcome): void
+  /** It has been told. */
+  readonly isAnswered: boolean
+}
 
 /** One batch in the queue. */
 export interface Entry {
@@ -10,10 +19,10 @@ export interface Entry {
   readonly key: string
   /** What it weighs in the queue's size. */
   readonly costBytes: number
-  /** Counts up over all lanes. */
-  readonly order: number
+  readonly place: Place
   /** Monotonic time of its arrival. */
   readonly sinceMs: number
+  readonly waiter: Waiter | null
 }
 
 /** Headers in one form, whatever the order of their names. */
@@ -83,6 +92,18 @@ export class Lane {
     return entry
   }
 
+  /** Takes out those that `isOut` says, wherever they stand. */
+  remove(isOut: (entry: Entry) => boolean): Entry[] {
+    const waiting = this.#entries.slice(this.#head) as Entry[]
+    const out: Entry[] = []
+    const left: Entry[] = []
+    for (const entry of waiting) (isOut(entry) ? out : left).push(entry)
+    this.#entries = left
+    this.#head = 0
+    for (const { batch } of out) this.bytes -= sizeOf(batch)
+    return out
+  }
+
   /** The oldest and those after it that may go with it: at least one, and no more than `maxBytes` where there are several. */
   takeRun(maxBytes: number): Entry[] {
     const run = [this.shift()]
@@ -134,7 +155,10 @@ export class Lane {
 export function oldestOf(lanes: readonly Lane[]): Lane | null {
   let first: Lane | null = null
   for (const lane of lanes) {
-    if (lane.oldest !== null && (first?.oldest == null || lane.oldest.order < first.oldest.order))
+    if (
+      lane.oldest !== null &&
+      (first?.oldest == null || lane.oldest.place.sequence < first.oldest.place.sequence)
+    )
       first = lane
   }
   return first

@@ -1,80 +1,33 @@
 //! The sending queue of one destination: bounded in bytes, oldest first, small requests merged on their way out.
 import { setMaxListeners } from 'node:events'
 import type { Registry } from '../base/counters.ts'
-import { Failure } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Cancel, World } from '../base/world.ts'
-import { openAccount, openGauges } from './accounts.ts'
-import { type DeliveryOptions, delivery } from './delivery.ts'
-import type { Held } from './held.ts'
-import { type Entry, headerKey, Lane, oldestOf } from './lane.ts'
-import { destinationNotices, RELIEVED, type WhenFull } from './notices.ts'
+import { openGauges } from './accounts.ts'
+import type { Kept, Queue, QueueOptions, QueueSettings, Undelivered } from './contract.ts'
+import { delivery, partOf } from './delivery.ts'
+import { type Entry, type Lane, oldestOf } from './lane.ts'
+import { destinationNotices, RELIEVED } from './notices.ts'
+import type { Offer, Reservation, Stored } from './offer.ts'
 import { Pace } from './pace.ts'
-import { gate, type RetryOptions, retry } from './retry.ts'
-import { type CheckedBatch, type Exporter, ITEM_NAMES, SIGNALS, type Signal, sizeOf } from './sink.ts'
+import { awaited, inTime, within } from './patience.ts'
+import { gate, retry } from './retry.ts'
+import { costOf, Shelf } from './shelf.ts'
+import { type CheckedBatch, type Exporter, ITEM_NAMES, type Signal } from './sink.ts'
+import { memoryStorage, type OpenStorage } from './storage.ts'
+import { Ticket } from './ticket.ts'
+import { watch } from './watch.ts'
 
-/** What a queue may be told while it runs. */
-export interface QueueSettings {
-  /** What the destination may hold, waiting and under way, with ENTRY_BYTES for each batch. */
-  readonly sizeBytes: number
-  readonly whenFull: WhenFull
-  readonly numConsumers: number
-  readonly retry: RetryOptions
-}
-
-export interface QueueOptions extends DeliveryOptions, QueueSettings {
-  /** So long a batch waits for others to go with, unless they fill a request: fifteen in one cost a third of the CPU (measured). */
-  readonly lingerMs: number
-  /** Told of every batch that comes and goes: what all queues hold together. */
-  readonly shared?: Held
-}
+export type { Queue, QueueOptions, QueueSettings, Undelivered } from './contract.ts'
 
 const MIB = 2 ** 20
 /** The numbers of the conventions, for all but what is configured. */
 export const QUEUE_LIMITS = { maxBatchBytes: 3.5 * MIB, maxRequestBytes: 64 * MIB, lingerMs: 20 }
 
-/**
- * `taken`: it will be delivered, or stand in an account that says why not, and its loan is let go of. `full`: the sender is to come again.
- * `dropped`, `unsupported`: this destination passes it over.
- */
-export type Offer = 'taken' | 'full' | 'dropped' | 'unsupported'
-
-/** What is left of a signal when stopping ends, or would be if it ended now. */
-export interface Undelivered {
-  readonly exporter: string
-  readonly signal: Signal
-  readonly items: number
-}
-
-export interface Queue {
-  readonly id: string
-  /** What `offer` would say now, without doing or counting anything. */
-  probe(batch: CheckedBatch): Offer
-  offer(batch: CheckedBatch): Offer
-  /** The signals that the destination is known not to take. */
-  unsupported(): readonly Signal[]
-  /** Whether the destination has taken this signal, and not turned it away since. */
-  takes(signal: Signal): boolean
-  /** Since it was full the last time, it has not been clearly below its bound. */
-  full(): boolean
-  /** What would be lost if the process ended now, and what stopping has lost already: in items, signals without any left out. */
-  undelivered(): readonly Undelivered[]
-  /** When a sender that it turned away should come again: as soon as it should be clearly below its bound. */
-  retryAfterMs(): number
-  /**
-   * From now on these settings are in force, for what it holds too; a request under way keeps those it began with. Whoever
-   * waits to send again asks at once: there is reason to hope.
-   */
-  change(settings: QueueSettings): void
-  /**
-   * Takes nothing more, and ends when what it holds is delivered, at the monotonic time `deadlineMs` at the latest. What is
-   * left then is dropped and told. Closes the exporter.
-   */
-  close(deadlineMs: number): Promise<readonly Undelivered[]>
-}
-
-/** What a batch weighs beside its bytes, so that even empty ones fill the queue. */
-const ENTRY_BYTES = 256
+/** Closing what is on disk is given so long, even where the destination has used up the time. */
+const CLOSE_MS = 1000
+/** When reading from the disk has failed, or has brought nothing of what is there. */
+const READ_AGAIN_MS = 1000
 
 export function queue(
   exporter: Exporter,
@@ -82,22 +35,38 @@ export function queue(
   log: Log,
   registry: Registry,
   initial: QueueOptions,
+  open: OpenStorage = memoryStorage,
 ): Queue {
   const { id } = exporter
   let options = initial
   const notices = destinationNotices(id, log)
-  const lanes = SIGNALS.map(signal => new Lane(signal, openAccount(registry, id, signal)))
-  const laneOf = (signal: Signal) => lanes[SIGNALS.indexOf(signal)]
+  const storage = open({
+    recovered(waiting, damaged, bytes) {
+      const items = shelf.recovered(waiting, damaged, bytes)
+      if (items > 0) log.info({ exporter: id, items }, 'found in the queue on disk; it is sent now')
+      pump()
+    },
+    damaged: items => void shelf.dropStored(items, 'damaged'),
+    failing: cause => notices.failing(cause, options.whenFull),
+  })
   const { held, busy, capacity } = openGauges(registry, id, options.sizeBytes)
+  const shelf = new Shelf(world, registry, id, storage, held, () => options.sizeBytes, options.shared)
+  const { lanes } = shelf
   // A destination that was taken out and has come back has accounts of before.
   const lostBefore = lanes.map(({ account }) => account.dropped('shutdown'))
 
   const pace = new Pace(world)
-  let order = 0
   let timer: Cancel | null = null
+  let reading: Cancel | null = null
   let closed: Promise<readonly Undelivered[]> | null = null
   let deadlineMs = Number.POSITIVE_INFINITY
   let drained: (() => void) | null = null
+  /** Places that have been given, and are neither promised nor taken back. */
+  let reserved = 0
+  /** It ends, and keeps on asking a destination that is away although nothing would be lost. */
+  let isPatient = true
+  /** The service stops, and the destination did not take what it was given: the rest stays on disk. */
+  let givenUp = false
   const stop = new AbortController()
   const kill = new AbortController()
   let again = new AbortController()
@@ -105,32 +74,16 @@ export function queue(
 
   const shut = gate(world)
   const signals = { stop: stop.signal, kill: kill.signal, again: () => again.signal }
-  const ending = { ...signals, deadlineMs: () => deadlineMs }
-  const watched: Exporter = {
-    id,
-    async export(request) {
-      try {
-        const answer = await exporter.export(request)
-        if (closed === null) notices.answered(answer)
-        return answer
-      } catch (error) {
-        // A bug in an exporter costs the request, not the service.
-        log.error({ exporter: id, error }, 'the exporter failed on a request')
-        return { kind: 'refused', cause: new Failure('OTLIER_INTERNAL', undefined, error) }
-      }
-    },
-    // Nor may one that cannot be closed cost the report of what was lost.
-    close: () =>
-      exporter.close().catch(error => log.error({ exporter: id, error }, 'the exporter failed to close')),
-  }
-
+  const ending = { ...signals, deadlineMs: () => deadlineMs, isKept: () => storage.isLasting && !isPatient }
+  const watched = watch(exporter, log, notices, () => closed !== null)
   const deliver = delivery(
     {
       id,
       attempt: retry(watched, world, () => options.retry, shut, ending),
-      account: signal => laneOf(signal).account,
+      account: signal => shelf.laneOf(signal).account,
       heard,
       over: () => kill.signal.aborted,
+      isLasting: storage.isLasting,
     },
     world,
     log,
@@ -139,66 +92,92 @@ export function queue(
 
   function probe(batch: CheckedBatch): Offer {
     if (closed !== null) return 'full'
-    if (!laneOf(batch.signal).takes(world.monotonic())) return 'unsupported'
-    const cost = sizeOf(batch) + ENTRY_BYTES
-    if (fits(cost)) return 'taken'
-    if (options.whenFull === 'refuse') return 'full'
-    return options.whenFull === 'drop_oldest' && held.value - waitingBytes() + cost <= options.sizeBytes
-      ? 'taken'
-      : 'dropped'
+    if (!shelf.laneOf(batch.signal).takes(world.monotonic())) return 'unsupported'
+    const cost = costOf(batch)
+    if (storage.isOpen()) {
+      if (shelf.fits(cost)) return 'taken'
+      if (options.whenFull === 'drop_oldest' && shelf.couldFit(cost)) return 'taken'
+    }
+    return options.whenFull === 'refuse' ? 'full' : 'dropped'
   }
-
-  // A batch larger than the whole queue is taken when the queue holds nothing, or it could never pass.
-  const fits = (cost: number) => held.value === 0 || held.value + cost <= options.sizeBytes
-
-  const waitingBytes = () => lanes.reduce((sum, lane) => sum + lane.bytes + lane.length * ENTRY_BYTES, 0)
 
   function offer(batch: CheckedBatch): Offer {
-    const lane = laneOf(batch.signal)
     const answer = probe(batch)
-    if (answer === 'full') notices.full(batch.items, options.whenFull)
-    if (answer === 'dropped') {
-      lane.account.passed(batch.items, 'queue_full')
+    if (answer === 'full') {
       notices.full(batch.items, options.whenFull)
+      return answer
     }
-    if (answer === 'unsupported') lane.account.passed(batch.items, 'unsupported')
-    if (answer !== 'taken') return answer
-    const costBytes = sizeOf(batch) + ENTRY_BYTES
-    while (!fits(costBytes)) evictOldest()
-    lane.push({ batch, key: headerKey(batch.headers), costBytes, order: order++, sinceMs: world.monotonic() })
-    lane.account.enqueued(batch.items)
-    held.value += costBytes
-    options.shared?.take(batch)
-    // A timer that is set will come in time, unless there is enough to go now.
-    if (timer === null || isReady(lane, world.monotonic())) pump()
-    return 'taken'
+    const { stored, commit } = reserve(batch)
+    if (stored === null) void commit()
+    else void stored.then(commit)
+    return answer
   }
 
-  /** The oldest, which is not going to be sent. */
-  function takeOut(lane: Lane): CheckedBatch {
-    const { batch, costBytes } = lane.shift()
-    held.value -= costBytes
-    options.shared?.release(batch)
-    batch.loan?.letGo()
-    return batch
-  }
+  function reserve(batch: CheckedBatch): Reservation {
+    const { account } = shelf.laneOf(batch.signal)
+    const isOptional = options.whenFull !== 'refuse'
+    const answer = probe(batch)
+    if (answer !== 'taken')
+      return { stored: null, isOptional: true, holds: false, commit: () => pass(answer), cancel() {} }
+    const evicted = shelf.makeRoom(costOf(batch))
+    if (evicted > 0) notices.full(evicted, options.whenFull)
+    const { place, stored } = shelf.give(batch)
+    reserved++
+    let stands: Stored = 'stored'
+    return { stored: stored && settled(stored), isOptional, holds: true, commit, cancel }
 
-  function evictOldest() {
-    const lane = oldestOf(lanes) as Lane
-    const batch = takeOut(lane)
-    lane.account.droppedFromQueue(batch.items, 'queue_full')
-    notices.full(batch.items, options.whenFull)
+    async function settled(storing: Promise<boolean>): Promise<Stored> {
+      stands = await inTime(world, batch, storing)
+      return stands
+    }
+
+    function cancel() {
+      reserved--
+      withdraw()
+    }
+
+    function withdraw() {
+      shelf.withdraw(place, batch)
+      // Others may have waited behind it.
+      pump()
+    }
+
+    function commit() {
+      reserved--
+      // What is on disk is delivered after the next start.
+      if (stands !== 'stored' || (kill.signal.aborted && !storage.isLasting)) {
+        withdraw()
+        // What is late may still be read by the one who writes it.
+        if (stands === 'failed') batch.loan?.letGo()
+        return pass('dropped')
+      }
+      const isAwaited = options.acknowledge === 'delivered' && !kill.signal.aborted
+      const answered = isAwaited ? awaited(world, batch, () => shelf.giveBack(place)) : null
+      shelf.keep(place, batch, answered)
+      notices.holds(shelf.bytes, options.sizeBytes)
+      // A timer that is set will come in time, unless there is enough to go now.
+      if (timer === null || isReady(shelf.laneOf(batch.signal), world.monotonic())) pump()
+      return answered?.outcome ?? null
+    }
+
+    function pass(why: Offer) {
+      account.passed(batch.items, why === 'unsupported' ? 'unsupported' : 'queue_full')
+      if (why !== 'unsupported') notices.full(batch.items, options.whenFull)
+      return null
+    }
   }
 
   /** Starts as many consumers as there is work for, and sets the timer for the rest. */
   function pump() {
     timer?.()
     timer = null
-    while (busy.value < options.numConsumers) {
+    refill()
+    while (busy.value < options.numConsumers && !givenUp) {
       const now = world.monotonic()
       const waiting = lanes.filter(lane => lane.length > 0)
       if (waiting.length === 0 || kill.signal.aborted) break
-      if (now < shut.opensMs) {
+      // What a sender waits for goes back to it.
+      if (now < shut.opensMs && options.acknowledge !== 'delivered') {
         if (closed === null || shut.opensMs <= deadlineMs) timer = world.after(shut.opensMs - now, pump)
         // The destination has asked to wait beyond the end: there is nothing to wait for.
         else if (busy.value === 0) drained?.()
@@ -210,9 +189,31 @@ export function queue(
         timer = world.after(Math.max(0, sinceMs + options.lingerMs - now), pump)
         return
       }
-      consume(lane, lane.takeRun(options.maxBatchBytes))
+      consume(lane, shelf.take(lane, options.acknowledge === 'delivered' ? 0 : options.maxBatchBytes))
     }
-    if (busy.value === 0) drained?.()
+    if (busy.value === 0 && reserved === 0 && (givenUp || !shelf.hasMore)) drained?.()
+  }
+
+  /** Brings what only the disk has to hand, in time for the next consumer. */
+  function refill() {
+    if (!shelf.hasMore || givenUp || kill.signal.aborted) return
+    shelf.refill().then(
+      hasCome => {
+        if (hasCome) return pump()
+        if (hasCome === null) return
+        if (closed !== null && busy.value === 0) drained?.()
+        readAgain()
+      },
+      error => {
+        log.warn({ exporter: id, error }, 'the queue on disk cannot be read; it is tried again')
+        readAgain()
+      },
+    )
+  }
+
+  function readAgain() {
+    reading?.()
+    reading = kill.signal.aborted ? null : world.after(READ_AGAIN_MS, pump)
   }
 
   function isReady(lane: Lane, now: number): boolean {
@@ -220,6 +221,7 @@ export function queue(
     if (oldest === null || newest === null) return false
     return (
       closed !== null ||
+      options.acknowledge === 'delivered' ||
       now - oldest.sinceMs >= options.lingerMs ||
       lane.bytes >= options.maxBatchBytes ||
       // Nothing that comes now could join them.
@@ -228,81 +230,72 @@ export function queue(
   }
 
   function consume(lane: Lane, run: readonly Entry[]) {
-    const parts = run.map(({ batch }) => batch)
     const { signal, headers } = run[0].batch
-    let cost = 0
-    for (const { batch, costBytes } of run) {
-      lane.account.taken(batch.items)
-      cost += costBytes
-    }
     busy.value++
+    const open = new Set(run)
     const done = () => {
-      for (const { batch } of run) options.shared?.release(batch)
+      // Out of memory it is in any case; those without an answer keep their places.
+      for (const entry of open) shelf.forget(entry.batch)
       if (kill.signal.aborted) return
+      for (const { batch } of open) batch.loan?.letGo()
       busy.value--
-      held.value -= cost
-      pace.note(cost)
-      for (const { batch } of run) batch.loan?.letGo()
-      notices.holds(held.value, options.sizeBytes)
+      notices.holds(shelf.bytes, options.sizeBytes)
       lane.unheard()
       pump()
     }
+    const end = (entry: Entry) => (ticket: Ticket) => {
+      if (ticket.isKept && storage.isLasting) givenUp = true
+      else {
+        open.delete(entry)
+        pace.note(entry.costBytes)
+        shelf.release(entry)
+      }
+      entry.waiter?.answer(ticket.outcome)
+    }
+    const parts = run.map(entry => partOf(entry.batch, new Ticket(entry.waiter, end(entry))))
     deliver({ signal, headers, parts }).then(done, error => {
       log.error({ exporter: id, error }, 'a consumer of the sending queue failed')
+      for (const entry of kill.signal.aborted ? [] : open) {
+        open.delete(entry)
+        shelf.release(entry)
+      }
       done()
     })
   }
 
   function heard(signal: Signal, supported: boolean) {
-    const lane = laneOf(signal)
-    const name = ITEM_NAMES[signal].replace('_', ' ')
+    const lane = shelf.laneOf(signal)
     if (supported) {
       if (lane.supported()) log.info({ exporter: id, signal }, `the destination takes ${signal} now`)
       return
     }
     const state = lane.refused(world.monotonic())
-    if (state === 'doubted') {
-      log.warn(
-        { exporter: id, signal },
-        `the destination answered as if it did not take ${signal}, which it did before`,
-      )
-      return
-    }
-    let items = 0
-    while (lane.length > 0) {
-      const batch = takeOut(lane)
-      lane.account.droppedFromQueue(batch.items, 'unsupported')
-      items += batch.items
-    }
-    notices.holds(held.value, options.sizeBytes)
-    if (state === 'news') {
-      log.warn(
-        { exporter: id, signal, dropped: items },
-        `the destination does not take ${signal}; ${name} are kept from it, and it is asked again every five minutes`,
-      )
-    }
+    const dropped = state === 'doubted' ? 0 : shelf.dropWaiting(lane, 'unsupported')
+    notices.holds(shelf.bytes, options.sizeBytes)
+    const name = ITEM_NAMES[signal].replace('_', ' ')
+    const said = {
+      doubted: `the destination answered as if it did not take ${signal}, which it did before`,
+      news: `the destination does not take ${signal}; ${name} are kept from it, and it is asked again every five minutes`,
+      known: null,
+    }[state]
+    if (said !== null) log.warn({ exporter: id, signal, dropped }, said)
   }
 
   async function end(): Promise<readonly Undelivered[]> {
-    await new Promise<void>(resolve => {
-      const cancel = world.after(Math.max(0, deadlineMs - world.monotonic()), resolve)
-      drained = () => {
-        cancel()
-        resolve()
-      }
+    const emptied = new Promise<void>(resolve => {
+      drained = resolve
       // Nobody sleeps from now on for longer than a moment: a destination that comes back within the time gets everything.
       stop.abort()
       pump()
     })
+    await within(world, deadlineMs - world.monotonic(), emptied)
     timer?.()
     timer = null
-    for (const lane of lanes) {
-      while (lane.length > 0) lane.account.droppedFromQueue(takeOut(lane).items, 'shutdown')
-      lane.account.droppedInFlight(lane.account.inFlight, 'shutdown')
-    }
+    shelf.closeAccounts()
     kill.abort()
-    held.value = 0
+    reading?.()
     busy.value = 0
+    await within(world, Math.max(deadlineMs - world.monotonic(), CLOSE_MS), storage.close())
     await watched.close()
     return undelivered()
   }
@@ -310,15 +303,20 @@ export function queue(
   const undelivered = () =>
     lanes
       .map(({ signal, account }, at) => {
-        const items = account.queued + account.inFlight + account.dropped('shutdown') - lostBefore[at]
-        return { exporter: id, signal, items }
+        const left = storage.isLasting ? 0 : account.queued + account.inFlight
+        return { exporter: id, signal, items: left + account.dropped('shutdown') - lostBefore[at] }
       })
       .filter(({ items }) => items > 0)
+
+  function kept(): Kept | null {
+    const items = lanes.reduce((sum, { account }) => sum + account.queued, 0)
+    return storage.path === null || items === 0 ? null : { items, path: storage.path }
+  }
 
   function change(settings: QueueSettings) {
     options = { ...options, ...settings }
     capacity.value = options.sizeBytes
-    notices.holds(held.value, options.sizeBytes)
+    notices.holds(shelf.bytes, options.sizeBytes)
     shut.open()
     const waiting = again
     again = new AbortController()
@@ -331,13 +329,16 @@ export function queue(
     id,
     probe,
     offer,
+    reserve,
     unsupported: () => lanes.filter(lane => lane.unsupported).map(lane => lane.signal),
-    takes: signal => laneOf(signal).isProven,
+    takes: signal => shelf.laneOf(signal).isProven,
     full: () => notices.isFull(),
-    retryAfterMs: () => pace.retryAfterMs(held.value - options.sizeBytes * RELIEVED),
+    retryAfterMs: () => pace.retryAfterMs(shelf.bytes - options.sizeBytes * RELIEVED),
     undelivered,
+    kept,
     change,
-    close(untilMs) {
+    close(untilMs, patient = false) {
+      isPatient &&= patient
       if (closed === null) {
         deadlineMs = untilMs
         // `closed` has to stand before the first step of the end.

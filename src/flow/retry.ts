@@ -1,5 +1,5 @@
 //! Asks a destination again while it is busy: exponential backoff with full jitter, and never before the time it asked for.
-import type { Failure } from '../base/errors.ts'
+import { Failure } from '../base/errors.ts'
 import type { World } from '../base/world.ts'
 import type { Answer, Exporter, ExportRequest } from './sink.ts'
 
@@ -51,6 +51,8 @@ export interface Ending {
   readonly stop: AbortSignal
   /** Ends the waits of the moment: there is reason to ask again at once. Another one stands there afterwards. */
   readonly again?: () => AbortSignal
+  /** Whether what is given up while stopping is kept all the same: then it gets one more attempt, and no more. */
+  readonly isKept?: () => boolean
   /** Aborted when time is up: every wait ends. */
   readonly kill: AbortSignal
   /** Monotonic time at which `kill` comes; infinite until stopping begins. */
@@ -62,11 +64,16 @@ export type Settled =
   | Exclude<Answer, { kind: 'busy' }>
   /** Given up, because it took too long or because the service stops. */
   | { readonly kind: 'expired' | 'stopped'; readonly cause: Failure | null }
+  /** Its sender waits, and is the one to try again. */
+  | { readonly kind: 'returned'; readonly cause: Failure; readonly retryAfterMs: number | null }
 
 /** While stopping, a destination is asked this often: it may come back in time. */
 const STOPPING_MAX_MS = 1000
 
-/** Sends until the answer is another than busy. Never rejects, unless `exporter` has a bug. `settings` are those of each request's first attempt. */
+/**
+ * Sends until the answer is another than busy; once alone where its sender `isAwaiting` it. Never rejects, unless `exporter` has a
+ * bug. `settings` are those of each request's first attempt.
+ */
 export function retry(
   exporter: Exporter,
   world: World,
@@ -86,12 +93,15 @@ export function retry(
     await world.sleep(forMs, early.signal)
     for (const signal of signals) signal?.removeEventListener('abort', end)
   }
-  return async (request: ExportRequest): Promise<Settled> => {
+  return async (request: ExportRequest, isAwaiting = false): Promise<Settled> => {
     const options = settings()
     const giveUpMs =
       options.maxElapsedTimeMs === 0 ? Number.POSITIVE_INFINITY : world.monotonic() + options.maxElapsedTimeMs
     let intervalMs = Math.min(options.initialIntervalMs, options.maxIntervalMs)
     let cause: Failure | null = null
+    const shutMs = at.opensMs - world.monotonic()
+    if (isAwaiting && shutMs > 0)
+      return { kind: 'returned', cause: new Failure('OTLIER_DESTINATION_BUSY'), retryAfterMs: shutMs }
     while (true) {
       // Others may have been asked to wait while this one slept.
       while (world.monotonic() < at.opensMs) {
@@ -100,11 +110,14 @@ export function retry(
         await pause(at.opensMs - world.monotonic())
       }
       if (ending.kill.aborted) return { kind: 'stopped', cause }
+      const isLast = ending.stop.aborted && ending.isKept?.() === true
       const answer = await exporter.export(request)
       if (answer.kind !== 'busy') return answer
       cause = answer.cause
       const askedMs = Math.min(answer.retryAfterMs ?? 0, ASKED_MAX_MS)
       if (askedMs > 0) at.shut(askedMs)
+      if (isAwaiting) return { kind: 'returned', cause: answer.cause, retryAfterMs: answer.retryAfterMs }
+      if (isLast) return { kind: 'stopped', cause }
       if (!options.enabled) return { kind: ending.stop.aborted ? 'stopped' : 'expired', cause }
       // Full jitter: senders that failed together must not come back together.
       const longestMs = ending.stop.aborted ? Math.min(intervalMs, STOPPING_MAX_MS) : intervalMs

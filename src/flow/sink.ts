@@ -25,6 +25,8 @@ export interface Batch {
   /** Wall clock when it had arrived. */
   readonly receivedMs: number
   readonly headers: Headers
+  /** Monotonic time at which its sender is told to come again, whatever has become of it by then. */
+  readonly answerByMs?: number
   /**
    * Where the memory of `bytes` is to be used again. The bytes, and all views of them, hold until every destination that
    * took the batch has let go. Whoever keeps something for longer copies it.
@@ -56,7 +58,11 @@ export const ACCEPTED: Outcome = Object.freeze({ kind: 'accepted', rejectedItems
 
 /** Takes batches. `send` settles within the receiver's deadline and never rejects for reasons outside the program. */
 export interface Sink<B extends Batch = Batch> {
-  send(batch: B): Promise<Outcome>
+  /**
+   * `taken` is for the accounts: it is called in the step in which every destination takes the batch or passes it over, which
+   * may be long before the outcome. What has been taken may still come to an outcome other than accepted.
+   */
+  send(batch: B, taken?: () => void): Promise<Outcome>
   close(): Promise<void>
 }
 

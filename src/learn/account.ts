@@ -40,6 +40,7 @@ const WEIGHT: Readonly<Record<Aside, number>> = {
   once: 0.6,
   floor: 0.5,
   shared: 0.2,
+  hours: 0.2,
   pause: 0,
 }
 /** What starves a service slows down all that it does. One operation says little, where most of them agree that is worth so much. */

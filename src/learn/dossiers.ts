@@ -148,7 +148,7 @@ export class Dossiers {
     for (const [place, { feature, over }] of incident.members) {
       const known = dossier.peaks.get(place)
       if (known !== undefined && (over || feature.surprise <= known.surprise)) continue
-      const seen = see(feature, evidence.tails, level, nowMs)
+      const seen = see(feature, evidence, level, nowMs)
       dossier.peaks.set(place, seen)
       if (seen.surprise <= dossier.peak) continue
       dossier.peak = seen.surprise

@@ -6,15 +6,7 @@ import { SCALES } from '../detect/scales.ts'
 import { surpriseOf } from '../detect/unusual.ts'
 import type { Evidence } from './evidence.ts'
 import { phrase } from './phrases.ts'
-import {
-  CLASSES,
-  type Feature,
-  type FeatureClass,
-  FLOOR_NS,
-  passesFloor,
-  type Sighting,
-  type Tails,
-} from './places.ts'
+import { CLASSES, type Feature, type FeatureClass, FLOOR_NS, passesFloor, type Sighting } from './places.ts'
 import { zOf } from './suspects.ts'
 
 /** So long a moment can be asked about. */
@@ -28,7 +20,7 @@ const MOST_WINDOWS = 720
 const MOST_CHARACTERS = 300
 
 /** Why evidence opened nothing. */
-export type Aside = 'none' | 'level' | 'floor' | 'once' | 'shared' | 'pause'
+export type Aside = 'none' | 'level' | 'floor' | 'once' | 'shared' | 'hours' | 'pause'
 
 /** What one feature showed in one window. */
 export interface Seen extends Sighting {
@@ -79,7 +71,7 @@ export class Sightings {
     if (!silent) {
       for (const feature of evidence.features) {
         if (!whole && NEEDS_WHOLE_WINDOWS.has(feature.class)) continue
-        if (feature.judged.some(({ z }) => z >= LEAST_Z)) seen.push(see(feature, evidence.tails, level, atMs))
+        if (feature.judged.some(({ z }) => z >= LEAST_Z)) seen.push(see(feature, evidence, level, atMs))
       }
       seen.sort(strongestFirst)
     }
@@ -158,7 +150,7 @@ const strongestFirst = (a: Seen, b: Seen): number =>
   counts(b) - counts(a) || (a.place.id < b.place.id ? -1 : 1)
 
 /** What a feature shows now. */
-export function see(feature: Feature, tails: Tails, level: number, atMs: number): Seen {
+export function see(feature: Feature, { tails, nowMs }: Evidence, level: number, atMs: number): Seen {
   const { surprise } = feature
   let { scale } = feature
   let strength = surprise
@@ -182,16 +174,17 @@ export function see(feature: Feature, tails: Tails, level: number, atMs: number)
     strength,
     atMs,
     judged: judged.map(each => ({ ...each })),
-    aside: asideOf(feature, scale, level),
+    aside: asideOf(feature, scale, level, nowMs),
   }
 }
 
-function asideOf(feature: Feature, scale: number, level: number): Aside {
+function asideOf(feature: Feature, scale: number, level: number, nowMs: number): Aside {
   if (feature.surprise >= level) return 'none'
   if (feature.surprise > Number.NEGATIVE_INFINITY) return 'level'
   if ((feature.shared & (1 << scale)) !== 0) return 'shared'
   if (!passesFloor(feature.class, feature.judged[scale])) return 'floor'
-  return feature.held[scale] > 0 ? 'pause' : 'once'
+  if (feature.held[scale] > 0) return 'pause'
+  return (feature.hours?.usual(nowMs) ?? 0) > 0 ? 'hours' : 'once'
 }
 
 function asideInWords(one: Seen, level: number): string {
@@ -199,13 +192,15 @@ function asideInWords(one: Seen, level: number): string {
     case 'none':
       return ''
     case 'level':
-      return `below the level: ${often(one.strength)} by chance, and incidents open from ${often(level)} on`
+      return `below the level of ${number(level)}: calm times show the like ${often(one.strength)}`
     case 'floor':
       return floorInWords(one)
     case 'once':
       return 'seen in one window alone, and not in the one before'
     case 'shared':
       return 'ways between other services were slow at the same time: that is the network, and no service'
+    case 'hours':
+      return 'it was the same at these hours of the days before'
     case 'pause':
       return 'rates are not judged right after a silence of everybody'
   }
@@ -226,8 +221,8 @@ function floorInWords({ class: of, judged, scale }: Seen): string {
   return `too small to count: ${duration(Math.max(0, Math.exp(level) * (Math.exp(shift) - 1)))} more, and the floor is ${duration(FLOOR_NS)}`
 }
 
-/** How often calm times show the like, of a strength: `once in 8 hours`. */
-export function often(strength: number): string {
+/** How often calm times show a sign of its kind that is so strong: `once in 8 hours`. */
+function often(strength: number): string {
   if (!Number.isFinite(strength)) return strength > 0 ? 'never' : 'all the time'
   const perHour = Math.exp(-strength)
   if (perHour >= 1.5) return `${number(perHour)} times an hour`

@@ -6,6 +6,7 @@ import type { World } from '../base/world.ts'
 import { listeners } from '../commands/settle-config.ts'
 import type { Config, ExporterConfig } from '../config.ts'
 import { leadsBackTo, makeExporter } from '../edge/exporter.ts'
+import { queueOnDisk, tellOfLeftovers } from '../flow/disk/open.ts'
 import { closeAll } from '../flow/fanout.ts'
 import type { Held } from '../flow/held.ts'
 import { QUEUE_LIMITS, type Queue, type QueueSettings, queue, type Undelivered } from '../flow/queue.ts'
@@ -21,6 +22,8 @@ export interface DestinationsOptions {
   readonly watch: (exporter: Exporter) => Exporter
   /** What all queues hold together. */
   readonly held: Held
+  /** Where queues on disk are; null where there is no place for them. */
+  readonly directory: string | null
 }
 
 export interface Destinations {
@@ -55,6 +58,7 @@ export function makeDestinations(
   let open: ReadonlyMap<string, Open> = new Map()
   let routes: Destinations['routes'] = { traces: [], metrics: [], logs: [] }
   let notes: Record<string, string> = {}
+  let areLeftoversTold = false
   /** Taken out of the pipelines, and still delivering what they had taken. */
   const draining = new Map<string, { readonly queue: Queue; readonly ended: Promise<void> }>()
 
@@ -63,16 +67,27 @@ export function makeDestinations(
       makeExporter(settings, { instanceId: options.instanceId, version: options.version, world, log }),
     )
 
-  function openOne(settings: ExporterConfig): Open {
+  async function openOne(settings: ExporterConfig): Promise<Open> {
+    const { directory } = options
+    const onDisk = isOnDisk(settings)
+    if (onDisk && directory === null)
+      throw new Error(
+        `the queue of ${settings.id} is on disk, and there is no directory for it. Set directory to a place that can be written to, or exporters.${settings.id}.sending_queue.storage to memory.`,
+      )
     const exporter = settings.id
     const client = replaceable(clientOf(settings), error =>
       log.error({ exporter, error }, 'the client before the change failed to close'),
     )
-    const opened = queue(client, world, log, registry, {
+    const how = {
       ...QUEUE_LIMITS,
       shared: options.held,
+      ...(settings.type === 'debug' ? {} : { acknowledge: settings.sendingQueue.acknowledge }),
       ...queueSettings(settings),
-    })
+    }
+    const opened =
+      onDisk && directory !== null
+        ? await queueOnDisk(client, world, log, registry, how, directory)
+        : queue(client, world, log, registry, how)
     return { settings, kind: kindOf(settings), client, queue: opened }
   }
 
@@ -115,10 +130,21 @@ export function makeDestinations(
   async function plan(config: Config): Promise<Plan> {
     const { found, said } = used(config)
     const added: Open[] = []
-    for (const settings of found) {
-      if (open.has(settings.id)) continue
-      await draining.get(settings.id)?.ended
-      added.push(openOne(settings))
+    try {
+      for (const settings of found) {
+        if (open.has(settings.id)) continue
+        // Two queues in one folder on disk would destroy each other's log.
+        await draining.get(settings.id)?.ended
+        added.push(await openOne(settings))
+      }
+    } catch (error) {
+      await closeAll(queuesOf(added), world.monotonic())
+      throw error
+    }
+    if (!areLeftoversTold && options.directory !== null) {
+      areLeftoversTold = true
+      const onDisk = config.exporters.filter(isOnDisk).map(({ id }) => id)
+      await tellOfLeftovers(world, log, options.directory, onDisk)
     }
     const clients = new Map(
       found.flatMap(settings => {
@@ -132,9 +158,10 @@ export function makeDestinations(
         const next = new Map<string, Open>()
         for (const settings of found) {
           const kept = open.get(settings.id)
-          if (kept !== undefined) change(kept, settings, clients.get(settings.id))
+          const effective = kept === undefined ? settings : asOpened(kept, settings)
+          if (kept !== undefined) change(kept, effective, clients.get(settings.id))
           const one = kept ?? added.find(({ queue: { id } }) => id === settings.id)
-          if (one !== undefined) next.set(settings.id, { ...one, settings })
+          if (one !== undefined) next.set(settings.id, { ...one, settings: effective })
         }
         const removed = [...open.values()].filter(({ queue: { id } }) => !next.has(id))
         for (const [id, note] of Object.entries(said))
@@ -145,10 +172,7 @@ export function makeDestinations(
         for (const { queue: old } of removed) drain(old, config.shutdownTimeoutMs)
       },
       async cancel() {
-        await closeAll(
-          added.map(one => one.queue),
-          world.monotonic(),
-        )
+        await closeAll(queuesOf(added), world.monotonic())
         await Promise.all([...clients.values()].map(client => client.close()))
       },
     }
@@ -161,13 +185,29 @@ export function makeDestinations(
       'the destination is taken out; what it has taken is delivered',
     )
     const end = async () => {
-      const lost = await old.close(world.monotonic() + timeoutMs)
+      // Nobody else delivers it once it is out, so that one on disk asks until the end too.
+      const lost = await old.close(world.monotonic() + timeoutMs, true)
       draining.delete(exporter)
+      const kept = old.kept()
+      if (kept !== null)
+        log.warn(
+          { exporter, ...kept },
+          'the destination that was taken out did not take this in time; it is on disk, for when the destination is back',
+        )
       for (const { signal, items } of lost)
         log.error({ exporter, signal, items }, 'the destination that was taken out did not take this in time')
-      if (lost.length === 0) log.info({ exporter }, 'the destination that was taken out has got everything')
+      if (lost.length === 0 && kept === null)
+        log.info({ exporter }, 'the destination that was taken out has got everything')
     }
     draining.set(exporter, { queue: old, ended: end() })
+  }
+
+  function tellOfKept() {
+    for (const one of open.values()) {
+      const kept = one.queue.kept()
+      if (kept !== null)
+        log.info({ exporter: one.queue.id, ...kept }, 'what was not delivered is on disk, for the next start')
+    }
   }
 
   const all = () => [...open.values(), ...draining.values()].map(one => one.queue)
@@ -183,7 +223,13 @@ export function makeDestinations(
     },
     plan,
     undelivered: () => all().flatMap(each => each.undelivered()),
-    close: deadlineMs => closeAll(all(), deadlineMs),
+    async close(deadlineMs) {
+      const before = new Set(draining.values())
+      const lost = await closeAll(all(), deadlineMs)
+      for (const each of before) await each.ended
+      tellOfKept()
+      return lost
+    },
   }
 }
 
@@ -215,6 +261,20 @@ function clientSettings(settings: ExporterConfig): object {
   if (settings.type === 'debug') return settings
   const { sendingQueue: _queue, retryOnFailure: _retry, required: _required, ...client } = settings
   return client
+}
+
+const isOnDisk = (settings: ExporterConfig) =>
+  settings.type !== 'debug' && settings.sendingQueue.storage === 'disk'
+
+const queuesOf = (opened: readonly Open[]) => opened.map(one => one.queue)
+
+/** `settings` as far as they can be had before a restart: a size that is meant for a disk must not be taken from memory. */
+function asOpened({ settings: before }: Open, settings: ExporterConfig): ExporterConfig {
+  if (settings.type === 'debug' || before.type === 'debug') return settings
+  const { storage, acknowledge, sizeBytes } = before.sendingQueue
+  const isSame = storage === settings.sendingQueue.storage
+  const sendingQueue = { ...settings.sendingQueue, storage, acknowledge }
+  return { ...settings, sendingQueue: isSame ? sendingQueue : { ...sendingQueue, sizeBytes } }
 }
 
 type Kind = Readonly<Record<string, unknown>>

@@ -3,23 +3,39 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { silentLog } from '../../src/base/log.ts'
 import { readArguments, UsageError } from '../../src/commands/arguments.ts'
-import { readQuery } from '../../src/commands/explain.ts'
+import { explain as command, readQuery } from '../../src/commands/explain.ts'
 import { COMMANDS } from '../../src/commands/help.ts'
+import { replayFiles } from '../../src/commands/replay-files.ts'
 import { protoToJson } from '../../src/wire/json-out.ts'
 import { GrpcClient } from '../kit/client.ts'
 import { type PlainSpan, tracesRequest } from '../kit/odd.ts'
 import { startService } from '../kit/otlier.ts'
+import { DETECTING } from '../kit/planes.ts'
 import { run } from '../kit/programs.ts'
 import { logNormal, seeded } from '../kit/random.ts'
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-const explain = (...args: readonly string[]) => run(process.execPath, [main, 'explain', ...args])
+const program = (...args: readonly string[]) => run(process.execPath, [main, 'explain', ...args])
+
+/** As the program does, in this process: one at a time. */
+async function explain(...args: readonly string[]) {
+  const [out, errors] = [vi.spyOn(console, 'log'), vi.spyOn(console, 'error')]
+  const lines = (spy: typeof out) => spy.mock.calls.map(([line]) => `${line}\n`).join('')
+  for (const spy of [out, errors]) spy.mockImplementation(() => {})
+  try {
+    const status = await command(args)
+    return { status, stdout: lines(out), stderr: lines(errors) }
+  } finally {
+    for (const spy of [out, errors]) spy.mockRestore()
+  }
+}
 const MINUTE_MS = 60_000
 const START_MS = Date.UTC(2026, 0, 5, 12)
-const FAULT_MS = START_MS + 30 * MINUTE_MS
-const END_MS = START_MS + 36 * MINUTE_MS
+const FAULT_MS = START_MS + 20 * MINUTE_MS
+const END_MS = START_MS + 25 * MINUTE_MS
 const at = (ms: number) => new Date(ms).toISOString()
 
 /** What a gateway and the carts that it calls sent from `startMs` on: a request every five seconds, carts six times as slow for three minutes. */
@@ -114,17 +130,27 @@ describe('what is asked', () => {
   })
 })
 
+const replayed = (untilMs?: number) =>
+  replayFiles({
+    inputs: [whole],
+    events: null,
+    out: null,
+    detecting: DETECTING,
+    version: '0.0.0',
+    log: silentLog,
+    onBad: () => {},
+    ...(untilMs === undefined ? {} : { untilMs }),
+  })
+
 describe('a recording', () => {
   test('--at ranks by what had been seen up to then: nothing that ends later is read, and what waits counts', async () => {
     const atMs = FAULT_MS + 40_000
     const cut = join(folder, 'cut.jsonl')
     const lines = requests(START_MS, FAULT_MS, END_MS).filter(({ endMs }) => endMs <= atMs)
     writeFileSync(cut, lines.map(({ bytes }) => `${Buffer.from(protoToJson('traces', bytes))}\n`).join(''))
-    const [all, part, early] = await Promise.all([
-      explain('--input', whole, '--at', at(atMs), '--json'),
-      explain('--input', cut, '--at', at(atMs), '--json'),
-      explain('--input', whole, '--at', at(START_MS), '--json'),
-    ])
+    const all = await explain('--input', whole, '--at', at(atMs), '--json')
+    const part = await explain('--input', cut, '--at', at(atMs), '--json')
+    const early = await explain('--input', whole, '--at', at(START_MS), '--json')
     expect([all.status, all.stderr]).toEqual([0, ''])
     const { suspects, ...rest } = JSON.parse(all.stdout)
     expect(rest).toEqual({})
@@ -137,15 +163,31 @@ describe('a recording', () => {
     ])
   })
 
-  test('the incidents of a recording are listed, and each is told whole: suspects, numbers, and what was set aside', async () => {
-    const list = await explain('--input', whole)
-    expect(list.status).toBe(0)
-    const [, id = ''] = /^([0-9A-Z]{26}) {2}resolved {2}carts: /m.exec(list.stdout) ?? []
-    const [told, json, other] = await Promise.all([
-      explain('--input', whole, id),
-      explain('--input', whole, id.toLowerCase(), '--json'),
-      explain('--input', whole, '01JABCDEFGHJKMNPQRSTVWXYZ0'),
-    ])
+  test('a replay until a moment reads nothing that ends later, and has seen the silence before it', async () => {
+    const untilMs = FAULT_MS + 8_000
+    const { accounts, lastNs } = await replayed(untilMs)
+    expect(Number(lastNs / 1_000_000n)).toBeLessThanOrEqual(untilMs)
+    const answer = accounts.assess(untilMs, null)
+    if ('wrong' in answer) throw new Error(answer.wrong)
+    // The fault is in a window that has not ended, and has been seen all the same.
+    expect(answer.suspects[0]?.service).toBe('carts')
+    expect(answer.suspects[0]?.evidence[0].atMs).toBe(untilMs)
+    const later = (await replayed(END_MS + 2 * MINUTE_MS)).accounts.assess(END_MS + 2 * MINUTE_MS, null)
+    expect('limits' in later && later.limits.join()).toMatch(/No trace ended in \d+ of these \d+ windows/)
+  })
+
+  test('the incidents of a recording are listed', async () => {
+    const list = await program('--input', whole)
+    expect([list.status, list.stderr]).toEqual([0, ''])
+    expect(list.stdout).toMatch(/^[0-9A-Z]{26} {2}resolved {2}carts: /m)
+  })
+
+  test('an incident of a recording is told whole: suspects, numbers, what was set aside, and what was said', async () => {
+    const { accounts } = await replayed()
+    const [{ id }] = accounts.incidents()
+    const told = await explain('--input', whole, id)
+    const json = await explain('--input', whole, id.toLowerCase(), '--json')
+    const other = await explain('--input', whole, '01JABCDEFGHJKMNPQRSTVWXYZ0')
     expect(told.status).toBe(0)
     for (const part of [
       `Incident ${id}`,
@@ -196,11 +238,9 @@ describe('the running service', () => {
       for (const { bytes } of sent) await client.export('traces', bytes)
       const list = await explain(...here)
       const [, id = ''] = /^([0-9A-Z]{26}) /m.exec(list.stdout) ?? []
-      const [told, json, unknown] = await Promise.all([
-        explain(...here, id),
-        explain(...here, '--at', at(FAULT_MS + MINUTE_MS), '--json'),
-        explain(...here, '01JABCDEFGHJKMNPQRSTVWXYZ0'),
-      ])
+      const told = await explain(...here, id)
+      const json = await explain(...here, '--at', at(FAULT_MS + MINUTE_MS), '--json')
+      const unknown = await explain(...here, '01JABCDEFGHJKMNPQRSTVWXYZ0')
       expect(told.stdout).toContain('1. carts')
       expect(JSON.parse(json.stdout).suspects[0].service).toBe('carts')
       expect([unknown.status, unknown.stdout, unknown.stderr]).toEqual([
@@ -222,10 +262,8 @@ describe('the running service', () => {
     ]
     const wrong = await explain(...other)
     await service.stop()
-    const [gone, off] = await Promise.all([
-      explain('--set', `service.view.endpoint=127.0.0.1:${service.viewPort}`),
-      explain('--set', 'service.view.endpoint=none'),
-    ])
+    const gone = await explain('--set', `service.view.endpoint=127.0.0.1:${service.viewPort}`)
+    const off = await explain('--set', 'service.view.endpoint=none')
     expect([wrong.status, wrong.stdout]).toEqual([1, ''])
     expect([gone.status, gone.stdout]).toEqual([1, ''])
     expect(gone.stderr).toMatch(/nothing listens there; is Otlier running\?\nStart it with: otlier run/)

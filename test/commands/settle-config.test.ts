@@ -20,6 +20,10 @@ describe('an exporter', () => {
     [
       'sending_queue: {storage: memory, size_mib: 1, when_full: drop_oldest, num_consumers: 1, acknowledge: memory}',
     ],
+    ['sending_queue: {acknowledge: delivered}'],
+    ['sending_queue: {storage: disk, acknowledge: durable}'],
+    ['sending_queue: {storage: disk, acknowledge: memory}'],
+    ['sending_queue: {storage: disk, acknowledge: delivered}'],
     [
       'tls: {ca_file: /ca.pem, cert_file: /c.pem, key_file: /k.pem, server_name_override: x, insecure_skip_verify: true}',
     ],
@@ -35,9 +39,8 @@ describe('an exporter', () => {
     ['headers: {a: ~}', /has no value/],
     ['headers: {a: [hunter2]}', /has no value/],
     ['compression: zip', /not one of gzip, none/],
-    ['sending_queue: {storage: disk}', /comes with a later release; use memory/],
-    ['sending_queue: {acknowledge: durable}', /later release; use memory/],
-    ['sending_queue: {acknowledge: delivered}', /later release; use memory/],
+    ['sending_queue: {storage: tape}', /not one of memory, disk/],
+    ['sending_queue: {acknowledge: durable}', /durable needs a queue on disk; add storage: disk/],
     ['sending_queue: {queue_size: 1000}', /size_mib/],
     ['retry_on_failure: {multiplier: 0.5}', /from 1 to 10/],
     ['tls: {key_file: /k.pem}', /key_file is given without cert_file/],
@@ -95,6 +98,33 @@ describe('an exporter', () => {
     expect(await url('http://c:4318/')).toBe('http://c:4318/v1/traces')
     expect(await url('http://c/mycollector/')).toBe('http://c/mycollector/v1/traces')
     expect(await url('https://c/otlp?key=1')).toBe('https://c/otlp/v1/traces?key=1')
+  })
+
+  test('has a queue of the size, and an acknowledgement, that fit where it is', async () => {
+    const settled = async (line: string) => {
+      const { config, shown } = await valid({ files: exporter(`sending_queue: {${line}}`) })
+      const [{ type, ...first }] = config.exporters
+      const queue = type === 'debug' || !('sendingQueue' in first) ? null : first.sendingQueue
+      const at = 'exporters.otlphttp.sending_queue'
+      expect(shownAt(shown, `${at}.size_mib`)).toBe((queue?.sizeBytes ?? 0) / 2 ** 20)
+      expect(shownAt(shown, `${at}.acknowledge`)).toBe(queue?.acknowledge)
+      return [queue?.sizeBytes, queue?.acknowledge]
+    }
+    expect(await settled('storage: memory')).toEqual([64 * 2 ** 20, 'memory'])
+    expect(await settled('storage: disk')).toEqual([2048 * 2 ** 20, 'durable'])
+    expect(await settled('storage: disk, size_mib: 10, acknowledge: memory')).toEqual([
+      10 * 2 ** 20,
+      'memory',
+    ])
+  })
+
+  test('cannot have a queue on disk without a directory, and the complaint stands where the queue is written', async () => {
+    const said = complaints(
+      await load({ files: `directory: none\n${exporter('sending_queue: {storage: disk}')}` }),
+    )
+    expect(said).toEqual([
+      expect.stringMatching(/^otlier.yaml:5:30: .*sending_queue.storage: a queue on disk needs a directory/),
+    ])
   })
 
   test('refuses senders when its queue is full if it is alone or required, and else drops what is newest', async () => {

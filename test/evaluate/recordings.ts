@@ -39,9 +39,10 @@ export function recordings(): Report {
     node(MAIN, 'replay', '--events', events, traces)
     const labels = ['--labels', join(DATA, name, 'labels.json'), '--events', events]
     const scores = JSON.parse(node(SCORER, ...labels, '--json')) as Scores
-    const own = name === 'ob-0822' ? boutique(scores) : tickets(scores)
+    const report = node(SCORER, ...labels).trim()
+    const own = name === 'ob-0822' ? boutique(scores) : tickets(scores, report)
     figures.push(...own.map(one => ({ ...one, name: `${name}: ${one.name}` })))
-    text.push(`#### ${name}`, `\`\`\`\n${node(SCORER, ...labels).trim()}\n\`\`\``, figuresTable(own))
+    text.push(`#### ${name}`, `\`\`\`\n${report}\n\`\`\``, figuresTable(own))
     rmSync(directory, { recursive: true })
   }
   return { figures, text }
@@ -72,7 +73,11 @@ const boutique = (scores: Scores): Figure[] => [
   atMost('incidents', scores.incidents, 26),
 ]
 
-const tickets = (scores: Scores): Figure[] => [atMost('incidents', scores.incidents, 10)]
+/** The report has a line for each fault; that at 15:42 moves latency far enough for anybody. */
+const tickets = (scores: Scores, report: string): Figure[] => [
+  atLeast('detected and located, of the fault at 15:42', /T15:42.* rank 1 /.test(report) ? 1 : 0, 1),
+  atMost('incidents', scores.incidents, 10),
+]
 
 function node(...args: string[]): string {
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {

@@ -65,6 +65,7 @@ beforeAll(async () => {
       'receivers.otlp.protocols.http',
       'service.metrics',
       'service.health',
+      'service.view',
     ].map(path => `${path}.endpoint=127.0.0.1:0`),
     'directory=none',
     `exporters.otlp.endpoint=http://${backend.grpc}`,

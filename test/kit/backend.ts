@@ -62,6 +62,8 @@ export interface BackendOptions {
   readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string }
   /** gRPC by a bare HTTP/2 server, which can do what a well-made one does not, instead of by grpc-js. */
   readonly raw?: boolean
+  /** False: `requests` stays empty, however long it runs. */
+  readonly keep?: boolean
   /** Ports to listen on again; free ones unless told. */
   readonly grpcPort?: number
   readonly httpPort?: number
@@ -98,11 +100,13 @@ const SIGNAL_OF: Readonly<Record<string, Signal>> = {
 export async function startBackend(options: BackendOptions = {}): Promise<Backend> {
   const requests: Recorded[] = []
   const waiting = new Set<() => void>()
+  let count = 0
   const handle: Handle = async request => {
     const recorded = { ...request, signal: SIGNAL_OF[request.path] ?? null, atMs: performance.now() }
-    requests.push(recorded)
+    const index = count++
+    if (options.keep !== false) requests.push(recorded)
     for (const wake of waiting) wake()
-    return backend.script(recorded, requests.length - 1)
+    return backend.script(recorded, index)
   }
   const grpc = await startGrpc(handle, options)
   const http = await startHttp(handle, options)
@@ -113,10 +117,10 @@ export async function startBackend(options: BackendOptions = {}): Promise<Backen
     httpPort: http.port,
     requests,
     script: options.script ?? (() => ({ kind: 'ok' })),
-    received(count) {
+    received(wanted) {
       return new Promise(resolve => {
         const wake = () => {
-          if (requests.length < count) return
+          if (count < wanted) return
           waiting.delete(wake)
           resolve()
         }

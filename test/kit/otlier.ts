@@ -36,6 +36,7 @@ export async function startService(settings: readonly string[], parts: Partial<P
     grpcPort: port(ENDPOINTS[0]),
     httpPort: port(ENDPOINTS[1]),
     viewPort: port(ENDPOINTS[4]),
+    metricsPort: port(ENDPOINTS[2]),
     /** All samples of /metrics by name and labels. */
     async metrics(): Promise<Map<string, number>> {
       const text = await (await fetch(`http://127.0.0.1:${port(ENDPOINTS[2])}/metrics`)).text()

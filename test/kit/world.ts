@@ -1,5 +1,5 @@
 //! A world that a test owns: a clock that moves when told to, chance from a seed, and a disk in memory.
-import type { Disk, World } from '../../src/base/world.ts'
+import type { Disk, DiskFile, World } from '../../src/base/world.ts'
 import { seeded } from './random.ts'
 
 export interface SimulatedWorld extends World {
@@ -133,6 +133,43 @@ function memoryDisk(): MemoryDisk {
     async usable() {
       return disk.failure === null
     },
+    open: (path, create) =>
+      run(() => {
+        const there = files.has(path)
+        if (create === there)
+          throw Object.assign(new Error(`${path} is ${there ? '' : 'not '}there`), {
+            code: there ? 'EEXIST' : 'ENOENT',
+          })
+        if (create) files.set(path, new Uint8Array())
+        return openFile(path)
+      }),
+    syncDirectory: () => run(() => {}),
+    makeDirectory: () => run(() => {}),
+    lock: directory =>
+      run(() => {
+        if (locked.has(directory)) return null
+        locked.add(directory)
+        return () => void locked.delete(directory)
+      }),
+  }
+  const locked = new Set<string>()
+  const openFile = (path: string): DiskFile => {
+    const content = () => files.get(path) ?? new Uint8Array()
+    return {
+      size: () => run(() => content().length),
+      read: (position, length) => run(() => content().slice(position, position + length)),
+      write: (position, bytes) =>
+        run(() => {
+          const more = Buffer.concat(bytes instanceof Uint8Array ? [bytes] : bytes)
+          const grown = Buffer.alloc(Math.max(content().length, position + more.length))
+          grown.set(content())
+          grown.set(more, position)
+          files.set(path, grown)
+        }),
+      sync: () => run(() => {}),
+      truncate: length => run(() => void files.set(path, content().slice(0, length))),
+      close: async () => {},
+    }
   }
   async function run<T>(act: () => T): Promise<T> {
     if (disk.failure !== null) throw disk.failure

@@ -125,6 +125,7 @@ describe.each(binaries)('under %s', (name, find) => {
       'receivers.otlp.protocols.http',
       'service.metrics',
       'service.health',
+      'service.view',
     ]
     const sets = free.flatMap(path => ['--set', `${path}.endpoint=127.0.0.1:0`])
     const [node, program] = otlier

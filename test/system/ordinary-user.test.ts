@@ -48,6 +48,7 @@ const ALONE = [
   'receivers.otlp.protocols.http.endpoint=127.0.0.1:0',
   'service.metrics.endpoint=127.0.0.1:0',
   'service.health.endpoint=127.0.0.1:0',
+  'service.view.endpoint=127.0.0.1:0',
 ]
 const flags = (settings: readonly string[]) => settings.flatMap(setting => ['--set', setting])
 

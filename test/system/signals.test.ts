@@ -16,6 +16,7 @@ const ALONE = [
   'receivers.otlp.protocols.http.endpoint=127.0.0.1:0',
   'service.metrics.endpoint=127.0.0.1:0',
   'service.health.endpoint=127.0.0.1:0',
+  'service.view.endpoint=127.0.0.1:0',
 ].flatMap(setting => ['--set', setting])
 
 /** The tests run side by side: each ends what it has started. */

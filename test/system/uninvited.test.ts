@@ -40,6 +40,7 @@ test('100 concurrent uploads of 60 MiB with a bad token: at most 256 KiB of each
     `${protocols}.http.auth.bearer_token_file=${folder}/tokens`,
     'service.metrics.endpoint=none',
     'service.health.endpoint=none',
+    'service.view.endpoint=none',
   ]
   const service = begin(process.execPath, [main, ...settings.flatMap(one => ['--set', one])], {
     env: { MALLOC_MMAP_THRESHOLD_: '65536' },

@@ -23,6 +23,8 @@ test('models are written once at a time, however slow the disk and whenever the 
     disk: {
       ...realDisk,
       read: async () => null,
+      lock: async () => () => {},
+      list: async () => [],
       async writeAtomic() {
         most = Math.max(most, ++writing)
         began()

@@ -118,6 +118,16 @@ export const EXPORTERS = [
       test: 'otlp: headers > of the settings and of the batch are sent',
     },
   ]),
+  ...teethIn('edge/exporters/silence.test.ts', [
+    {
+      row: 'silence',
+      guard: 'a connection that says nothing is given up',
+      file: 'edge/grpc-out.ts',
+      on: '      renewedMs = world.monotonic()\n      clients.renew()',
+      off: '',
+      test: 'otlp: one that was made into a black hole',
+    },
+  ]),
   ...teethIn('edge/exporters/delivery.test.ts', [
     {
       row: 'C1',
@@ -157,8 +167,8 @@ export const EXPORTERS = [
       row: 'retry',
       guard: 'pauses are drawn from the whole range',
       file: 'flow/retry.ts',
-      on: 'world.random() * intervalMs',
-      off: 'intervalMs',
+      on: 'world.random() * longestMs',
+      off: 'longestMs',
       test: 'waits grow by the multiplier up to the longest',
     },
     {
@@ -175,8 +185,8 @@ export const EXPORTERS = [
       row: 'queue',
       guard: 'a queue that empties by itself is well again',
       file: 'flow/queue.ts',
-      on: 'batch.loan?.letGo()\n      notices.holds(held.value, options.sizeBytes)',
-      off: 'batch.loan?.letGo()',
+      on: 'busy.value--\n      notices.holds(shelf.bytes, options.sizeBytes)',
+      off: 'busy.value--',
       test: 'has room again also when nobody offers it anything',
     },
     {
@@ -198,9 +208,9 @@ export const EXPORTERS = [
     {
       row: 'queue',
       guard: 'the queue is bounded in bytes',
-      file: 'flow/queue.ts',
-      on: 'held.value === 0 || held.value + cost <= options.sizeBytes',
-      off: 'held.value >= 0',
+      file: 'flow/shelf.ts',
+      on: 'this.#heldBytes) + costBytes <= this.#sizeBytes()\n  }\n\n  /** Whether it would fit',
+      off: 'this.#heldBytes) >= 0\n  }\n\n  /** Whether it would fit',
       test: 'with refuse, turns the sender away and counts nothing',
     },
     {
@@ -217,8 +227,8 @@ export const EXPORTERS = [
       row: 'stop',
       guard: 'what is under way counts as left',
       file: 'flow/queue.ts',
-      on: 'account.queued + account.inFlight +',
-      off: 'account.queued +',
+      on: '0 : account.queued + account.inFlight',
+      off: '0 : account.queued',
       test: 'asks a destination that is away until the deadline, and says exactly what was left',
     },
     {
@@ -257,7 +267,7 @@ export const EXPORTERS = [
       row: 'queue',
       guard: 'a signal that is not taken is not queued',
       file: 'flow/queue.ts',
-      on: "if (!laneOf(batch.signal).takes(world.monotonic())) return 'unsupported'",
+      on: "if (!shelf.laneOf(batch.signal).takes(world.monotonic())) return 'unsupported'",
       off: '',
       test: 'is said once, emptied from the queue, and offered again every five minutes',
     },
@@ -272,8 +282,8 @@ export const EXPORTERS = [
     {
       row: 'queue',
       guard: 'what a stop leaves under way is counted as lost',
-      file: 'flow/queue.ts',
-      on: "lane.account.droppedInFlight(lane.account.inFlight, 'shutdown')",
+      file: 'flow/shelf.ts',
+      on: "account.droppedInFlight(account.inFlight, 'shutdown')",
       off: '',
       test: 'ends at the deadline where the destination hangs',
     },

@@ -1,8 +1,11 @@
 //! Switches off guards one at a time and shows that the named test then fails. A word limits it to the teeth that have it.
 import { availableParallelism } from 'node:os'
+import { ANSWERS } from './answers.ts'
 import { EXPORTERS } from './exporters.ts'
+import { KEEPING } from './keeping.ts'
 import { MEMORY } from './memory.ts'
 import { PLANES } from './planes.ts'
+import { QUEUE } from './queue.ts'
 import { RECEIVERS } from './receivers.ts'
 import { type Run, run, type Seen } from './run.ts'
 import { SECURITY } from './security.ts'
@@ -73,9 +76,12 @@ const teeth = [
   ...EXPORTERS,
   ...PLANES,
   ...TRACES,
+  ...QUEUE,
   ...SECURITY,
   ...SERVICE,
   ...MEMORY,
+  ...KEEPING,
+  ...ANSWERS,
 ].filter(({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)))
 const slot = limited(Math.max(2, Math.min(4, availableParallelism())))
 const files = [...new Set(teeth.map(({ tests }) => tests))]

@@ -219,7 +219,7 @@ export const PLANES = [
       row: 'snapshot',
       guard: 'an older format is not read',
       file: 'learn/snapshot.ts',
-      on: "if (head.toString('latin1', 0, 8) !== MAGIC)",
+      on: "if (head.toString('latin1', 0, 8) !== magic)",
       off: 'if (head.length < 0)',
       test: 'of an older format is set aside',
     },

@@ -249,9 +249,9 @@ export const RECEIVERS = [
     {
       row: 'memory',
       guard: 'the bytes of all connections are bounded together',
-      file: 'edge/receiver.ts',
-      on: 'if (this.#isReleased || admission.usedBytes + more > admission.limitBytes) return false',
-      off: 'if (this.#isReleased) return false',
+      file: 'edge/admission.ts',
+      on: 'if (this.usedBytes + more <= limitBytes) return null',
+      off: 'if (limitBytes > 0) return null',
       test: 'the global budget holds over all receivers and connections',
     },
     {

@@ -92,7 +92,7 @@ test.each([
   ['/api/incidents/a/b', 404, 'Nothing is served'],
   ['/api/constructor', 404, 'Nothing is served'],
   ['/', 404, 'Nothing is served'],
-])('%.60s is answered %i: %s', async (path, status, words) => {
+])('%s is answered %i: %s', async (path, status, words) => {
   const ask = await start()
   const answer = await ask(path)
   expect([answer.status, answer.body['error']]).toEqual([status, expect.stringContaining(words)])

@@ -44,6 +44,7 @@ export async function startTarget(settings: readonly string[]): Promise<Target> 
     'receivers.otlp.protocols.http.endpoint',
     'service.metrics.endpoint',
     'service.health.endpoint',
+    'service.view.endpoint',
   ].map(path => `${path}=127.0.0.1:0`)
   const sets = ['directory=none', ...free, ...settings].flatMap(setting => ['--set', setting])
   const program = begin(process.execPath, [...startFlags(), MAIN, ...sets], { env: startEnvironment() })

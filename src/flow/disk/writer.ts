@@ -1,0 +1,219 @@
+//! Writes to the segments of a log, one thing after the other: what has come meanwhile is written together, and synced together.
+import type { Log } from '../../base/log.ts'
+import type { Cancel, World } from '../../base/world.ts'
+import { SIGNALS } from '../sink.ts'
+import { type Items, noItems } from '../storage.ts'
+import { type Body, encodeHeader, head } from './format.ts'
+import type { Segment, Slot } from './segment.ts'
+
+export interface WriterHooks {
+  /** Nothing more may be appended to this segment. */
+  broken(segment: Segment): void
+  /** The disk does not take writes; null: it does again. */
+  failing(cause: Error | null): void
+}
+
+/** After a failure the disk is left alone for so long. */
+export const PAUSE_MS = 1000
+/** Where nobody waits for a sync there is one so often. */
+const LAZY_SYNC_MS = 1000
+
+interface Work {
+  readonly kind: 'record' | 'end' | 'remove'
+  readonly segment: Segment
+  readonly record: { readonly slot: Slot; readonly body: Body; readonly receivedMs: number } | null
+  /** The items that stand before it in its segment. */
+  readonly before: Readonly<Items>
+  done(isStored: boolean): void
+}
+
+export class Writer {
+  readonly #world: World
+  readonly #directory: string
+  readonly #log: Log
+  readonly #isDurable: boolean
+  readonly #hooks: WriterHooks
+  #work: Work[] = []
+  #working: Promise<void> | null = null
+  /** Written, and not synced. */
+  readonly #dirty = new Set<Segment>()
+  /** Nothing of them is wanted, and they are still there. */
+  readonly #leaving = new Set<Segment>()
+  #lazily: Cancel | null = null
+  #isFailing = false
+  #opensMs = 0
+
+  /** `isDurable`: a record is stored once it is synced; if not, once it is written. */
+  constructor(world: World, directory: string, log: Log, isDurable: boolean, hooks: WriterHooks) {
+    this.#world = world
+    this.#directory = directory
+    this.#log = log
+    this.#isDurable = isDurable
+    this.#hooks = hooks
+  }
+
+  /** Some time has passed since the last failure. */
+  get isOpen(): boolean {
+    return this.#world.monotonic() >= this.#opensMs
+  }
+
+  /** Resolves when the record is stored, or will not be. */
+  append(slot: Slot, body: Body, receivedMs: number, before: Readonly<Items>): Promise<boolean> {
+    const { segment } = slot
+    return new Promise(done =>
+      this.#do({ kind: 'record', segment, record: { slot, body, receivedMs }, before, done }),
+    )
+  }
+
+  /** The segment says at its end what it holds. */
+  end(segment: Segment): void {
+    this.#do({ kind: 'end', segment, record: null, before: [...segment.items], done() {} })
+  }
+
+  /** Its files go, after what is still to be written to it. */
+  remove(segment: Segment): void {
+    this.#do({ kind: 'remove', segment, record: null, before: noItems(), done() {} })
+  }
+
+  failed(cause: Error): void {
+    this.#opensMs = this.#world.monotonic() + PAUSE_MS
+    if (!this.#isFailing) this.#hooks.failing(cause)
+    this.#isFailing = true
+  }
+
+  succeeded(): void {
+    if (this.#isFailing) this.#hooks.failing(null)
+    this.#isFailing = false
+  }
+
+  /** Ends with everything written and synced. A disk that hangs hangs this. */
+  async close(): Promise<void> {
+    this.#lazily?.()
+    await this.#working
+    await this.#syncDirty().catch((error: Error) => this.failed(error))
+    for (const segment of this.#leaving) await this.#remove(segment)
+  }
+
+  #do(work: Work): void {
+    this.#work.push(work)
+    this.#working ??= this.#run()
+  }
+
+  async #run(): Promise<void> {
+    // What comes in the same step goes with it.
+    await Promise.resolve()
+    while (this.#work.length > 0) {
+      const { segment } = this.#work[0]
+      let count = 1
+      while (this.#work[count]?.segment === segment) count++
+      const group = this.#work.splice(0, count)
+      try {
+        await this.#write(segment, group)
+        for (const work of group) work.done(true)
+        if (group.some(({ kind }) => kind === 'record')) this.succeeded()
+      } catch (error) {
+        this.#breakOff(segment, group, error as Error)
+      }
+      if (group.at(-1)?.kind === 'remove') await this.#remove(segment)
+    }
+    this.#working = null
+  }
+
+  async #write(segment: Segment, group: readonly Work[]): Promise<void> {
+    const writing = group.filter(({ kind }) => kind !== 'remove')
+    // What goes in a moment need not be written.
+    if (writing.length === 0 || (segment.isSpent && group.length > writing.length)) return
+    if (segment.hasFailed) {
+      if (writing.every(({ kind }) => kind === 'end')) return
+      throw new Error('an earlier write to the segment has failed')
+    }
+    const parts: Uint8Array[] = []
+    if (segment.file === null) {
+      segment.file = await this.#world.disk.open(segment.path, true)
+      parts.push(head(segment.salt))
+    }
+    for (const work of writing) parts.push(...encode(segment, work, this.#world.now()))
+    try {
+      await segment.file.write(segment.writtenBytes, parts)
+    } catch (error) {
+      // What was written of it would only take up room.
+      await segment.file.truncate(segment.writtenBytes).catch(() => {})
+      throw error
+    }
+    segment.writtenBytes += parts.reduce((sum, part) => sum + part.length, 0)
+    this.#dirty.add(segment)
+    if (this.#isDurable) await this.#syncDirty()
+    else this.#lazily ??= this.#world.after(LAZY_SYNC_MS, () => this.#syncLazily())
+  }
+
+  async #syncDirty(): Promise<void> {
+    for (const segment of this.#dirty) {
+      this.#dirty.delete(segment)
+      try {
+        await segment.file?.sync()
+        if (!segment.isNamed) await this.#world.disk.syncDirectory(this.#directory)
+        segment.isNamed = true
+      } catch (error) {
+        // Nobody knows now what of it is on disk, and the next sync would say that all is well.
+        segment.hasFailed = true
+        this.#hooks.broken(segment)
+        throw error
+      }
+    }
+  }
+
+  #syncLazily(): void {
+    this.#lazily = null
+    const before = this.#working ?? Promise.resolve()
+    void before.then(() => this.#syncDirty()).catch((error: Error) => this.failed(error))
+  }
+
+  /** Nothing of the group is promised, nor of what comes behind it. */
+  #breakOff(segment: Segment, group: readonly Work[], error: Error): void {
+    const all = [...group, ...this.#work.filter(({ kind }) => kind === 'record')]
+    this.#work = this.#work.filter(({ kind }) => kind !== 'record')
+    for (const broken of new Set([segment, ...all.map(work => work.segment)])) {
+      broken.hasFailed = true
+      this.#hooks.broken(broken)
+    }
+    this.failed(error)
+    for (const work of all) work.done(false)
+  }
+
+  async #remove(segment: Segment): Promise<void> {
+    this.#dirty.delete(segment)
+    this.#leaving.add(segment)
+    // With those that could not be removed before.
+    for (const each of this.#leaving) {
+      try {
+        await each.remove()
+        this.#leaving.delete(each)
+      } catch (error) {
+        if (each === segment)
+          this.#log.warn({ path: each.path, error }, 'a segment of the queue on disk cannot be removed yet')
+        return
+      }
+    }
+  }
+}
+
+function encode(segment: Segment, { record, before }: Work, nowMs: number): readonly Uint8Array[] {
+  if (record !== null) {
+    const { slot, body, receivedMs } = record
+    const { sequence, index, signal, items } = slot
+    return [
+      encodeHeader(segment.salt, { sequence, index, signal, items, receivedMs, before }, body),
+      ...body.parts,
+    ]
+  }
+  const { count: index } = segment
+  const end = {
+    sequence: segment.first + index,
+    index,
+    signal: SIGNALS[0],
+    items: 0,
+    receivedMs: nowMs,
+    before,
+  }
+  return [encodeHeader(segment.salt, end, null)]
+}

@@ -1,0 +1,149 @@
+//! What clients, operators and the machine do to Otlier, one fault a test: the others are served, and what was accepted arrives.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { realWorld, type World } from '../../../src/base/world.ts'
+import { frame, GrpcClient, httpCall, PROTOBUF, rawCall } from '../../kit/client.ts'
+import { run } from '../../kit/programs.ts'
+import { seeded } from '../../kit/random.ts'
+import { compareLogs } from '../load/books.ts'
+import { requestWith } from '../load/ids.ts'
+import { startOtlierProcess } from '../load/otlier.ts'
+import { destination, startRecorder, startSender } from '../load/parts.ts'
+import { temporaryFolder } from './files.ts'
+import { countingBackend, quick, SPANS_PER_REQUEST, scene, twice, until } from './scene.ts'
+
+const REQUESTS = 20
+const ALL = REQUESTS * SPANS_PER_REQUEST
+/** The first bytes of a message that never comes whole. */
+const BEGINNING = frame(Buffer.alloc(100_000, 1)).subarray(0, 1000)
+
+/** The world, with timers and a clock that run so many times faster: a deadline of ten seconds comes after half of one. */
+const hasty = (times: number): World => ({
+  ...realWorld,
+  monotonic: () => realWorld.monotonic() * times,
+  after: (delayMs, act) => realWorld.after(delayMs / times, act),
+  sleep: (delayMs, stop) => realWorld.sleep(delayMs / times, stop),
+})
+const HASTE = 20
+
+test('kill -9 at random points: of three lives nothing that was acknowledged is lost, and nothing comes again without a reason', async () => {
+  const program = fileURLToPath(new URL('../crash/main.ts', import.meta.url))
+  const { status, stdout } = await run(process.execPath, [program, '--kills', '3', '--seed', '1'], {
+    timeoutMs: 240_000,
+  })
+  expect(stdout).toContain('the crash test is passed')
+  expect(status).toBe(0)
+})
+
+test('SIGTERM under load: the exit is 0, and nothing that was acknowledged is lost', async () => {
+  const folder = temporaryFolder()
+  const recorder = await startRecorder(folder, 'backend', {
+    behaviour: { reply: { kind: 'ok' }, delayMs: 50 },
+  })
+  const otlier = await startOtlierProcess(['directory=none', ...destination(recorder)])
+  const sender = await startSender(folder, 'sender', {
+    grpcPort: otlier.grpc,
+    httpPort: otlier.http,
+    spansPerSecond: 2000,
+    spansPerRequest: 10,
+    connections: 8,
+    churnPerSecond: 20,
+  })
+  onTestFinished(async () => {
+    await Promise.all([recorder.program, sender.program, otlier.process].map(each => each.stop()))
+  })
+  await sender.go()
+  await sleep(3000)
+  otlier.process.kill('SIGTERM')
+  expect(await otlier.process.ended).toBe(0)
+  await sender.halt()
+  const { acknowledged, lost, again } = compareLogs([sender.log], recorder.log)
+  expect(acknowledged).toBeGreaterThan(4000)
+  expect(lost).toEqual([])
+  expect(again.unexplained).toEqual([])
+})
+
+test('memory pressure: with the queue full every answer is success or UNAVAILABLE, and full service comes back by itself', async () => {
+  const backend = await countingBackend()
+  backend.reply = () => ({ kind: 'hang' })
+  const stage = await scene([
+    'memory_limit_mib=64',
+    ...quick('otlp', backend.addressOf('otlp'), '', ['sending_queue.size_mib=1']),
+  ])
+  const before = await stage.send(400)
+  expect(new Set(before)).toEqual(new Set([0, 14]))
+  backend.reply = () => ({ kind: 'ok' })
+  await stage.settled('otlp')
+  expect(new Set(await stage.send(REQUESTS))).toEqual(new Set([0]))
+  await stage.settled('otlp')
+  expect(backend.came.size).toBe(stage.accepted)
+  expect(await stage.compared('otlp', backend)).toEqual([])
+})
+
+test('clock jump: a wall clock that goes a day forth and two days back loses nothing and delays nothing', async () => {
+  // Over HTTP: the library for gRPC reads the machine's own clock, which no test can move.
+  let offsetMs = 0
+  const backend = await countingBackend()
+  const stage = await scene(quick('otlphttp', backend.addressOf('otlphttp')), {
+    world: { ...realWorld, now: () => realWorld.now() + offsetMs },
+  })
+  let calls = 0
+  backend.reply = () => (++calls % 3 === 0 ? { kind: 'http', status: 503 } : { kind: 'ok' })
+  for (const jumpMs of [86_400_000, -172_800_000, 86_400_000]) {
+    expect(new Set(await stage.send(REQUESTS))).toEqual(new Set([0]))
+    offsetMs += jumpMs
+  }
+  await stage.settled('otlphttp')
+  expect(twice(backend)).toEqual([])
+  expect(backend.came.size).toBe(3 * ALL)
+  expect(await stage.compared('otlphttp', backend)).toEqual([])
+})
+
+describe('with deadlines', () => {
+  async function hastyScene() {
+    const backend = await countingBackend()
+    const stage = await scene(quick('otlp', backend.addressOf('otlp'), '', ['timeout=60s']), {
+      world: hasty(HASTE),
+    })
+    return { backend, stage }
+  }
+
+  test('slow client: an upload that drips is cut at its deadline, over both transports, and nobody else notices', async () => {
+    const { backend, stage } = await hastyScene()
+    const drip = Array.from({ length: 3000 }, (_, at) => BEGINNING.subarray(at % 1000, (at % 1000) + 1))
+    const slow = new GrpcClient(stage.service.grpcPort)
+    onTestFinished(() => slow.close())
+    const overGrpc = slow.call({ body: [BEGINNING], open: true })
+    const overHttp = rawCall(stage.service.httpPort, [
+      'POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 100000\r\n\r\n',
+      ...drip.slice(0, 100),
+    ])
+    expect(new Set(await stage.send(REQUESTS))).toEqual(new Set([0]))
+    const { code } = await overGrpc
+    expect([-1, 4, 14]).toContain(code)
+    expect(await overHttp).toMatch(/^(HTTP\/1\.1 (408|503) |$)/)
+    await stage.settled('otlp')
+    expect(backend.came.size).toBe(ALL)
+    expect(await stage.compared('otlp', backend)).toEqual([])
+  })
+
+  test('half-open streams: 200 requests that never end hold nobody up, are cut at their deadline, and do not keep it from stopping', async () => {
+    const { backend, stage } = await hastyScene()
+    const idle = new GrpcClient(stage.service.grpcPort)
+    onTestFinished(() => idle.close())
+    const open = Array.from({ length: 200 }, () => idle.call({ body: [BEGINNING], open: true }))
+    expect(new Set(await stage.send(REQUESTS))).toEqual(new Set([0]))
+    const { status } = await httpCall({
+      port: stage.service.httpPort,
+      headers: PROTOBUF,
+      body: requestWith([1e9, 1e9], Date.now(), seeded(1)),
+    })
+    expect(status).toBe(200)
+    for (const { code } of await Promise.all(open)) expect([-1, 4, 14]).toContain(code)
+    const late = idle.call({ body: [BEGINNING], open: true })
+    expect(await stage.stop()).toBe(0)
+    await late
+    await until('everything has arrived', () => backend.came.size === ALL + 1)
+  })
+})
