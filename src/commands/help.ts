@@ -103,7 +103,7 @@ export const COMMANDS = {
       socket: { value: 'PATH', help: 'Where the running demo takes faults.' },
     },
     more: [
-      'Services simulated with the OpenTelemetry SDK send OTLP/gRPC to an Otlier on a free port: 45 minutes of',
+      'Services simulated with the OpenTelemetry SDK send OTLP/gRPC to an Otlier on a free port: half an hour of',
       'history first, then live traffic with a fault every 100 seconds. Ctrl-C ends it with a scorecard.',
       'Its windows are of 5 seconds, so that incidents open sooner. Nothing leaves the machine, nothing is kept.',
       '',

@@ -2,6 +2,7 @@
 import { formatListen } from '../../base/endpoints.ts'
 import { nearest } from '../../base/nearest.ts'
 import { parseDuration } from '../../base/numbers.ts'
+import { number } from '../../base/words.ts'
 import { realWorld, type World } from '../../base/world.ts'
 import type { Config } from '../../config.ts'
 import { type Arguments, readArguments, UsageError } from '../arguments.ts'
@@ -19,7 +20,7 @@ import { saidIn } from './said.ts'
 import { Scorecard } from './scorecard.ts'
 import { Shop } from './shop.ts'
 import { SERVICES } from './topology.ts'
-import type { Traffic } from './traffic.ts'
+import type { Progress, Traffic } from './traffic.ts'
 
 /** Requests from outside, a second. */
 export const PER_SECOND = 10
@@ -39,6 +40,12 @@ export const SETTINGS = [
   'processors.otlier.allowed_lateness=2s',
 ]
 
+/** Where sending the past would take longer, on a busy machine, a part of it is passed over, and less is known of it. */
+const LEARN_WITHIN_MS = 20_000
+/** How fast it goes is known after so long. */
+const KNOWN_AFTER_MS = 3000
+/** Each gap costs a window or two: what is passed over is at least so long. */
+const LEAST_SKIP_MS = 5 * 60_000
 const TICK_MS = 200
 /** A machine that slept, or is that far behind, does not make up for it. */
 const MOST_BEHIND_MS = 10_000
@@ -191,15 +198,18 @@ function welcome(
   { socket, calm }: Options,
 ): string[] {
   const view = running.listening['service.view.endpoint']
+  // A command that works where this one was typed.
+  const isNpm = process.env['npm_lifecycle_event'] === 'demo'
+  const [otlier, otlierDemo] = isNpm ? ['npm start --', 'npm run demo --'] : ['otlier', 'otlier demo']
   const own = socket === usualSocket(process.env['XDG_RUNTIME_DIR']) ? '' : ` --socket ${socket}`
   return [
     `  OTLP/gRPC on 127.0.0.1:${port}. Nothing leaves this machine, and nothing is kept.`,
     ...(view == null
       ? []
-      : [`  Why?  otlier explain INCIDENT --set service.view.endpoint=${formatListen(view)}`]),
+      : [`  Why?  ${otlier} explain INCIDENT --set service.view.endpoint=${formatListen(view)}`]),
     typeof wishes === 'string'
       ? `  Faults on demand are off: ${wishes}.`
-      : `  A fault on demand:  otlier demo inject NAME --for 30s${own}`,
+      : `  A fault on demand:  ${otlierDemo} inject NAME --for 30s${own}`,
     `  ${calm ? 'Faults' : 'Faults, which also come by themselves'}: ${FAULT_NAMES.join(', ')}.`,
     '  Ctrl-C ends it with a scorecard.',
     '',
@@ -209,30 +219,37 @@ function welcome(
 /** Sends the past. One line, written over where it can be. */
 async function learn(traffic: Traffic, world: World, stop: AbortSignal, isTerminal: boolean): Promise<void> {
   const beganMs = world.monotonic()
-  const minutes = HISTORY_MS / 60_000
   const fromMs = world.now() - HISTORY_MS
+  let skippedMs = 0
   let told = 0
+  function tell({ spans, untilMs }: Progress, toMs: number) {
+    const share = Math.min(1, (untilMs - fromMs) / HISTORY_MS)
+    const text = `learning: ${Math.round(100 * share)} % of ${minutes(HISTORY_MS)} of history, ${number(spans)} spans`
+    if (isTerminal) process.stdout.write(`\r\u001b[K${text}`)
+    else if (share >= told + 0.25) {
+      told = share
+      console.log(text)
+    }
+    const tookMs = world.monotonic() - beganMs
+    const perMs = (untilMs - fromMs - skippedMs) / tookMs
+    const tooMuchMs = toMs - untilMs - perMs * (LEARN_WITHIN_MS - tookMs)
+    if (tookMs < KNOWN_AFTER_MS || tooMuchMs < LEAST_SKIP_MS) return
+    const skipMs = Math.min(tooMuchMs, toMs - untilMs)
+    skippedMs += skipMs
+    traffic.skipTo(untilMs + skipMs)
+  }
   for (let toMs = world.now(); !stop.aborted; toMs = world.now()) {
-    await traffic.history(
-      toMs,
-      ({ spans, untilMs }) => {
-        const share = Math.min(1, (untilMs - fromMs) / HISTORY_MS)
-        const text = `learning: ${Math.round(100 * share)} % of ${minutes} minutes of history, ${spans.toLocaleString('en-US')} spans`
-        if (isTerminal) process.stdout.write(`\r\u001b[K${text}`)
-        else if (share >= told + 0.25) {
-          told = share
-          console.log(text)
-        }
-      },
-      stop,
-    )
+    await traffic.history(toMs, progress => tell(progress, toMs), stop)
     // Sending it took its time.
     if (world.now() - toMs <= TICK_MS) break
   }
   const seconds = ((world.monotonic() - beganMs) / 1000).toFixed(1)
-  const done = `learned from ${minutes} minutes of history, ${traffic.spans.toLocaleString('en-US')} spans, in ${seconds} s`
+  const left = skippedMs === 0 ? '' : `; this machine is busy, and ${minutes(skippedMs)} were passed over`
+  const done = `learned from ${minutes(HISTORY_MS - skippedMs)} of history, ${number(traffic.spans)} spans, in ${seconds} s${left}`
   console.log(isTerminal ? `\r\u001b[K${done}` : done)
 }
+
+const minutes = (ms: number) => `${Math.round(ms / 60_000)} minutes`
 
 /** The shop works and things go wrong, until `stop` or until the time is over. */
 async function live(
@@ -244,14 +261,14 @@ async function live(
 ): Promise<void> {
   const liveMs = world.now()
   let doneMs = liveMs
-  let number = 0
+  let turn = 0
   while (!stop.aborted && (forMs === null || world.now() < liveMs + forMs)) {
     const nowMs = world.now()
     if (nowMs - doneMs > MOST_BEHIND_MS) traffic.skipTo(nowMs)
     doneMs = nowMs
-    const next = scheduled(number, liveMs)
+    const next = scheduled(turn, liveMs)
     if (!calm && nowMs >= next.beginMs) {
-      number++
+      turn++
       stage.begin(next.name, next.endMs - next.beginMs)
     }
     traffic.work(nowMs, stage.active(nowMs))

@@ -75,7 +75,7 @@ export class Feed {
     this.#suspects(said)
     for (const reason of reasons) this.#under('because', reason)
     for (const part of contributors) this.#under('apart', part)
-    this.#under('more', `otlier explain ${incident}`)
+    this.#under('incident', incident)
   }
 
   #suspects({ suspects, scores }: Said): void {

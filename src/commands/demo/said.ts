@@ -5,13 +5,10 @@ export interface Said {
   readonly event: string
   readonly body: string
   readonly severity: number
-  /** When it happened, in milliseconds since 1970. */
-  readonly timeMs: number
   readonly incident: string
   readonly suspects: readonly string[]
   readonly scores: readonly number[]
   readonly contributors: readonly string[]
-  readonly services: readonly string[]
 }
 
 /** More records of one request are left out. */
@@ -38,12 +35,10 @@ function readRecord(record: Json): Said {
     event: text(record['eventName']),
     body: text(object(record['body'])['stringValue']),
     severity: Number(record['severityNumber']) || 0,
-    timeMs: Number(text(record['timeUnixNano'])) / 1e6 || 0,
     incident: text(attributes.get('otlier.incident.id')?.['stringValue']),
     suspects: texts('otlier.incident.suspects'),
     scores: values('otlier.incident.suspect.scores').map(value => Number(value['doubleValue']) || 0),
     contributors: texts('otlier.incident.contributors'),
-    services: texts('otlier.incident.services'),
   }
 }
 

@@ -15,7 +15,7 @@ import type { Pod } from './topology.ts'
 const EXPORT_EVERY_MS = 1000
 /** While history is sent, one request at a time holds so many spans: the next must not overtake it. */
 const HISTORY_BATCH = 512
-/** More spans than one request of history, so that a request is sent when it is asked for. */
+/** More spans than one request of history has: it is sent when it is asked for, and nothing is dropped. */
 const MOST_WAITING = 4 * HISTORY_BATCH
 const MOST_A_REQUEST = 2 * HISTORY_BATCH
 
@@ -24,7 +24,7 @@ interface Open {
   readonly planned: PlannedSpan
 }
 
-interface Progress {
+export interface Progress {
   readonly spans: number
   /** Up to here, in milliseconds since 1970. */
   readonly untilMs: number

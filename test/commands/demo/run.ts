@@ -37,7 +37,7 @@ export async function virtualDemo(seed: number, forMs: number, schedule = schedu
     export(spans, done) {
       const bytes = ProtobufTraceSerializer.serializeRequest(spans) as Uint8Array
       const batch = { signal: 'traces' as const, bytes, receivedMs: world.now(), headers: NO_HEADERS }
-      both.inspector.send(batch).then(({ kind }) => done({ code: kind === 'accepted' ? 0 : 1 }))
+      void both.inspector.send(batch).then(({ kind }) => done({ code: kind === 'accepted' ? 0 : 1 }))
     },
     shutdown: async () => {},
   }
