@@ -2,6 +2,52 @@
 import { teethIn } from './tooth.ts'
 
 export const SERVICE = [
+  ...teethIn('commands/demo/feed.test.ts', [
+    {
+      row: 'demo',
+      guard: 'what telemetry brings in does not steer the terminal',
+      file: 'commands/demo/feed.ts',
+      on: 'harmless(clip(text, MOST_LENGTH))',
+      off: 'text',
+      test: 'cannot steer the terminal',
+    },
+    {
+      row: 'demo',
+      guard: 'what is seen of incidents that never open is bounded',
+      file: 'commands/demo/feed.ts',
+      on: '} else if (this.#reasons.size < MOST_INCIDENTS) this.#reasons.set(incident, [body])',
+      off: '} else this.#reasons.set(incident, [body, `and more`])',
+      test: 'of incidents that never open is not kept',
+    },
+  ]),
+  ...teethIn('commands/demo/control.test.ts', [
+    {
+      row: 'demo',
+      guard: 'a second demo leaves the socket to the first',
+      file: 'commands/demo/control.ts',
+      on: "if ((await post(path, '')) !== null) return",
+      off: "if ((await post(path, '')) === undefined) return",
+      test: 'a second demo leaves the socket to the first',
+    },
+    {
+      row: 'demo',
+      guard: 'a fault lasts for an hour at most',
+      file: 'commands/demo/control.ts',
+      on: 'forMs <= MOST_FOR_MS',
+      off: 'true',
+      test: 'a time without end is refused',
+    },
+  ]),
+  ...teethIn('commands/demo/scorecard.test.ts', [
+    {
+      row: 'demo',
+      guard: 'an incident that names the culprit of an earlier fault does not detect the next',
+      file: 'commands/demo/scorecard.ts',
+      on: 'return named.at(-1) ?? ',
+      off: 'return ',
+      test: 'an earlier fault does not count for the next',
+    },
+  ]),
   ...teethIn('system/running.test.ts', [
     {
       row: 'accounts',

@@ -22,8 +22,8 @@ export interface Wish {
   readonly forMs: number
 }
 
-/** Takes wishes at `path`. What is wrong is a sentence: another demo, or a folder that is not this user's own. */
-export async function takeWishes(path: string, take: (wish: Wish) => void): Promise<Posts | string> {
+/** Takes wishes at `path`; `take` says why not, or null. What is wrong is a sentence: another demo, or a folder that is not this user's own. */
+export async function takeWishes(path: string, take: (wish: Wish) => string | null): Promise<Posts | string> {
   const folder = dirname(path)
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -35,8 +35,8 @@ export async function takeWishes(path: string, take: (wish: Wish) => void): Prom
     return await takePosts(path, body => {
       const wish = readWish(body)
       if (typeof wish === 'string') return { status: 400, text: wish }
-      take(wish)
-      return { status: 200, text: '' }
+      const why = take(wish)
+      return why === null ? { status: 200, text: '' } : { status: 409, text: why }
     })
   } catch (error) {
     return (error as Error).message

@@ -15,6 +15,7 @@ import { VERSION } from '../version.ts'
 import { MOST_FOR_MS, takeWishes, usualSocket, type Wish, wishFor } from './control.ts'
 import { FAULT_NAMES, type FaultName, type Injection, isFaultName, scheduled } from './faults.ts'
 import { Feed, scoreWords } from './feed.ts'
+import { passOver } from './pass-over.ts'
 import { type Posts, takePosts } from './posts.ts'
 import { saidIn } from './said.ts'
 import { Scorecard } from './scorecard.ts'
@@ -40,18 +41,12 @@ export const SETTINGS = [
   'processors.otlier.allowed_lateness=2s',
 ]
 
-/** Where sending the past would take longer, on a busy machine, a part of it is passed over, and less is known of it. */
-const LEARN_WITHIN_MS = 20_000
-/** How fast it goes is known after so long. */
-const KNOWN_AFTER_MS = 3000
-/** Each gap costs a window or two: what is passed over is at least so long. */
-const LEAST_SKIP_MS = 5 * 60_000
 const TICK_MS = 200
 /** A machine that slept, or is that far behind, does not make up for it. */
 const MOST_BEHIND_MS = 10_000
 const MOST_SEED = 2 ** 31
 const MOST_RUN_MS = 7 * 24 * 3_600_000
-/** A scheduled fault and a few on demand; more are refused by being left out. */
+/** Faults that are there at the same moment; beyond it none can be asked for. */
 const MOST_AT_ONCE = 20
 const DEFAULT_FAULT = '30s'
 
@@ -231,10 +226,8 @@ async function learn(traffic: Traffic, world: World, stop: AbortSignal, isTermin
       console.log(text)
     }
     const tookMs = world.monotonic() - beganMs
-    const perMs = (untilMs - fromMs - skippedMs) / tookMs
-    const tooMuchMs = toMs - untilMs - perMs * (LEARN_WITHIN_MS - tookMs)
-    if (tookMs < KNOWN_AFTER_MS || tooMuchMs < LEAST_SKIP_MS) return
-    const skipMs = Math.min(tooMuchMs, toMs - untilMs)
+    const skipMs = passOver(tookMs, untilMs - fromMs - skippedMs, toMs - untilMs)
+    if (skipMs === 0) return
     skippedMs += skipMs
     traffic.skipTo(untilMs + skipMs)
   }
@@ -260,6 +253,7 @@ async function live(
   stop: AbortSignal,
 ): Promise<void> {
   const liveMs = world.now()
+  stage.isLive = true
   let doneMs = liveMs
   let turn = 0
   while (!stop.aborted && (forMs === null || world.now() < liveMs + forMs)) {
@@ -279,6 +273,8 @@ async function live(
 /** What is going on: faults that are there, and what is said about them. */
 class Stage {
   readonly card = new Scorecard()
+  /** The past has been sent. */
+  isLive = false
   readonly #feed: Feed
   readonly #world: World
   #active: Injection[] = []
@@ -294,12 +290,15 @@ class Stage {
     this.#feed.hear(said, nowMs)
   }
 
-  wish({ name, forMs }: Wish): void {
+  /** What was asked for. A sentence where it is not done. */
+  wish({ name, forMs }: Wish): string | null {
+    if (!this.isLive) return 'the demo is still learning; ask again when it says that it has learned'
+    if (this.#active.length >= MOST_AT_ONCE) return `${MOST_AT_ONCE} faults at once are enough`
     this.begin(name, forMs)
+    return null
   }
 
   begin(name: FaultName, forMs: number): void {
-    if (this.#active.length >= MOST_AT_ONCE) return
     const beginMs = this.#world.now()
     const injection = { name, beginMs, endMs: beginMs + forMs }
     this.#active.push(injection)
