@@ -34,6 +34,7 @@ describe('the command line', () => {
       'run',
       'validate',
       'replay',
+      'demo',
       'config',
       'healthcheck',
       '--config FILE',
@@ -44,6 +45,23 @@ describe('the command line', () => {
     expect(command.stdout).toContain('otlier config schema')
     expect(version.stdout).toMatch(/^otlier \d+\.\d+\.\d+ \(node v/)
     for (const ended of [all, replay, command, version]) expect([ended.status, ended.stderr]).toEqual([0, ''])
+  })
+
+  test('a demo or a fault that is asked for wrongly is told with what was meant, and starts nothing', async () => {
+    const wrong = [
+      [['inject'], 'inject what? known: slow-dependency'],
+      [['inject', 'slow-dependancy'], 'did you mean slow-dependency?'],
+      [['inject', 'silence', '--for', '2h'], 'no time from 1s to 1h'],
+      [['inject', 'silence', '--seed', '2'], '--seed belongs to the demo'],
+      [['injekt'], 'otlier demo inject NAME'],
+      [['--for', 'long'], 'such as 30s'],
+      [['--seed', '1.5'], '--seed is a whole number'],
+    ] as const
+    const ended = await Promise.all(wrong.map(([args]) => otlier(['demo', ...args])))
+    for (const [at, { status, stdout, stderr }] of ended.entries()) {
+      expect(stderr).toContain(wrong[at][1])
+      expect([status, stdout]).toEqual([2, ''])
+    }
   })
 
   test('bad usage is told with what was meant, and ends with 2', async () => {
