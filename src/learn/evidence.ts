@@ -32,6 +32,8 @@ const AFTER_FAULT_MS = 5 * 60_000
 /** A way between services counts as slow from this z on; where two others are slow that share no end with it, it is nobody's fault. */
 const SHARED_Z = 2.5
 const SHARED_BY = 2
+/** Between windows, levels are believed to change by so much beyond what sampling explains: standard deviation of the logarithm. */
+const LEVEL_SPREAD = 0.1
 
 /** A new level that was adopted. */
 export interface Adopted {
@@ -44,7 +46,7 @@ export interface Adopted {
 
 export class Evidence {
   readonly landscape: Landscape
-  readonly features: Feature[] = []
+  features: Feature[] = []
   readonly tails: Tails
   /** Peaks of the deciding statistic in calm times. */
   readonly record: PeakRecord = recordOfAll()
@@ -153,30 +155,17 @@ export class Evidence {
         this.#shared[scale] = isWay && this.#isShared(feature, scale)
       feature.hold(this.tails[feature.class], this.#shared, this.nowMs)
     }
+    const frozen = new Set<LaggedLevel>()
+    for (const feature of this.features)
+      if (feature.isFrozen) for (const { lagged } of levelsOf(feature)) frozen.add(lagged)
     // Every series turns, and not only those that were seen: what waits is learned in time.
-    for (const series of this.landscape.series.values()) this.#turnSeries(series)
-  }
-
-  #turnSeries(series: Series): void {
-    const { windowMs } = this.#options
-    const { service, callee } = series
-    const frozenSelf = this.#isFrozen(`service self|${service.id}|||||`)
-    const spread = 0.1
-    series.self.turn(frozenSelf, spread, windowMs)
-    series.gap.turn(
-      callee !== null && this.#isFrozen(`edge gap|${callee.id}|${service.id}|||${callee.name}|`),
-      spread,
-      windowMs,
-    )
-    series.duration.turn(frozenSelf, spread, windowMs)
-    if (series.isCall && series.traces > 0) followPerTrace(series)
-    series.spans = series.traces = series.roots = series.origins = series.away = 0
-    series.clients = series.answered = 0
-    series.slowNs = 0
-  }
-
-  #isFrozen(id: string): boolean {
-    return this.#byId.get(id)?.isFrozen ?? false
+    for (const series of this.landscape.series.values()) {
+      for (const lagged of [series.self, series.gap, series.duration])
+        lagged.turn(frozen.has(lagged), LEVEL_SPREAD, windowMs)
+      if (series.isCall && series.traces > 0) followPerTrace(series)
+      series.spans = series.traces = series.roots = series.origins = series.away = 0
+      series.clients = series.answered = 0
+    }
   }
 
   #excuseRates(windows: number): void {
@@ -197,6 +186,7 @@ export class Evidence {
     }
     if (nowMs - this.#levelMs >= LEVEL_EVERY_MS) {
       this.#levelMs = nowMs
+      this.#forgetPods()
       this.#size()
       this.record.forget(nowMs)
       for (const scales of Object.values(this.tails)) for (const tail of scales) tail.forget(nowMs)
@@ -215,7 +205,7 @@ export class Evidence {
           if (feature.held[scale] > feature.peakZ[scale]) feature.peakZ[scale] = feature.held[scale]
         if (feature.surprise >= this.freezeLevel && !feature.isFrozen) {
           feature.frozenMs = nowMs
-          this.#holdBack(feature)
+          for (const { lagged } of levelsOf(feature)) lagged.forgetWaiting()
         }
       } else if (!Number.isNaN(feature.sinceMs) && ++feature.calm >= CALM_WINDOWS) this.#end(feature)
       if (feature.isFrozen && nowMs - feature.frozenMs >= rebaselineMs) {
@@ -224,6 +214,22 @@ export class Evidence {
       }
     }
     return adopted
+  }
+
+  /** Pods come and go with every rollout: what was watched of those that are gone for good is watched no longer. */
+  #forgetPods(): void {
+    const { landscape, nowMs } = this
+    landscape.forgetPods(nowMs)
+    const isGone = ({ place, sinceMs }: Feature) =>
+      place.pod !== null && Number.isNaN(sinceMs) && landscape.pods.get(place.pod.key.id) !== place.pod
+    if (!this.features.some(isGone)) return
+    for (const feature of this.features) if (isGone(feature)) this.#byId.delete(feature.place.id)
+    this.features = this.features.filter(feature => !isGone(feature))
+    for (const [service, pods] of this.podsOf) {
+      const left = pods.filter(feature => !isGone(feature))
+      if (left.length === 0) this.podsOf.delete(service)
+      else this.podsOf.set(service, left)
+    }
   }
 
   /** What is believed beforehand goes by the number of places. */
@@ -259,22 +265,12 @@ export class Evidence {
     return feature.peak >= this.freezeLevel + BEYOND_DOUBT
   }
 
-  #holdBack({ class: name, place }: Feature): void {
-    for (const series of place.service.series) if (name === 'service self') series.self.forgetWaiting()
-    if (name === 'edge gap' && place.caller !== null)
-      for (const series of place.caller.series)
-        if (series.callee === place.service) series.gap.forgetWaiting()
-  }
-
   /** What has stayed becomes what is usual, for all that measure by the same levels. */
   #adopt(feature: Feature): void {
-    const { place, class: name } = feature
     const same = this.features.filter(each => sharesLevels(feature, each))
     if (feature.track instanceof LocationTrack) {
       const { shift } = feature.judged[SCALES.length - 1]
-      for (const series of place.caller === null ? place.service.series : place.caller.series) {
-        const lagged = levelFor(name, place, series)
-        if (lagged === null) continue
+      for (const { series, lagged } of levelsOf(feature)) {
         const own = same.find(each => each.place.series === series && !Number.isNaN(each.sinceMs))
         lagged.level.mean += own?.judged[SCALES.length - 1].shift ?? shift
         lagged.forgetWaiting()
@@ -292,6 +288,15 @@ function sharesLevels(one: Feature, other: Feature): boolean {
   return (
     one.class !== 'operation self' || other.place.series === null || other.place.series === one.place.series
   )
+}
+
+/** The levels by which a feature is judged. None of a pod's: it is judged by its siblings. */
+function* levelsOf({ class: name, place }: Feature): Generator<{ series: Series; lagged: LaggedLevel }> {
+  if (place.pod !== null || CLASSES[name].kind !== 'location') return
+  for (const series of (place.caller ?? place.service).series) {
+    const lagged = levelFor(name, place, series)
+    if (lagged !== null) yield { series, lagged }
+  }
 }
 
 /** The level of a series by which a place is judged; null where it is not. */

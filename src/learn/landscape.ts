@@ -215,7 +215,7 @@ export class Landscape {
       known.lastSeenMs = nowMs
       return known
     }
-    if (this.pods.size >= this.#bounds.maxPods) this.#forgetPods(nowMs)
+    if (this.pods.size >= this.#bounds.maxPods) this.forgetPods(nowMs)
     if (this.pods.size >= this.#bounds.maxPods) {
       this.crowded++
       return null
@@ -233,7 +233,8 @@ export class Landscape {
     return pod
   }
 
-  #forgetPods(nowMs: number): void {
+  /** Those that were seen last a while ago. */
+  forgetPods(nowMs: number): void {
     for (const [id, pod] of this.pods) {
       if (nowMs - pod.lastSeenMs < POD_FORGOTTEN_MS) continue
       this.pods.delete(id)

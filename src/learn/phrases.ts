@@ -84,7 +84,7 @@ export function contributors(pods: readonly Feature[], nowMs: number): string[] 
       whole += other.judged[1].n
     }
     const elsewhere = whole > 0 ? failed / whole : 0
-    if (whole === 0 || level + shift < POD_RATIO * elsewhere) continue
+    if (whole === 0 || shift <= 0 || level + shift < POD_RATIO * elsewhere) continue
     best = { feature, z, how: `${percent(level + shift)} fail, ${percent(elsewhere)} elsewhere` }
   }
   const pod = best?.feature.place.pod

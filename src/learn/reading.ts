@@ -79,6 +79,7 @@ export class Reading {
       const pod = this.#landscape.podAt(window, cells.pod[row])
       if (series.lastTouchedMs !== window.endMs) {
         series.lastTouchedMs = window.endMs
+        series.slowNs = 0
         this.#touched.push(series)
       }
       series.spans += cells.spans[row]

@@ -74,7 +74,8 @@ export function incidentEvent(
   const lead = suspects[0]
   const said = lead === undefined ? [] : contributors(pods(lead.name), nowMs)
   const services = [...new Set(features.map(({ place }) => place.service.name))].sort()
-  const traces = [...new Set(features.map(({ place }) => place.series?.slowTrace ?? slowest(place.service)))]
+  const slow = ({ place }: Feature) => place.series?.slowTrace ?? slowest(place.service, incident.sinceMs)
+  const traces = [...new Set(features.map(slow))]
   const attributes: Attributes = {
     'otlier.incident.id': incident.id,
     'otlier.incident.title': incident.title,
@@ -110,9 +111,11 @@ export const resourceOf = ({ name, namespace, environment }: ServiceNode): Attri
   ...(environment === '' ? {} : { 'deployment.environment.name': environment }),
 })
 
-const slowest = (service: ServiceNode): string => {
+/** The trace of the slowest span of a service, by the last window with spans of each series. */
+const slowest = (service: ServiceNode, sinceMs: number): string => {
   let longest = { slowNs: 0, slowTrace: '' }
-  for (const series of service.series) if (series.slowNs > longest.slowNs) longest = series
+  for (const series of service.series)
+    if (series.lastTouchedMs >= sinceMs && series.slowNs > longest.slowNs) longest = series
   return longest.slowTrace
 }
 

@@ -48,7 +48,7 @@ export function rankSuspects(
   const failing = new Set<string>()
   for (const { name, place, class: kind } of features)
     if (name === 'failure' || kind === 'service unseen')
-      failing.add(nameOf(place.service.id, place.target, kind, place))
+      failing.add(kind === 'edge failure' && place.targetService === null ? place.target : place.service.name)
   const votes = new Map<string, { feature: Feature; weight: number; note: string }[]>()
   const vote = (name: string, feature: Feature, weight: number, note = '') => {
     const list = votes.get(name)
@@ -122,10 +122,6 @@ function mostRetrying(service: ServiceNode): ServiceNode | null {
     }
   }
   return found
-}
-
-function nameOf(_id: string, target: string, kind: string, place: Feature['place']): string {
-  return kind === 'edge failure' && place.targetService === null ? target : place.service.name
 }
 
 /**

@@ -19,6 +19,8 @@ const OPTIONS: PlaneOptions = {
 }
 const MINUTE = 6
 const HOUR = 60 * MINUTE
+/** Of every slow span of the shop. */
+const SLOW_TRACE = '07'.repeat(16)
 
 function scene(seed: number, options: Partial<PlaneOptions> = {}, shop = new Shop(seed)) {
   const bus = memoryBus(error => {
@@ -64,6 +66,10 @@ for (const [who, trouble, service] of TROUBLES) {
     run(5 * MINUTE, trouble)
     expect(named('otlier.incident.opened')).toHaveLength(1)
     expect(suspects()[0]).toBe(service)
+    // A service that is silent has no traces to show.
+    const silent = trouble.mute !== undefined
+    const traces = named('otlier.incident.opened')[0].attributes['otlier.incident.trace_ids']
+    expect(traces).toEqual(silent ? [] : [SLOW_TRACE])
     expect(states.filter(({ open }) => open).length).toBeGreaterThan(0)
     run(8 * MINUTE)
     expect(named('otlier.incident.opened')).toHaveLength(1)

@@ -1,5 +1,6 @@
-//! Switches off guards one at a time and shows that the named test then fails. A word limits it to the teeth that have it.
+//! Switches off guards one at a time and shows that the named test then fails. A word limits it to the teeth that have it, --part=2/3 to every third.
 import { availableParallelism } from 'node:os'
+import { parseArgs } from 'node:util'
 import { ANSWERS } from './answers.ts'
 import { EXPORTERS } from './exporters.ts'
 import { KEEPING } from './keeping.ts'
@@ -69,7 +70,11 @@ async function bitten(
   return same.byAssertion ? '' : `the test fails, but by no expectation of its own: ${same.why}`
 }
 
-const word = process.argv[2] ?? ''
+const { values, positionals } = parseArgs({ options: { part: { type: 'string' } }, allowPositionals: true })
+const [word = ''] = positionals
+const [part, parts] = (values.part ?? '1/1').split('/').map(Number)
+if (!(part >= 1 && part <= parts))
+  throw new Error(`--part=${values.part} is none: --part=1/3 is the first of three`)
 const teeth = [
   ...WIRE,
   ...RECEIVERS,
@@ -82,7 +87,9 @@ const teeth = [
   ...MEMORY,
   ...KEEPING,
   ...ANSWERS,
-].filter(({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)))
+]
+  .filter(({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)))
+  .filter((_tooth, at) => at % parts === part - 1)
 const slot = limited(Math.max(2, Math.min(4, availableParallelism())))
 const files = [...new Set(teeth.map(({ tests }) => tests))]
 const controls = new Map(
