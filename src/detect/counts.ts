@@ -1,6 +1,7 @@
 //! How many come: what is usual now, and how far the last windows of a place lie below it.
 import type { Judged } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
+import { Spread } from './spread.ts'
 
 /** Traffic has its hours: what is usual follows it within this. */
 const HALF_LIFE_MS = 15 * 60_000
@@ -8,9 +9,6 @@ const HALF_LIFE_MS = 15 * 60_000
 const READY_WINDOWS = 30
 const PRIOR_SPREAD = 0.3
 const LEAST_SPREAD = 0.05
-const PRIOR_WINDOWS = 60
-const SPREAD_WINDOWS = 8640
-const SPREAD_CLIP = 3
 /** A window moves what is usual by no more than this factor of its weight. */
 const CLIP = 2
 
@@ -20,8 +18,7 @@ export class CountTrack {
   /** Expected in a window. */
   expected = 0
   learned = 0
-  readonly spread2 = new Float64Array(SCALES.length).fill(PRIOR_SPREAD ** 2)
-  windows = 0
+  readonly #spread = new Spread(PRIOR_SPREAD, LEAST_SPREAD)
 
   get isReady(): boolean {
     return this.learned >= READY_WINDOWS
@@ -62,21 +59,19 @@ export class CountTrack {
 
   /** What is kept over a restart. */
   store(): readonly number[] {
-    return [this.expected, this.learned, this.windows, ...this.spread2]
+    return [this.expected, this.learned, ...this.#spread.store()]
   }
 
   /** The windows before the restart are taken to have been as usual. */
-  restore([expected, learned, windows, ...spread2]: readonly number[]): void {
+  restore([expected, learned, ...spread]: readonly number[]): void {
     this.expected = expected
     this.learned = learned
-    this.windows = windows
-    this.spread2.set(spread2)
+    this.#spread.restore(spread)
     this.#ring.fill(expected)
   }
 
   judge(into: Judged[], learn: boolean): void {
-    if (learn) this.windows = Math.min(SPREAD_WINDOWS, this.windows + 1)
-    const share = 1 / (PRIOR_WINDOWS + this.windows)
+    if (learn) this.#spread.next()
     let count = 0
     let scale = 0
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
@@ -90,14 +85,8 @@ export class CountTrack {
       judged.shift = 0
       if (this.isReady && usual > 0) {
         const shift = Math.log((usual + 1) / (count + 1))
-        const sampling = 1 / (usual + 1)
-        const between = this.spread2[scale]
         judged.shift = shift
-        judged.z = shift / Math.sqrt(sampling + between)
-        if (learn) {
-          const excess = Math.min(shift * shift, SPREAD_CLIP ** 2 * (sampling + between)) - sampling
-          this.spread2[scale] = Math.max(LEAST_SPREAD ** 2, between + share * (excess - between))
-        }
+        judged.z = this.#spread.judge(scale, shift, 1 / (usual + 1), learn)
       }
       scale++
     }

@@ -1,6 +1,7 @@
 //! Where durations lie: the level of a series in logarithms, and how far the last windows of a place lie from the levels of its series.
 import type { Judged } from './judged.ts'
 import { SCALES, WINDOWS_KEPT } from './scales.ts'
+import { Spread } from './spread.ts'
 
 /** What is learned weighs half after this long: it follows the course of the day and the slower moods of a machine, and no fault of minutes. */
 const HALF_LIFE_MS = 12 * 60_000
@@ -60,13 +61,9 @@ export class Level {
   }
 }
 
-/** Between windows, as long as nothing is known: a fifth, as much as 60 windows would weigh. */
+/** Between windows, as long as nothing is known: a fifth. And at least a hundredth. */
 const PRIOR_SPREAD = 0.2
-const PRIOR_WINDOWS = 60
-/** Spreads are learned over so many windows: a day of them. */
-const SPREAD_WINDOWS = 8640
-/** No window counts for more than so many spreads in what is learned of the spread. */
-const SPREAD_CLIP = 3
+const LEAST_SPREAD = 0.01
 
 const PER_WINDOW = 5
 
@@ -77,18 +74,11 @@ export class LocationTrack {
   #at = 0
   /** How many of the last windows had no sample, at most WINDOWS_KEPT. */
   #empty = WINDOWS_KEPT
-  /** Variance from window to window, by scale, beyond what sampling explains; and how many windows it rests on. */
-  readonly spread2 = new Float64Array(SCALES.length).fill(PRIOR_SPREAD ** 2)
-  windows = 0
+  readonly #spread = new Spread(PRIOR_SPREAD, LEAST_SPREAD)
 
   /** Whether there is nothing in any window: it need not be judged. */
   get isEmpty(): boolean {
     return this.#empty >= WINDOWS_KEPT
-  }
-
-  /** Standard deviation from window to window at the shortest scale. */
-  get spread(): number {
-    return Math.sqrt(this.spread2[0])
   }
 
   /**
@@ -119,12 +109,11 @@ export class LocationTrack {
 
   /** What is kept over a restart: how much is usual from window to window. */
   store(): readonly number[] {
-    return [this.windows, ...this.spread2]
+    return this.#spread.store()
   }
 
-  restore([windows, ...spread2]: readonly number[]): void {
-    this.windows = windows
-    this.spread2.set(spread2)
+  restore(spread: readonly number[]): void {
+    this.#spread.restore(spread)
   }
 
   /** Judges the last windows on every scale. `learn`: they also teach how much is usual from window to window. */
@@ -136,8 +125,7 @@ export class LocationTrack {
     let n = 0
     let level = 0
     let scale = 0
-    if (learn) this.windows = Math.min(SPREAD_WINDOWS, this.windows + 1)
-    const share = 1 / (PRIOR_WINDOWS + this.windows)
+    if (learn) this.#spread.next()
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
       const at = ((this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT) * PER_WINDOW
       residual += ring[at]
@@ -151,15 +139,9 @@ export class LocationTrack {
       if (n > 0) {
         const shift = residual / n
         const sampling = (variance + back * doubt) / (n * n)
-        const between = this.spread2[scale]
-        judged.z = shift / Math.sqrt(sampling + between)
+        judged.z = this.#spread.judge(scale, shift, sampling, learn)
         judged.shift = shift
         judged.level = level / n
-        if (learn) {
-          const excess = Math.min(shift * shift, SPREAD_CLIP ** 2 * (sampling + between)) - sampling
-          this.spread2[scale] += share * (excess - between)
-          if (this.spread2[scale] < 1e-4) this.spread2[scale] = 1e-4
-        }
       } else {
         judged.z = 0
         judged.shift = 0

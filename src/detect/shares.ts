@@ -1,6 +1,7 @@
 //! Shares of a whole (failures, calls, what is not seen): what is usual, and how far the last windows of a place lie beyond it.
 import type { Judged } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
+import { Spread } from './spread.ts'
 
 const HALF_LIFE_MS = 30 * 60_000
 const KEPT_SAMPLES = 300
@@ -8,9 +9,6 @@ const KEPT_SAMPLES = 300
 const READY_SAMPLES = 40
 /** No window raises what is usual by more than so many of its standard errors. */
 const CLIP = 2.5
-const SPREAD_WINDOWS = 8640
-const PRIOR_WINDOWS = 60
-const SPREAD_CLIP = 3
 
 export interface ShareOptions {
   /** Whether more is worse, or less. */
@@ -31,14 +29,13 @@ export class ShareTrack {
   #empty = WINDOWS_KEPT
   #hits = 0
   #whole = 0
-  readonly spread2: Float64Array
-  windows = 0
+  readonly #spread: Spread
 
   /** `usual`: what is usual is learned elsewhere, by a larger whole. */
   constructor(options: ShareOptions, usual: Usual | null = null) {
     this.#options = options
     this.#by = usual
-    this.spread2 = new Float64Array(SCALES.length).fill(options.leastSpread ** 2)
+    this.#spread = new Spread(options.leastSpread, options.leastSpread)
   }
 
   get isEmpty(): boolean {
@@ -80,7 +77,7 @@ export class ShareTrack {
     let taught = hits
     if (this.isReady) {
       const usual = this.usual
-      const bound = CLIP * Math.sqrt(usual * (1 - usual) * whole + 1 + this.spread2[0] * whole * whole)
+      const bound = CLIP * Math.sqrt(usual * (1 - usual) * whole + 1 + this.#spread.variance * whole * whole)
       taught = Math.max(usual * whole - bound, Math.min(usual * whole + bound, hits))
     }
     this.#hits += Math.max(0, Math.min(whole, taught))
@@ -108,23 +105,21 @@ export class ShareTrack {
 
   /** What is kept over a restart. */
   store(): readonly number[] {
-    return [this.#hits, this.#whole, this.windows, ...this.spread2]
+    return [this.#hits, this.#whole, ...this.#spread.store()]
   }
 
-  restore([hits, whole, windows, ...spread2]: readonly number[]): void {
+  restore([hits, whole, ...spread]: readonly number[]): void {
     this.#hits = hits
     this.#whole = whole
-    this.windows = windows
-    this.spread2.set(spread2)
+    this.#spread.restore(spread)
   }
 
   judge(into: Judged[], learn: boolean): void {
-    const { worse, leastSpread } = this.#options
+    const { worse } = this.#options
     const by = this.#by ?? this
     const { usual, isReady } = by
     const doubt = (usual * (1 - usual)) / ((this.#by === null ? this.#whole : 300) + 1)
-    if (learn) this.windows = Math.min(SPREAD_WINDOWS, this.windows + 1)
-    const share = 1 / (PRIOR_WINDOWS + this.windows)
+    if (learn) this.#spread.next()
     let hits = 0
     let whole = 0
     let scale = 0
@@ -142,13 +137,8 @@ export class ShareTrack {
         const shift = (hits / whole - usual) * (worse === 'more' ? 1 : -1)
         // 1/n: one item more or less is chance, however seldom it is.
         const sampling = (usual * (1 - usual)) / whole + 1 / (whole * whole) + doubt
-        const between = this.spread2[scale]
         judged.shift = shift
-        judged.z = shift / Math.sqrt(sampling + between)
-        if (learn) {
-          const excess = Math.min(shift * shift, SPREAD_CLIP ** 2 * (sampling + between)) - sampling
-          this.spread2[scale] = Math.max(leastSpread ** 2, between + share * (excess - between))
-        }
+        judged.z = this.#spread.judge(scale, shift, sampling, learn)
       }
       scale++
     }

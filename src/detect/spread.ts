@@ -1,0 +1,61 @@
+//! How much a place moves from window to window beyond what sampling explains, learned by scale.
+import { SCALES } from './scales.ts'
+
+/** What is believed at first weighs as much as so many windows. */
+const PRIOR_WINDOWS = 60
+/** It is learned over so many windows: a day of them. */
+const LEARNED_WINDOWS = 8640
+/** No window counts for more than so many standard deviations in what is learned. */
+const CLIP = 3
+
+/**
+ * The variance between windows, by moments: what squared departures are, on average, above the variance of sampling
+ * (DerSimonian and Laird 1986, followed one window after another).
+ */
+export class Spread {
+  readonly #variance: Float64Array
+  readonly #least: number
+  #windows = 0
+
+  /** @param prior what is believed at first, and `least` what is believed at least: standard deviations */
+  constructor(prior: number, least: number) {
+    this.#variance = new Float64Array(SCALES.length).fill(prior ** 2)
+    this.#least = least ** 2
+  }
+
+  /** Variance from window to window at the shortest scale. */
+  get variance(): number {
+    return this.#variance[0]
+  }
+
+  /** A window from which is learned. Before it is judged by its scales. */
+  next(): void {
+    this.#windows = Math.min(LEARNED_WINDOWS, this.#windows + 1)
+  }
+
+  /**
+   * How many standard deviations a departure is.
+   * @param sampling the variance of `shift` that is due to chance
+   * @param learn it also teaches how much is usual
+   */
+  judge(scale: number, shift: number, sampling: number, learn: boolean): number {
+    const between = this.#variance[scale]
+    const whole = sampling + between
+    if (learn) {
+      const excess = Math.min(shift * shift, CLIP ** 2 * whole) - sampling
+      const share = 1 / (PRIOR_WINDOWS + this.#windows)
+      this.#variance[scale] = Math.max(this.#least, between + share * (excess - between))
+    }
+    return shift / Math.sqrt(whole)
+  }
+
+  /** What is kept over a restart. */
+  store(): readonly number[] {
+    return [this.#windows, ...this.#variance]
+  }
+
+  restore([windows, ...variance]: readonly number[]): void {
+    this.#windows = windows
+    this.#variance.set(variance)
+  }
+}
