@@ -1,4 +1,5 @@
 //! Which files a test command runs: OTLIER_SUITE names the suffix, `.test.ts` where it is unset.
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
@@ -12,5 +13,7 @@ export default defineConfig({
     hookTimeout: suite === 'test' ? 20_000 : 300_000,
     // The long suites hold ports and measure time and memory: one file after another.
     fileParallelism: suite === 'test',
+    // Vitest leaves one core free, which of two is half the machine.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
   },
 })

@@ -21,7 +21,8 @@ interface Trial {
   readonly testAfterMs?: number
 }
 
-const NPM_10 = ['npx', '--yes', 'npm@10.9.4']
+/** What npx has fetched once it does not ask for again: a registry that is slow to answer is no fault of Otlier. */
+const NPM_10 = ['npx', '--yes', '--prefer-offline', 'npm@10.9.4']
 
 const TRIALS: readonly Trial[] = [
   { name: "the system's npm" },
