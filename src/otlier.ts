@@ -12,7 +12,7 @@ import type { Parts, Running } from './commands/run.ts'
 import type { Config } from './config.ts'
 import { type Admin, type Health, registerProcessMetrics, startAdmin } from './edge/admin.ts'
 import { sendEvents } from './edge/events.ts'
-import { guardMemory } from './edge/memory.ts'
+import { guardMemory, memoryUpkeep } from './edge/memory.ts'
 import { startSelfTelemetry } from './edge/self-telemetry.ts'
 import { type AssembleOptions, Assembler, MAX_SPANS } from './flow/assemble.ts'
 import { counted, generated, refusedRequests, watchMalformed } from './flow/counted.ts'
@@ -152,7 +152,9 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   )
   let saving = Promise.resolve()
   const announced = new Map<string, string>()
+  const keepMemory = memoryUpkeep(world)
   const stopTicking = every(TICK_MS, () => {
+    keepMemory()
     inspector.passTime()
     memory.reasons()
     announce()

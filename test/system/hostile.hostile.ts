@@ -23,7 +23,8 @@ const PEAK_MIB = 614
 const BACK_TO = 1.3
 const BACK_WITHIN_MS = 30_000
 const P99_MS = 1000
-const TRIES = 3
+/** What the warm-up itself has left behind is given back by then. */
+const REST_MS = 15_000
 /** What the backend takes, and what is offered to it. */
 const TAKEN_PER_SECOND = 2000
 const OFFERED_PER_SECOND = 20_000
@@ -51,7 +52,7 @@ async function warmUp() {
   const work = load(target.grpcPort, requests(16))
   await work.send(READY_AFTER, false)
   work.close()
-  await sleep(2000)
+  await sleep(REST_MS)
 }
 
 afterEach(async () => {
@@ -67,17 +68,6 @@ async function settled(limitMib: number): Promise<number> {
   return target.resident()
 }
 
-const isPrompt = ({ p99Ms }: Fared) => p99Ms < P99_MS
-/** A machine on which timers are this late lets everybody wait. */
-const BUSY_MS = 100
-
-function expectPrompt(name: string, tries: readonly Fared[]) {
-  if (tries.some(isPrompt)) return
-  if (tries.every(({ lateMs }) => lateMs > BUSY_MS))
-    console.log(`SKIP: ${name}: the bystander's delay: the machine is too busy, its own timers are late`)
-  else expect(Math.min(...tries.map(({ p99Ms }) => p99Ms)), name).toBeLessThan(P99_MS)
-}
-
 const print = (name: string, figures: object) => console.log(`${name}: ${JSON.stringify(figures)}`)
 const rounded = (mib: number) => Math.round(mib)
 
@@ -89,15 +79,6 @@ describe.skipIf(!CAN_MEASURE)('hostile input', () => {
 
   /** One attack, and what it must not do. */
   async function survive(attack: Attack) {
-    // Whoever else uses the machine makes a bystander wait, too; an attack that does so would do it each time.
-    const tries: Fared[] = []
-    do tries.push(await attackedOnce(attack))
-    while (!tries.some(isPrompt) && tries.length < TRIES)
-    expectPrompt(attack.name, tries)
-  }
-
-  /** How the bystander fared. */
-  async function attackedOnce(attack: Attack): Promise<Fared> {
     target.forgetPeak()
     await bystander.ask<Fared>('fared')
     const answers: Answers = new Map()
@@ -115,21 +96,20 @@ describe.skipIf(!CAN_MEASURE)('hostile input', () => {
       attack.needed.filter(answer => !answers.has(answer)),
       attack.name,
     ).toEqual([])
-    return fared
+    expect(fared.p99Ms, attack.name).toBeLessThan(P99_MS)
   }
 
-  async function comeBack(startedMib: number, keptMib: number, what: string) {
-    const back = await settled(startedMib * BACK_TO + keptMib)
-    print(`after ${what}`, { started: rounded(startedMib), back: rounded(back), keptMib })
-    expect((back - keptMib) / startedMib, what).toBeLessThan(BACK_TO)
+  async function comeBack(startedMib: number, what: string) {
+    const back = await settled(startedMib * BACK_TO)
+    print(`after ${what}`, { started: rounded(startedMib), back: rounded(back) })
+    expect(back / startedMib, what).toBeLessThan(BACK_TO)
   }
 
   if (SHORT) {
     test('every attack in turn: memory stays bounded and comes back, nothing ends, and who did nothing notices nothing', async () => {
       const started = target.resident()
       for (const attack of ATTACKS) await survive(attack)
-      const keptMib = ATTACKS.reduce((sum, attack) => sum + (attack.keptMib ?? 0), 0)
-      await comeBack(started, keptMib, 'all of them')
+      await comeBack(started, 'all of them')
     })
   } else {
     test.each(ATTACKS)(
@@ -137,7 +117,7 @@ describe.skipIf(!CAN_MEASURE)('hostile input', () => {
       async attack => {
         const started = target.resident()
         await survive(attack)
-        await comeBack(started, attack.keptMib ?? 0, attack.name)
+        await comeBack(started, attack.name)
       },
     )
   }
@@ -168,7 +148,7 @@ describe.skipIf(!CAN_MEASURE)('overload', () => {
     expect(seen.delaysMs.every(delay => delay >= 1000 && delay <= 6000)).toBe(true)
     expect(health).toMatchObject({ status: 200, body: expect.stringContaining('degraded') })
     expect(fared.failures.filter(failure => !failure.startsWith('14 '))).toEqual([])
-    expectPrompt('overload', [fared])
+    expect(fared.p99Ms).toBeLessThan(P99_MS)
     expect(peak).toBeLessThan(PEAK_MIB)
     const over = performance.now()
     // What was taken goes out by itself; then as much is taken as the backend takes.
@@ -181,8 +161,9 @@ describe.skipIf(!CAN_MEASURE)('overload', () => {
     expect(again.others).toEqual([])
     expect(again.refusedGrpc + again.refusedHttp).toBe(0)
     expect(again.taken).toBeGreaterThan(0)
-    const back = await settled(Math.max(started * BACK_TO, started + QUEUE_MIB))
+    const back = await settled(started * BACK_TO)
     print('after the overload', { started: rounded(started), back: rounded(back) })
+    expect(back / started).toBeLessThan(BACK_TO)
     expect(target.isAlive(), target.said()).toBe(true)
     expect((await target.health()).status).toBe(200)
   })

@@ -188,6 +188,24 @@ export const MEMORY = [
       hangs: true,
     },
   ]),
+  ...teethIn('edge/upkeep.test.ts', [
+    {
+      row: 'memory',
+      guard: 'memory is given back in quiet moments alone',
+      file: 'edge/memory.ts',
+      on: 'if (isBusy || now.atMs < dueMs) return',
+      off: 'if (now.atMs < dueMs) return',
+      test: 'waits while the thread has other work',
+    },
+    {
+      row: 'memory',
+      guard: 'giving back in vain is tried ever more seldom',
+      file: 'edge/memory.ts',
+      on: '? Math.min(2 * pauseMs, ATTEMPT_SELDOM_MS)',
+      off: '? pauseMs',
+      test: 'is tried ever more seldom',
+    },
+  ]),
   ...teethIn('commands/settle-config.test.ts', [
     {
       row: 'memory',

@@ -18,11 +18,6 @@ export type Answers = Map<string, number>
 
 export interface Attack {
   readonly name: string
-  /**
-   * What malloc keeps of it, in MiB: 13 KiB of native memory a connection, freed (a second wave does not add to it) and not
-   * given back to the system. None where it is left out.
-   */
-  readonly keptMib?: number
   /** What may be answered; anything else is a fault. */
   readonly allowed: readonly string[]
   /** What must have been answered at least once: the attack has then reached what it is aimed at. */
@@ -141,7 +136,6 @@ function halfSent(connections: number): Attack {
 
 const idle: Attack = {
   name: '5,000 idle connections',
-  keptMib: 100,
   allowed: [],
   needed: [],
   async run({ grpcPort, httpPort }, untilMs) {
