@@ -1,20 +1,14 @@
 //! Runs one fuzz: seeds printed, a hang ends the process, memory after the last tenth is held against the first's.
 
 import { setTimeout } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
+import { giveBack } from '../../src/base/heap.ts'
 import { type Random, seeded } from '../kit/random.ts'
 
 export type Fuzz = {
   name: string
   /** Inputs in the short form. `OTLIER_FUZZ_TIMES=20` runs twenty times as many. */
   inputs: number
-  /**
-   * What may not grow: the resident memory, or what the process holds of it. zlib's threads leave pages resident that
-   * are free, 30 MiB more or less from one moment to the next, and would hide a leak or feign one.
-   */
-  memory?: 'resident' | 'held'
   /** Throws where the law is broken. */
   one: (random: Random) => void | Promise<void>
 }
@@ -30,7 +24,7 @@ export function timeoutMs(inputs: number): number {
 }
 
 /** Each input has a seed of its own, counted up from a fresh one. `OTLIER_SEED=17` runs that input alone. */
-export async function fuzz({ name, inputs, memory = 'resident', one }: Fuzz): Promise<void> {
+export async function fuzz({ name, inputs, one }: Fuzz): Promise<void> {
   const asked = process.env.OTLIER_SEED ?? ''
   const first = /^\d+$/.test(asked) ? Number(asked) : Math.floor(Math.random() * 2 ** 40)
   const count = /^\d+$/.test(asked) ? 1 : inputs * times()
@@ -45,13 +39,13 @@ export async function fuzz({ name, inputs, memory = 'resident', one }: Fuzz): Pr
       } catch (error) {
         throw new Error(`${name}: replay with OTLIER_SEED=${first + n}`, { cause: error })
       }
-      if ((n + 1) % Math.ceil(count / 10) === 0) usedBytes.push(await memoryBytes(memory))
+      if ((n + 1) % Math.ceil(count / 10) === 0) usedBytes.push(await residentBytes())
     }
   } finally {
     await watch.stop()
   }
   const [early, late] = [usedBytes[0], usedBytes.at(-1)]
-  console.log(`${name}: ${memory} ${usedBytes.map(used => Math.round(used / 2 ** 20)).join(' ')} MiB`)
+  console.log(`${name}: resident ${usedBytes.map(used => Math.round(used / 2 ** 20)).join(' ')} MiB`)
   // Of a shortened run the first tenth would measure how the process warms up.
   if (count < inputs || early === undefined || late === undefined) return
   const growth = late / early - 1
@@ -75,18 +69,14 @@ function times(): number {
   return Number(process.env.OTLIER_FUZZ_TIMES ?? 1)
 }
 
-setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as (options: object) => void
-
-async function memoryBytes(memory: 'resident' | 'held'): Promise<number> {
-  // The last resort also gives back the room of short-lived objects, which V8 doubles by steps as they are made. What
-  // is held outside of the heap, by zlib say, goes a turn after its owner: hence twice.
+/** What is left when V8 and malloc have given back all that they can. */
+async function residentBytes(): Promise<number> {
+  // What is held outside of the heap, by zlib say, goes a turn after its owner: hence twice.
   for (let n = 0; n < 2; n++) {
-    collectGarbage({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+    giveBack()
     await setTimeout(20)
   }
-  const { rss, heapTotal, external } = process.memoryUsage()
-  return memory === 'resident' ? rss : heapTotal + external
+  return process.memoryUsage.rss()
 }
 
 // An endless loop blocks every timer of this thread: another thread has to notice.
