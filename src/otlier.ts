@@ -24,6 +24,7 @@ import type { CheckedBatch, Exporter, Outcome, Sink } from './flow/sink.ts'
 import { restorePlane, savePlane } from './learn/keep.ts'
 import { Learner, type LearnOptions } from './learn/learner.ts'
 import { LearningPlane, type PlaneOptions } from './learn/plane.ts'
+import { ShadowTest } from './learn/selftest/selftest.ts'
 import { restoreSnapshot, saveSnapshot } from './learn/snapshot.ts'
 import { startView } from './view/server.ts'
 import { makeDestinations } from './wiring/destinations.ts'
@@ -142,6 +143,9 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     learner.restore(await restoreSnapshot(directory, options.maxSeries, world, log))
     await restorePlane(directory, plane, world, log)
   }
+  const selftest = new ShadowTest(bus, world, log, registry, options)
+  // Whom nobody can ask need not keep anything for it.
+  if (config.service.view.endpoint !== null) await selftest.recorder.start(plane, bus)
   const ownTelemetry = generated(toDestinations, registry)
   const events = sendEvents(
     bus,
@@ -177,7 +181,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     const { metrics, health, view: viewing } = config.service
     const at = { metrics: metrics.endpoint, health: health.endpoint, identity }
     admin = await startAdmin(at, registry, healthNow, log)
-    view = viewing.endpoint && (await startView(viewing.endpoint, plane.account, log))
+    view = viewing.endpoint && (await startView(viewing.endpoint, { accounts: plane.account, selftest }, log))
     for (const plan of plans) (await plan(config)).commit()
   } catch (error) {
     stopTicking()
@@ -268,6 +272,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
     stopSaving()
     await receivers.stop(Math.min(STOP_RECEIVING_MS, shutdownTimeoutMs / 2))
     inspector.flush()
+    selftest.stop()
     learner.close()
     await events.stop()
     await byThen(self?.stop())

@@ -1,7 +1,7 @@
-//! A small HTTP server for GET and HEAD, which nothing that a client sends can end.
+//! A small HTTP server for GET and HEAD, and for POST without a body where it is asked for, which nothing that a client sends can end.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Listen } from './endpoints.ts'
+import { isLoopback, type Listen } from './endpoints.ts'
 import type { Log } from './log.ts'
 
 export interface Question {
@@ -10,6 +10,14 @@ export interface Question {
   readonly query: string
   readonly accept: string | undefined
   readonly host: string | undefined
+}
+
+/** Somebody wants something done, and not only to know. */
+export interface Order extends Question {
+  /** Whether it comes from this machine. */
+  readonly isLocal: boolean
+  /** The header `x-otlier`. A page of another site cannot send it: its browser asks before, and is told no. */
+  readonly intent: string | undefined
 }
 
 export interface Reply {
@@ -37,11 +45,13 @@ const REQUEST_TIMEOUT_MS = 10_000
 /**
  * Listens; port 0 takes a free one. Rejects with the system's error (its `port` says which) where the address is taken.
  * @param answer gives null where nothing is under the path; a fault in it answers 500 and is logged
+ * @param obey the same for POST, which is refused where this is not given
  */
 export async function serve(
   at: Listen,
   log: Log,
   answer: (question: Question) => Reply | null,
+  obey: ((order: Order) => Reply | null) | null = null,
 ): Promise<Served> {
   const server = createServer({
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -56,7 +66,12 @@ export async function serve(
   server.on('request', (request, response) => {
     request.on('error', ignore)
     response.on('error', ignore)
-    reply(request, response, safely(log, request, answer))
+    reply(
+      request,
+      response,
+      safely(log, request, answer, obey),
+      obey === null ? 'GET, HEAD' : 'GET, HEAD, POST',
+    )
   })
   // What is no HTTP at all. Without a listener Node answers the same, but a socket that is gone already must not be written to.
   server.on('clientError', (_error, socket) => {
@@ -72,20 +87,36 @@ export async function serve(
 // The connection is closed by then, and there is nobody to tell.
 const ignore = () => {}
 
-function safely(log: Log, request: IncomingMessage, answer: (question: Question) => Reply | null): Reply {
-  if (request.method !== 'GET' && request.method !== 'HEAD')
-    return json(405, { error: 'Only GET and HEAD are served here.' })
+function safely(
+  log: Log,
+  request: IncomingMessage,
+  answer: (question: Question) => Reply | null,
+  obey: ((order: Order) => Reply | null) | null,
+): Reply {
+  const { method } = request
+  const isOrder = method === 'POST' && obey !== null
+  if (!isOrder && method !== 'GET' && method !== 'HEAD')
+    return json(405, {
+      error: `Only ${obey === null ? 'GET and HEAD' : 'GET, HEAD and POST'} are served here.`,
+    })
   try {
     const { accept, host } = request.headers
+    const question = { ...parts(request.url ?? '/'), accept, host }
+    const intent = request.headers['x-otlier']
     return (
-      answer({ ...parts(request.url ?? '/'), accept, host }) ??
-      json(404, { error: 'Nothing is served under this path.' })
+      (isOrder
+        ? obey({ ...question, isLocal: isLocal(request.socket), intent: intent?.toString() })
+        : answer(question)) ?? json(404, { error: 'Nothing is served under this path.' })
     )
   } catch (error) {
     log.error({ err: error }, 'answering a request to Otlier itself failed')
     return json(500, { error: 'Otlier failed to answer.' })
   }
 }
+
+/** From a loopback address, or from the very address that was asked: both are this machine. */
+const isLocal = ({ remoteAddress = '', localAddress }: IncomingMessage['socket']): boolean =>
+  isLoopback(remoteAddress) || remoteAddress === localAddress
 
 /** The parts of a request line, without a URL parser: those throw on what any client may send. */
 function parts(url: string): { path: string; query: string } {
@@ -95,7 +126,12 @@ function parts(url: string): { path: string; query: string } {
   return { path: path === '' ? '/' : path, query: mark < 0 ? '' : whole.slice(mark + 1) }
 }
 
-function reply(request: IncomingMessage, response: ServerResponse, { status, type, body }: Reply): void {
+function reply(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, type, body }: Reply,
+  allow: string,
+): void {
   // A body that nobody asked for is not read: the connection ends with the answer.
   const unread =
     request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined
@@ -104,7 +140,7 @@ function reply(request: IncomingMessage, response: ServerResponse, { status, typ
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
-    ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
+    ...(status === 405 ? { allow } : {}),
     ...(unread ? { connection: 'close' } : {}),
   })
   response.end(request.method === 'HEAD' ? undefined : body)

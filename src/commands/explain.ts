@@ -1,5 +1,4 @@
 //! `otlier explain`: why there was an incident, or why there was none, from the running service or from a recording.
-import { formatListen } from '../base/endpoints.ts'
 import { silentLog } from '../base/log.ts'
 import { clip } from '../base/words.ts'
 import type {
@@ -12,15 +11,15 @@ import type {
 } from '../bus/accounts.ts'
 import type { Config } from '../config.ts'
 import { type Arguments, configFlags, readArguments, UsageError } from './arguments.ts'
-import { ask } from './ask.ts'
+import { askJson } from './ask.ts'
 import { assessmentWords, incidentWords, listWords, traceWords } from './explain-words.ts'
 import { COMMANDS } from './help.ts'
 import { loadConfig, realSurroundings } from './load-config.ts'
 import { reportProblems } from './validate.ts'
 import { VERSION } from './version.ts'
 
-/** An answer is hardly ever longer than a few hundred kilobytes. */
-const MAX_BODY = 16 * 2 ** 20
+const HINT =
+  'Start it with: otlier run (--port-offset and --config as here), or ask a recording: --input FILE'
 const SHOWN_BAD_LINES = 10
 
 /** What is asked. */
@@ -108,26 +107,9 @@ async function askService(query: Query, config: Config): Promise<Answer> {
     )
   }
   const path = pathOf(query)
-  const answer = await ask(endpoint, path, MAX_BODY)
-  const where = `http://${formatListen(endpoint)}${path}`
-  if (typeof answer === 'string') {
-    return none(
-      `${where}: ${answer}\nStart it with: otlier run (--port-offset and --config as here), or ask a recording: --input FILE`,
-    )
-  }
-  let body: unknown
-  try {
-    body = JSON.parse(answer.body)
-  } catch {
-    return none(`${where}: what answered there is no Otlier`)
-  }
-  if (typeof body !== 'object' || body === null) return none(`${where}: what answered there is no Otlier`)
-  if (answer.status !== 200)
-    return none(
-      'error' in body && typeof body.error === 'string'
-        ? clip(body.error, 1000)
-        : `${where}: status ${answer.status}`,
-    )
+  const answer = await askJson(endpoint, path, HINT)
+  if ('wrong' in answer) return none(answer.wrong)
+  const { body } = answer
   switch (query.kind) {
     case 'list':
       return { kind: 'list', incidents: (body as { incidents: IncidentLine[] }).incidents }

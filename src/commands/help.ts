@@ -87,6 +87,24 @@ export const COMMANDS = {
     ],
     load: async () => (await import('./explain.ts')).explain,
   },
+  selftest: {
+    summary: 'Measure what the running service would find: faults into copies of its own last windows.',
+    usage: ['otlier selftest [--seed N] [--json]'],
+    options: {
+      seed: { value: 'N', help: 'Which faults where: the same windows and seed give the same result.' },
+      json: { help: 'Only the result, as JSON.' },
+      ...CONFIG_OPTIONS,
+    },
+    more: [
+      'The service copies the last half hour of windows, injects faults of known kind and size into the copies, and',
+      'judges them by what it has learned. Nothing of that reaches incidents, models or exporters. The result is printed,',
+      'and told as an event, otlier.selftest.result, and as metrics. It takes a quarter of one core for a minute or so.',
+      'Asks service.view.endpoint of the same configuration, on this machine only.',
+      '',
+      ...EXIT_CODES,
+    ],
+    load: async () => (await import('./selftest.ts')).selftest,
+  },
   demo: {
     summary: 'See it work: a simulated shop, faults, and the incidents that Otlier opens.',
     usage: [

@@ -8,12 +8,12 @@ import type { PeakRecord } from '../detect/tail.ts'
 import type { Evidence } from './evidence.ts'
 import type { StoredIncident } from './incidents.ts'
 import type { LaggedLevel } from './landscape.ts'
-import { FEATURE_CLASSES, type FeatureClass } from './places.ts'
+import { FEATURE_CLASSES, type Feature, type FeatureClass } from './places.ts'
 import type { LearningPlane } from './plane.ts'
 import { seal, unseal } from './snapshot.ts'
 
 const FILE = 'learning.otlier'
-const MAGIC = 'OTLPLN01'
+const MAGIC = 'OTLPLN02'
 /** Older than this, what was normal then says little. */
 const MAX_AGE_MS = 14 * 24 * 3600_000
 /** Pods that were seen so lately are known after a restart; others are met again. */
@@ -22,6 +22,7 @@ const POD_MS = 3600_000
 type StoredLevel = readonly [samples: number, mean: number, variance: number]
 type StoredRecord = ReturnType<PeakRecord['store']>
 
+/** The first line of the file. */
 interface Stored {
   readonly savedMs: number
   readonly nowMs: number
@@ -47,7 +48,6 @@ interface Stored {
     readonly duration: StoredLevel
     readonly lastSeenMs: number
   }[]
-  readonly features: readonly StoredFeature[]
   readonly record: StoredRecord
   readonly tails: Readonly<Record<string, readonly StoredRecord[]>>
   readonly incidents: readonly StoredIncident[]
@@ -77,7 +77,14 @@ function fill({ level }: LaggedLevel, [samples, mean, variance]: StoredLevel): v
   level.variance = variance
 }
 
-export function storePlane(plane: LearningPlane, savedMs: number): string {
+/** So many features are stored or restored at once: that takes a few milliseconds. */
+const FEATURES_A_PART = 500
+
+export const storePlane = (plane: LearningPlane, savedMs: number): string =>
+  [...storeParts(plane, savedMs)].join('\n')
+
+/** The same line by line, for those who must not hold up others. The plane must hear nothing in between. */
+export function* storeParts(plane: LearningPlane, savedMs: number): Generator<string> {
   const { landscape, features, record, tails, nowMs } = plane.evidence
   const stored: Stored = {
     savedMs,
@@ -100,35 +107,43 @@ export function storePlane(plane: LearningPlane, savedMs: number): string {
       duration: levelOf(series.duration),
       lastSeenMs: series.lastSeenMs,
     })),
-    features: features
-      .filter(({ place }) => place.pod === null || place.pod.lastSeenMs >= nowMs - POD_MS)
-      .map(feature => ({
-        class: feature.class,
-        service: feature.place.service.id,
-        caller: feature.place.caller?.id ?? null,
-        series: feature.place.series?.key.id ?? null,
-        pod: feature.place.pod?.key.id ?? null,
-        target: feature.place.target,
-        targetService: feature.place.targetService?.id ?? null,
-        detail: feature.place.detail,
-        track: feature.track.store(),
-        hours: feature.hours?.store() ?? null,
-        frozenMs: orNull(feature.frozenMs),
-        sinceMs: orNull(feature.sinceMs),
-        peak: orNull(feature.peak),
-      })),
     record: record.store(),
     tails: Object.fromEntries(FEATURE_CLASSES.map(name => [name, tails[name].map(tail => tail.store())])),
     incidents: plane.deciders[0].store(),
   }
-  return JSON.stringify(stored)
+  yield JSON.stringify(stored)
+  const kept = features.filter(({ place }) => place.pod === null || place.pod.lastSeenMs >= nowMs - POD_MS)
+  for (let at = 0; at < kept.length; at += FEATURES_A_PART)
+    yield JSON.stringify(kept.slice(at, at + FEATURES_A_PART).map(storeFeature))
 }
+
+const storeFeature = (feature: Feature): StoredFeature => ({
+  class: feature.class,
+  service: feature.place.service.id,
+  caller: feature.place.caller?.id ?? null,
+  series: feature.place.series?.key.id ?? null,
+  pod: feature.place.pod?.key.id ?? null,
+  target: feature.place.target,
+  targetService: feature.place.targetService?.id ?? null,
+  detail: feature.place.detail,
+  track: feature.track.store(),
+  hours: feature.hours?.store() ?? null,
+  frozenMs: orNull(feature.frozenMs),
+  sinceMs: orNull(feature.sinceMs),
+  peak: orNull(feature.peak),
+})
 
 const orNull = (value: number) => (Number.isFinite(value) ? value : null)
 
 /** Takes back what `storePlane` wrote. Throws on what it cannot understand; the plane must then be made to forget. */
 export function loadPlane(plane: LearningPlane, text: string): void {
-  const stored = JSON.parse(text) as Stored
+  for (const _ of loadParts(plane, text.split('\n')));
+}
+
+/** The same line by line. */
+export function* loadParts(plane: LearningPlane, parts: Iterable<string>): Generator<void> {
+  const [head, ...lines] = parts
+  const stored = JSON.parse(head) as Stored
   const { evidence } = plane
   const { landscape } = evidence
   evidence.nowMs = stored.nowMs
@@ -145,7 +160,10 @@ export function loadPlane(plane: LearningPlane, text: string): void {
     const called = callee === null ? undefined : landscape.services.get(callee)
     if (called !== undefined) landscape.calls(series, called)
   }
-  for (const each of stored.features) restoreFeature(evidence, each)
+  for (const line of lines) {
+    yield
+    for (const each of JSON.parse(line) as StoredFeature[]) restoreFeature(evidence, each)
+  }
   evidence.record.restore(stored.record)
   for (const name of FEATURE_CLASSES)
     for (const [scale, tail] of evidence.tails[name].entries()) {
@@ -211,7 +229,8 @@ export async function restorePlane(
     if (bytes === null) return
     const opened = unseal(MAGIC, bytes)
     if ('wrong' in opened) throw new Error(opened.wrong)
-    if (world.now() - (JSON.parse(opened.text) as Stored).savedMs <= MAX_AGE_MS) loadPlane(plane, opened.text)
+    const [head] = opened.text.split('\n', 1)
+    if (world.now() - (JSON.parse(head) as Stored).savedMs <= MAX_AGE_MS) loadPlane(plane, opened.text)
     else log.warn({ path }, 'what was learned of traces is older than two weeks; learning starts anew')
   } catch (error) {
     plane.forget()

@@ -1,22 +1,46 @@
 //! What the HTTP API answers: incidents, traces and suspects as JSON, and a sentence where a question cannot be answered.
-import { json, type Question, type Reply } from '../base/serve.ts'
+import { json, type Order, type Question, type Reply } from '../base/serve.ts'
 import { clip } from '../base/words.ts'
 import type { Accounts } from '../bus/accounts.ts'
+import type { Selftest } from '../bus/selftest.ts'
 
 const MOST_QUERY = 2048
 const MOST_NAME = 256
+const SEED = /^\d{1,10}$/
 /** Milliseconds since 1970, or a time as RFC 3339 has it. */
 const MILLISECONDS = /^\d{1,15}$/
 const MOMENT = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)$/
 
+/** What is asked. */
+export interface Asked {
+  readonly accounts: Accounts
+  readonly selftest: Selftest
+}
+
 /** The answer to one question; null where nothing is under its path. */
-export function answer(accounts: Accounts, { path, query }: Question): Reply | null {
+export function answer({ accounts, selftest }: Asked, { path, query }: Question): Reply | null {
   const [root, api, what, id, more] = path.split('/', 6)
   if (root !== '' || api !== 'api' || more !== undefined) return null
   if (what === 'incidents' && id === undefined) return json(200, { incidents: accounts.incidents() })
   if (what === 'incidents' && id !== undefined) return incident(accounts, id)
   if (what === 'traces' && id !== undefined) return trace(accounts, id)
+  if (what === 'selftest' && id === undefined) return json(200, selftest.now())
   return what === 'suspects' && id === undefined ? suspects(accounts, query) : null
+}
+
+/** Begins a self-test, the one thing that can be had done here; null where nothing is under the path. */
+export function obey({ selftest }: Asked, { path, query, isLocal, intent }: Order): Reply | null {
+  if (path !== '/api/selftest') return null
+  if (!isLocal) return wrong(403, 'A self-test is started from the machine on which Otlier runs.')
+  if (intent !== 'selftest') return wrong(403, 'A self-test is started with the header x-otlier: selftest.')
+  if (query.length > MOST_QUERY) return wrong(400, `The query is longer than ${MOST_QUERY} characters.`)
+  const asked = [...new URLSearchParams(query)]
+  const [[name, seed] = ['seed', null], ...more] = asked
+  if (name !== 'seed' || more.length > 0) return wrong(400, 'Only seed may be given, and once.')
+  if (seed !== null && !(SEED.test(seed) && Number(seed) < 2 ** 32))
+    return wrong(400, `seed=${shown(seed)} is no whole number below 4294967296.`)
+  const begun = selftest.start(seed === null ? null : Number(seed))
+  return 'wrong' in begun ? wrong(409, begun.wrong) : json(202, begun)
 }
 
 function incident(accounts: Accounts, text: string): Reply {

@@ -1,4 +1,5 @@
 //! The shop of the demo at work: whole traces, drawn from a seed, with whatever is wrong at the moment.
+import { seeded } from '../../base/chance.ts'
 import type { Trouble } from './faults.ts'
 import {
   ENTRIES,
@@ -174,14 +175,3 @@ const released = (pod: Pod, version: string): Pod => ({
   name: `${pod.service}-9f1a-x`,
   version,
 })
-
-/** A generator (xorshift32, mixed by a multiplication) whose whole sequence follows from the seed. In [0, 1). */
-function seeded(seed: number): () => number {
-  let state = (Math.imul(seed + 1, 0x9e3779b1) | 1) >>> 0
-  return () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (Math.imul(state, 0x2c1b3c6d) >>> 0) / 2 ** 32
-  }
-}

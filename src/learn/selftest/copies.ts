@@ -1,0 +1,120 @@
+//! Windows as they are kept for a self-test: only what the learning plane reads, packed.
+import { promisify } from 'node:util'
+import { constants, zstdCompress, zstdDecompressSync } from 'node:zlib'
+import type { Bins, Cells, FeatureWindow, Links, LogMoments } from '../../bus/bus.ts'
+
+const squeeze = promisify(zstdCompress)
+/** The fastest: most of these numbers are small and whole, and most of their bytes are zero. */
+const FAST = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
+
+type Tables = Pick<FeatureWindow, 'startMs' | 'endMs' | 'series' | 'peers' | 'pods'>
+type Lengths = Readonly<Record<'cells' | 'bins' | 'links', number>>
+
+/** A window, packed. */
+export class PackedWindow {
+  readonly endMs: number
+  readonly #tables: Tables
+  readonly #lengths: Lengths
+  #bytes: Uint8Array
+  #squeezed = false
+
+  constructor({ startMs, endMs, series, peers, pods, cells, bins, links }: FeatureWindow) {
+    this.endMs = endMs
+    this.#tables = { startMs, endMs, series, peers, pods }
+    this.#lengths = { cells: cells.length, bins: bins.length, links: links.length }
+    const columns = [...wide(cells, bins, links), ...narrow(cells, bins, links)]
+    this.#bytes = Buffer.concat(
+      columns.map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength)),
+    )
+  }
+
+  /** Bytes that it holds; the tables are those of the data plane and not counted. */
+  get size(): number {
+    return this.#bytes.length
+  }
+
+  /** Makes it small, beside this thread. Resolves when it is. */
+  async squeeze(): Promise<void> {
+    this.#bytes = await squeeze(this.#bytes, FAST)
+    this.#squeezed = true
+  }
+
+  /** A copy that belongs to the caller. What the learning plane does not read is zero, the ids of traces are too. */
+  unpack(): FeatureWindow {
+    const bytes = this.#squeezed ? zstdDecompressSync(this.#bytes) : this.#bytes
+    // From the start of a buffer of its own: columns of eight bytes have to lie at multiples of eight.
+    const { buffer } = Uint8Array.from(bytes)
+    const { cells: rows, bins, links } = this.#lengths
+    let at = 0
+    const take = <T>(
+      make: new (from: ArrayBuffer, offset: number, length: number) => T,
+      n: number,
+      size: number,
+    ) => {
+      const column = new make(buffer, at, n)
+      at += n * size
+      return column
+    }
+    const doubles = (n: number) => take(Float64Array, n, 8)
+    const ints = (n: number) => take(Int32Array, n, 4)
+    const unread = () => new Float64Array(rows)
+    const moments = (n: Float64Array, n2: Float64Array): LogMoments => ({ n, n2, y: unread(), yy: unread() })
+    const [spans, roots, traces, origins, away] = [1, 2, 3, 4, 5].map(() => doubles(rows))
+    const duration = moments(doubles(rows), doubles(rows))
+    const gap = moments(doubles(rows), doubles(rows))
+    const slowNs = doubles(rows)
+    const weight = doubles(bins)
+    const [parents, children] = [doubles(links), doubles(links)]
+    const [series, pod, row, parent, child] = [rows, rows, bins, links, links].map(ints)
+    const bucket = take(Int16Array, bins, 2)
+    const measure = take(Uint8Array, bins, 1)
+    return {
+      ...this.#tables,
+      cells: {
+        length: rows,
+        series,
+        pod,
+        spans,
+        roots,
+        failures: unread(),
+        traces,
+        origins,
+        away,
+        duration,
+        self: moments(unread(), unread()),
+        gap,
+        slowTrace: new Uint8Array(16 * rows),
+        slowNs,
+        plainTrace: new Uint8Array(16 * rows),
+      },
+      bins: { length: bins, row, measure, bucket, weight },
+      links: { length: links, parent, child, parents, children },
+    }
+  }
+}
+
+/** In the order in which `unpack` takes them: widest first. */
+const wide = (cells: Cells, bins: Bins, links: Links) => [
+  cells.spans,
+  cells.roots,
+  cells.traces,
+  cells.origins,
+  cells.away,
+  cells.duration.n,
+  cells.duration.n2,
+  cells.gap.n,
+  cells.gap.n2,
+  cells.slowNs,
+  bins.weight,
+  links.parents,
+  links.children,
+]
+const narrow = (cells: Cells, bins: Bins, links: Links) => [
+  cells.series,
+  cells.pod,
+  bins.row,
+  links.parent,
+  links.child,
+  bins.bucket,
+  bins.measure,
+]
