@@ -145,7 +145,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
   }
   const selftest = new ShadowTest(bus, world, log, registry, options)
   // Whom nobody can ask need not keep anything for it.
-  if (config.service.view.endpoint !== null) await selftest.recorder.start(plane, bus)
+  if (config.service.view.endpoint !== null) selftest.recorder.start(plane, bus)
   const ownTelemetry = generated(toDestinations, registry)
   const events = sendEvents(
     bus,

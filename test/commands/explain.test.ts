@@ -11,11 +11,10 @@ import { COMMANDS } from '../../src/commands/help.ts'
 import { replayFiles } from '../../src/commands/replay-files.ts'
 import { protoToJson } from '../../src/wire/json-out.ts'
 import { GrpcClient } from '../kit/client.ts'
-import { type PlainSpan, tracesRequest } from '../kit/odd.ts'
+import { requests } from '../kit/gateway.ts'
 import { startService } from '../kit/otlier.ts'
 import { DETECTING } from '../kit/planes.ts'
 import { run } from '../kit/programs.ts'
-import { logNormal, seeded } from '../kit/random.ts'
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const program = (...args: readonly string[]) => run(process.execPath, [main, 'explain', ...args])
@@ -37,54 +36,6 @@ const START_MS = Date.UTC(2026, 0, 5, 12)
 const FAULT_MS = START_MS + 20 * MINUTE_MS
 const END_MS = START_MS + 25 * MINUTE_MS
 const at = (ms: number) => new Date(ms).toISOString()
-
-/** What a gateway and the carts that it calls sent from `startMs` on: a request every five seconds, carts six times as slow for three minutes. */
-function requests(startMs: number, faultMs: number, endMs: number): { endMs: number; bytes: Uint8Array }[] {
-  const random = seeded(7)
-  const sent: { endMs: number; bytes: Uint8Array }[] = []
-  let ids = 0
-  const id = (length: number) => (++ids).toString(16).padStart(length, '0')
-  for (let fromMs = startMs; fromMs < endMs; fromMs += 5000) {
-    const gateway: PlainSpan[] = []
-    const carts: PlainSpan[] = []
-    for (let n = 0; n < 10; n++) {
-      const beginMs = fromMs + n * 400
-      const slow = beginMs >= faultMs && beginMs < faultMs + 3 * MINUTE_MS ? 6 : 1
-      const own = logNormal(random, 12 * slow, 0.3)
-      const traceId = id(32)
-      const [root, call] = [id(16), id(16)]
-      const span = (
-        name: string,
-        kind: NonNullable<PlainSpan['kind']>,
-        spanId: string,
-        parentSpanId: string,
-        ms: number,
-        more: number,
-      ): PlainSpan => ({
-        name,
-        kind,
-        traceId,
-        spanId,
-        parentSpanId,
-        startNs: BigInt(Math.round((beginMs + more) * 1000)) * 1000n,
-        durationNs: Math.round(ms * 1e6),
-      })
-      gateway.push(
-        span('POST /pay', 'server', root, '', own + 9, 0),
-        span('call carts', 'client', call, root, own + 3, 3),
-      )
-      carts.push(span('GET /cart', 'server', id(16), call, own, 4))
-    }
-    sent.push({
-      endMs: fromMs + 5000,
-      bytes: tracesRequest([
-        { service: 'gateway', spans: gateway },
-        { service: 'carts', spans: carts },
-      ]),
-    })
-  }
-  return sent
-}
 
 let folder = ''
 let whole = ''

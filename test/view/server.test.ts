@@ -4,6 +4,8 @@ import { afterEach, expect, test } from 'vitest'
 import { silentLog } from '../../src/base/log.ts'
 import type { Served } from '../../src/base/serve.ts'
 import type { Accounts } from '../../src/bus/accounts.ts'
+import type { Selftest } from '../../src/bus/selftest.ts'
+import { obey } from '../../src/view/api.ts'
 import { startView } from '../../src/view/server.ts'
 
 const INCIDENT = '01J0000000000000000000000A'
@@ -21,19 +23,29 @@ const accounts: Accounts = {
   },
 }
 
+const begun: (number | null)[] = []
+const selftest: Selftest = {
+  start(seed) {
+    begun.push(seed)
+    return seed === 13 ? { wrong: 'A self-test is running already.' } : { seed: seed ?? 5 }
+  },
+  now: () => ({ state: 'running', seed: 5, done: 1, planned: 9 }),
+}
+
 const running: Served[] = []
 afterEach(async () => {
-  asked.length = 0
+  asked.length = begun.length = 0
   for (const served of running.splice(0)) await served.stop()
 })
 
 async function start() {
-  const served = await startView({ host: '127.0.0.1', port: 0 }, accounts, silentLog)
+  const served = await startView({ host: '127.0.0.1', port: 0 }, { accounts, selftest }, silentLog)
   running.push(served)
-  return (path: string, more: { host?: string; method?: string } = {}) =>
+  return (path: string, more: { host?: string; method?: string; intent?: string } = {}) =>
     new Promise<{ status: number; body: Record<string, unknown>; type: string }>((resolve, reject) => {
-      const { host = `127.0.0.1:${served.port}`, method = 'GET' } = more
-      const options = { host: '127.0.0.1', port: served.port, path, method, headers: { host }, agent: false }
+      const { host = `127.0.0.1:${served.port}`, method = 'GET', intent } = more
+      const headers = { host, ...(intent === undefined ? {} : { 'x-otlier': intent }) }
+      const options = { host: '127.0.0.1', port: served.port, path, method, headers, agent: false }
       request(options, response => {
         let text = ''
         response.on('data', chunk => (text += chunk))
@@ -98,9 +110,11 @@ test.each([
   expect([answer.status, answer.body['error']]).toEqual([status, expect.stringContaining(words)])
 })
 
-test('only GET and HEAD are served', async () => {
+test('only GET and HEAD are served, and POST where there is something to be done', async () => {
   const ask = await start()
-  expect((await ask('/api/incidents', { method: 'DELETE' })).status).toBe(405)
+  for (const method of ['DELETE', 'OPTIONS', 'PUT'])
+    expect((await ask('/api/selftest', { method })).status).toBe(405)
+  expect((await ask('/api/incidents', { method: 'POST', intent: 'selftest' })).status).toBe(404)
   expect(await ask('/api/incidents', { method: 'HEAD' })).toMatchObject({ status: 200, body: {} })
 })
 
@@ -112,10 +126,39 @@ test('a page whose own name leads here is told nothing', async () => {
     expect((await ask('/api/incidents', { host })).status).toBe(200)
 })
 
+test('a self-test is begun by POST and asked after by GET; what is wrong with it is said', async () => {
+  const ask = await start()
+  const post = (path: string) => ask(path, { method: 'POST', intent: 'selftest' })
+  expect(await ask('/api/selftest')).toMatchObject({ status: 200, body: { state: 'running', done: 1 } })
+  expect(begun).toEqual([])
+  expect(await post('/api/selftest?seed=7')).toMatchObject({ status: 202, body: { seed: 7 } })
+  expect(await post('/api/selftest')).toMatchObject({ status: 202, body: { seed: 5 } })
+  expect(begun).toEqual([7, null])
+  expect(await post('/api/selftest?seed=13')).toMatchObject({
+    status: 409,
+    body: { error: 'A self-test is running already.' },
+  })
+  for (const query of ['seed=x', 'seed=-1', 'seed=4294967296', 'seed=', 'seeds=1', 'seed=1&seed=2'])
+    expect((await post(`/api/selftest?${query}`)).status, query).toBe(400)
+  expect(begun).toHaveLength(3)
+})
+
+test('a page of another site starts no self-test, and neither does another machine', async () => {
+  const ask = await start()
+  for (const more of [{}, { intent: 'other' }, { intent: 'selftest', host: 'evil.example' }])
+    expect((await ask('/api/selftest', { method: 'POST', ...more })).status).toBe(403)
+  const order = { path: '/api/selftest', query: '', accept: undefined, host: undefined, intent: 'selftest' }
+  expect(obey({ accounts, selftest }, { ...order, isLocal: false })?.status).toBe(403)
+  expect(begun).toEqual([])
+  expect(obey({ accounts, selftest }, { ...order, isLocal: true })?.status).toBe(202)
+})
+
 test('an address that is taken is an error of the start, with its port', async () => {
   await start()
   const { port } = running[0]
-  await expect(startView({ host: '127.0.0.1', port }, accounts, silentLog)).rejects.toMatchObject({
+  await expect(
+    startView({ host: '127.0.0.1', port }, { accounts, selftest }, silentLog),
+  ).rejects.toMatchObject({
     code: 'EADDRINUSE',
     port,
   })

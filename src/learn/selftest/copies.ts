@@ -10,40 +10,57 @@ const FAST = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
 type Tables = Pick<FeatureWindow, 'startMs' | 'endMs' | 'series' | 'peers' | 'pods'>
 type Lengths = Readonly<Record<'cells' | 'bins' | 'links', number>>
 
-/** A window, packed. */
+/** Bytes that are kept small. */
+export class Squeezed {
+  #bytes: Uint8Array
+  #isSmall = false
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes
+  }
+
+  get size(): number {
+    return this.#bytes.length
+  }
+
+  /** Makes them small, beside this thread. Where that fails they stay as they were. */
+  async squeeze(): Promise<void> {
+    try {
+      this.#bytes = await squeeze(this.#bytes, FAST)
+      this.#isSmall = true
+    } catch {
+      // They are whole, and only larger.
+    }
+  }
+
+  open(): Uint8Array {
+    return this.#isSmall ? zstdDecompressSync(this.#bytes) : this.#bytes
+  }
+}
+
+/** A window, packed. The tables of series and pods are those of the data plane. */
 export class PackedWindow {
   readonly endMs: number
+  readonly packed: Squeezed
   readonly #tables: Tables
   readonly #lengths: Lengths
-  #bytes: Uint8Array
-  #squeezed = false
 
   constructor({ startMs, endMs, series, peers, pods, cells, bins, links }: FeatureWindow) {
     this.endMs = endMs
     this.#tables = { startMs, endMs, series, peers, pods }
     this.#lengths = { cells: cells.length, bins: bins.length, links: links.length }
     const columns = [...wide(cells, bins, links), ...narrow(cells, bins, links)]
-    this.#bytes = Buffer.concat(
-      columns.map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength)),
+    this.packed = new Squeezed(
+      Buffer.concat(
+        columns.map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength)),
+      ),
     )
-  }
-
-  /** Bytes that it holds; the tables are those of the data plane and not counted. */
-  get size(): number {
-    return this.#bytes.length
-  }
-
-  /** Makes it small, beside this thread. Resolves when it is. */
-  async squeeze(): Promise<void> {
-    this.#bytes = await squeeze(this.#bytes, FAST)
-    this.#squeezed = true
   }
 
   /** A copy that belongs to the caller. What the learning plane does not read is zero, the ids of traces are too. */
   unpack(): FeatureWindow {
-    const bytes = this.#squeezed ? zstdDecompressSync(this.#bytes) : this.#bytes
     // From the start of a buffer of its own: columns of eight bytes have to lie at multiples of eight.
-    const { buffer } = Uint8Array.from(bytes)
+    const { buffer } = Uint8Array.from(this.packed.open())
     const { cells: rows, bins, links } = this.#lengths
     let at = 0
     const take = <T>(

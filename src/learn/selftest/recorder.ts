@@ -1,12 +1,9 @@
 //! Keeps the last real windows for a self-test, in stretches of ten minutes, each with what had been learned before it.
-import { promisify } from 'node:util'
-import { zstdCompress, zstdDecompressSync } from 'node:zlib'
-import type { Log } from '../../base/log.ts'
 import type { World } from '../../base/world.ts'
 import type { Bus } from '../../bus/bus.ts'
 import { storeParts } from '../keep.ts'
 import type { LearningPlane } from '../plane.ts'
-import { PackedWindow } from './copies.ts'
+import { PackedWindow, Squeezed } from './copies.ts'
 
 /** Windows of a stretch: ten minutes, unless they are configured to be of another length. */
 export const STRETCH_WINDOWS = 60
@@ -20,48 +17,44 @@ const MOST_WINDOWS = 2 * STRETCH_WINDOWS
 /** Ids of a stretch. More open where something is wrong with all of it. */
 const MOST_OPENED = 100
 
-const squeeze = promisify(zstdCompress)
+/** Parts of the learned state that are stored at once: about ten milliseconds. */
+const PARTS_AT_ONCE = 4
 
 /** Windows in a row, and the learned state before the first of them. */
 export interface Stretch {
   /** Nothing had been learned: what is injected here could not be found by anybody. */
   readonly cold: boolean
   /** As `storeParts` gives it, packed part by part. */
-  readonly parts: readonly Uint8Array[]
+  readonly parts: readonly Squeezed[]
   readonly windows: PackedWindow[]
-  /** The end of the last window before it. */
-  readonly sinceMs: number
   /** Ids of incidents that the running service opened in it. */
   readonly opened: string[]
 }
 
 export const partsOf = ({ parts }: Stretch): string[] =>
-  parts.map(part => zstdDecompressSync(part).toString())
+  parts.map(part => new TextDecoder().decode(part.open()))
 
 export class Recorder {
   readonly #world: World
-  readonly #log: Log
   readonly #stretches: Stretch[] = []
   #current: Stretch | null = null
-  #storing = false
+  #isStoring = false
   #tooLarge = false
   #unlisten = () => {}
 
-  constructor(world: World, log: Log) {
+  constructor(world: World) {
     this.#world = world
-    this.#log = log
   }
 
   /** From now on. To be called when the plane has heard no window yet, or none since it was restored. */
-  async start(plane: LearningPlane, bus: Bus): Promise<void> {
-    const first = await this.#store(plane)
+  start(plane: LearningPlane, bus: Bus): void {
+    this.#current = stretchOf(plane, [...storeParts(plane, plane.evidence.nowMs)])
     const still = bus.listen('features', window => this.#hear(plane, new PackedWindow(window)))
     const deaf = bus.listen('event', ({ name, attributes }) => {
       const opened = this.#current?.opened
       if (name === 'otlier.incident.opened' && opened !== undefined && opened.length < MOST_OPENED)
         opened.push(String(attributes['otlier.incident.id']))
     })
-    this.#current = first
     this.#unlisten = () => {
       still()
       deaf()
@@ -87,19 +80,20 @@ export class Recorder {
   get bytes(): number {
     let bytes = 0
     for (const { parts, windows } of this.stretches) {
-      for (const part of parts) bytes += part.length
-      for (const { size } of windows) bytes += size
+      for (const { size } of parts) bytes += size
+      for (const { packed } of windows) bytes += packed.size
     }
     return bytes
   }
 
   #hear(plane: LearningPlane, window: PackedWindow): void {
     const current = this.#current
-    if (current === null || current.windows.length >= MOST_WINDOWS) return
-    current.windows.push(window)
-    // Nobody waits for it: where it fails, the window stays as large as it was.
-    void window.squeeze().catch(() => {})
-    if (current.windows.length >= STRETCH_WINDOWS) void this.#turn(plane)
+    if (current === null) return
+    if (current.windows.length < MOST_WINDOWS) {
+      current.windows.push(window)
+      void window.packed.squeeze()
+    }
+    if (current.windows.length >= STRETCH_WINDOWS) this.#turn(plane)
     while (this.bytes > MAX_BYTES && this.#stretches.length > 0) this.#stretches.shift()
     if (this.bytes > MAX_BYTES) {
       this.stop()
@@ -107,37 +101,40 @@ export class Recorder {
     }
   }
 
-  /** Ends the stretch, and begins another with what has been learned until now. */
-  async #turn(plane: LearningPlane): Promise<void> {
-    if (this.#storing) return
-    this.#storing = true
+  /**
+   * Ends the stretch, and begins another with what has been learned until now. That is stored piece by piece where it is much; should
+   * a window come in between, what was stored is neither before nor after it: again, with the next.
+   */
+  #turn(plane: LearningPlane): void {
+    if (this.#isStoring) return
     const ended = this.#current
-    try {
-      const next = await this.#store(plane)
-      // Windows that came meanwhile are in the old stretch, and what was stored is neither before them nor after: again, with the next.
-      const { nowMs } = plane.evidence
-      if (next?.sinceMs !== nowMs || ended === null || this.#current !== ended) return
-      this.#stretches.push(ended)
-      if (this.#stretches.length > STRETCHES) this.#stretches.shift()
-      this.#current = next
-    } catch (error) {
-      this.#log.error({ error }, 'windows could not be kept for self-tests')
-    } finally {
-      this.#storing = false
-    }
-  }
-
-  /** The learned state, stored piece by piece; null where a window came in between. */
-  async #store(plane: LearningPlane): Promise<Stretch | null> {
     const { evidence } = plane
     const { nowMs } = evidence
-    const cold = evidence.features.length === 0
-    const parts: Uint8Array[] = []
-    for (const part of storeParts(plane, nowMs)) {
-      parts.push(await squeeze(part))
-      await this.#world.sleep(0)
-      if (plane.evidence !== evidence || evidence.nowMs !== nowMs) return null
+    const parts = storeParts(plane, nowMs)
+    const texts: string[] = []
+    const step = () => {
+      this.#isStoring = false
+      if (ended === null || this.#current !== ended) return
+      if (plane.evidence !== evidence || evidence.nowMs !== nowMs) return
+      for (let n = 0; n < PARTS_AT_ONCE; n++) {
+        const next = parts.next()
+        if (next.done) {
+          this.#stretches.push(ended)
+          if (this.#stretches.length > STRETCHES) this.#stretches.shift()
+          this.#current = stretchOf(plane, texts)
+          return
+        }
+        texts.push(next.value)
+      }
+      this.#isStoring = true
+      this.#world.after(0, step)
     }
-    return { cold, parts, windows: [], sinceMs: nowMs, opened: [] }
+    step()
   }
+}
+
+function stretchOf({ evidence }: LearningPlane, texts: readonly string[]): Stretch {
+  const parts = texts.map(text => new Squeezed(new TextEncoder().encode(text)))
+  for (const part of parts) void part.squeeze()
+  return { cold: evidence.features.length === 0, parts, windows: [], opened: [] }
 }

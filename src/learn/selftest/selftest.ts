@@ -58,7 +58,7 @@ export class ShadowTest implements Selftest {
   #state: SelftestState = { state: 'idle' }
 
   constructor(bus: Bus, world: World, log: Log, registry: Registry, options: PlaneOptions) {
-    this.recorder = new Recorder(world, log)
+    this.recorder = new Recorder(world)
     this.#options = options
     this.#bus = bus
     this.#world = world
@@ -116,6 +116,8 @@ export class ShadowTest implements Selftest {
     const has = stretches.reduce((sum, { windows }) => sum + windows.length, 0)
     const needs = (stretches[0]?.cold === false ? 0 : STRETCH_WINDOWS) + SETTLED_WINDOWS + FAULT_WINDOWS
     const minutes = (windows: number) => Math.floor((windows * this.#options.windowMs) / 6_000) / 10
+    if (has >= needs)
+      return 'What was learned could not be stored between two windows yet. Try again in a while.'
     return `A self-test needs ${minutes(needs)} minutes of traffic since the start; there are ${minutes(has)} so far.`
   }
 
