@@ -1,73 +1,15 @@
 //! Laws of the self-test: it finds what can be found and nothing where the plane is blind, and nobody else notices it.
 import { expect, test } from 'vitest'
 import { seeded } from '../../src/base/chance.ts'
-import { Registry } from '../../src/base/counters.ts'
-import type { EventRecord, FeatureWindow } from '../../src/bus/bus.ts'
-import { memoryBus } from '../../src/bus/memory.ts'
+import type { EventRecord } from '../../src/bus/bus.ts'
 import type { SelftestReport } from '../../src/bus/selftest.ts'
 import { storePlane } from '../../src/learn/keep.ts'
-import { LearningPlane, type PlaneOptions } from '../../src/learn/plane.ts'
-import { PackedWindow } from '../../src/learn/selftest/copies.ts'
 import type { Fault, Size } from '../../src/learn/selftest/faults.ts'
-import { partsOf, STRETCH_WINDOWS } from '../../src/learn/selftest/recorder.ts'
-import { ShadowTest } from '../../src/learn/selftest/selftest.ts'
+import { STRETCH_WINDOWS } from '../../src/learn/selftest/recorder.ts'
 import { live, Slices } from '../../src/learn/selftest/shadow.ts'
-import { recordingLog } from '../kit/log.ts'
-import { Shop, type Trouble, WINDOW_MS } from '../kit/shop.ts'
+import { type Trouble, WINDOW_MS } from '../kit/shop.ts'
 import { type SimulatedWorld, simulatedWorld } from '../kit/world.ts'
-
-const OPTIONS: PlaneOptions = {
-  windowMs: WINDOW_MS,
-  traceWaitMs: 10_000,
-  latenessMs: 10_000,
-  rebaselineMs: 3_600_000,
-  maxSeries: 1000,
-  budgets: [1],
-}
-
-function scene(seed: number, more: Partial<PlaneOptions> = {}) {
-  const options = { ...OPTIONS, ...more }
-  const bus = memoryBus(error => {
-    throw error
-  })
-  const events: EventRecord[] = []
-  bus.listen('event', event => events.push(event))
-  const world = simulatedWorld(seed)
-  const registry = new Registry()
-  const { log, lines } = recordingLog()
-  const plane = new LearningPlane(bus, registry, options)
-  const selftest = new ShadowTest(bus, world, log, registry, options)
-  const { recorder } = selftest
-  recorder.start(plane, bus)
-  const shop = new Shop(seed)
-  const said: FeatureWindow[] = []
-  return {
-    plane,
-    selftest,
-    recorder,
-    world,
-    registry,
-    events,
-    lines,
-    options,
-    said,
-    /** The next windows of the shop. */
-    run(windows: number, trouble?: Trouble) {
-      for (let n = 0; n < windows; n++) {
-        const window = shop.window(trouble)
-        said.push(window)
-        bus.publish('features', '', window)
-      }
-    },
-    async report(seed: number | null = 1): Promise<SelftestReport> {
-      expect(selftest.start(seed)).toEqual({ seed: seed ?? expect.any(Number) })
-      await world.until(() => selftest.now().state !== 'running')
-      const state = selftest.now()
-      if (state.state !== 'done') throw new Error(JSON.stringify([state, lines]))
-      return state.report
-    },
-  }
-}
+import { scene } from './selftest-scene.ts'
 
 /** Lets time pass until the promise is there. */
 async function begun<T>(world: SimulatedWorld, promise: Promise<T>): Promise<T> {
@@ -206,6 +148,8 @@ test('what the windows open by themselves is no detection: it is told as such, a
   const found = await report()
   expect(found).toMatchObject({ falseAlarms: 1, openedForReal: 1, elsewhere: 0 })
   expect(found.limits).toHaveLength(2)
+  // Of three services in the calm stretch, and in the other of the one that is no neighbour of carts.
+  expect(rowOf(found, 'slow service', 'x5').trials).toBe(4)
 })
 
 test('a copy that begins where nothing had been learned opens what the running service opened, and names the same', async () => {
@@ -261,85 +205,6 @@ test.each(KINDS)(
     expect(found[0].toldMs).toBeGreaterThan(realMs)
   },
 )
-
-test('a packed window comes back with all that is read of it, squeezed or not, and each time as a copy', async () => {
-  const window = new Shop(50).window()
-  const packed = new PackedWindow(window)
-  const large = packed.packed.size
-  const before = packed.unpack()
-  await packed.packed.squeeze()
-  expect(packed.packed.size).toBeLessThan(large / 2)
-  const after = packed.unpack()
-  expect(after).toEqual(before)
-  after.cells.traces.fill(0)
-  for (const { cells, bins, links, startMs, endMs } of [before, packed.unpack()]) {
-    expect([startMs, endMs, bins, links]).toEqual([window.startMs, window.endMs, window.bins, window.links])
-    for (const name of [
-      'length',
-      'series',
-      'pod',
-      'spans',
-      'roots',
-      'traces',
-      'origins',
-      'away',
-      'slowNs',
-    ] as const)
-      expect(cells[name]).toEqual(window.cells[name])
-    for (const name of ['duration', 'gap'] as const)
-      expect([cells[name].n, cells[name].n2]).toEqual([window.cells[name].n, window.cells[name].n2])
-  }
-})
-
-test('what is kept is bounded: old stretches go, and windows of which ten minutes have no room are not kept at all', async () => {
-  const { run, recorder, selftest, options } = scene(51)
-  run(5 * STRETCH_WINDOWS)
-  expect(recorder.stretches.map(({ windows }) => windows.length)).toEqual([60, 60, 60, 0])
-  const bus = memoryBus(error => {
-    throw error
-  })
-  const silent = new LearningPlane(
-    memoryBus(() => {}),
-    new Registry(),
-    options,
-  )
-  const world = simulatedWorld(1)
-  const large = new ShadowTest(bus, world, recordingLog().log, new Registry(), options)
-  large.recorder.start(silent, bus)
-  const shop = new Shop(52)
-  const { bins, ...window } = shop.window()
-  const length = 2 ** 18
-  const weight = Float64Array.from({ length }, (_, at) => Math.sin(at))
-  const many = {
-    length,
-    row: new Int32Array(length),
-    measure: new Uint8Array(length),
-    bucket: new Int16Array(length),
-    weight,
-  }
-  for (let n = 0; n < 20; n++) bus.publish('features', '', { ...window, bins: many })
-  expect(bins.length).toBeGreaterThan(0)
-  expect([large.recorder.isTooLarge, large.recorder.stretches]).toEqual([true, []])
-  expect(large.start(1)).toMatchObject({ wrong: expect.stringContaining('too large') })
-  selftest.stop()
-  expect(recorder.stretches).toEqual([])
-})
-
-test('what is much to store is stored in pieces, and again where a window comes in between', async () => {
-  const { run, plane, recorder, world } = scene(54)
-  run(1)
-  const [service] = plane.evidence.landscape.services.values()
-  for (let n = 0; n < 2500; n++) plane.evidence.feature('call missing', service, { detail: String(n) })
-  run(STRETCH_WINDOWS)
-  const lengths = () => recorder.stretches.map(({ windows }) => windows.length)
-  expect(lengths()).toEqual([STRETCH_WINDOWS + 1])
-  await world.advance(1)
-  expect(lengths()).toEqual([STRETCH_WINDOWS + 1])
-  run(1)
-  await world.advance(1)
-  expect(lengths()).toEqual([STRETCH_WINDOWS + 2, 0])
-  expect(partsOf(recorder.stretches[1]).join('\n')).toBe(storePlane(plane, plane.evidence.nowMs))
-})
 
 test('a slice of work is followed by three times as long for others, and a stop ends it all', async () => {
   const world = simulatedWorld(1)
