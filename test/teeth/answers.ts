@@ -181,14 +181,6 @@ export const ANSWERS = [
     },
     {
       row: 'self-test',
-      guard: 'calls to what is silent fail',
-      file: 'learn/selftest/faults.ts',
-      on: 'cells.origins[row] = cells.away[row] = cells.traces[row]',
-      off: '',
-      test: '{"kind":"silence"} in a copy is told like the real thing',
-    },
-    {
-      row: 'self-test',
       guard: 'the thread is left to others',
       file: 'learn/selftest/shadow.ts',
       on: 'await this.#world.sleep(spentMs * (1 / SHARE - 1))',
@@ -220,6 +212,24 @@ export const ANSWERS = [
       on: 'if (plane.evidence !== evidence || evidence.nowMs !== nowMs) return',
       off: '',
       test: 'what is much to store is stored in pieces',
+    },
+  ]),
+  ...teethIn('learn/faults.test.ts', [
+    {
+      row: 'self-test',
+      guard: 'calls to what is silent fail',
+      file: 'learn/selftest/faults.ts',
+      on: 'cells.origins[row] = cells.away[row] = cells.traces[row]',
+      off: '',
+      test: 'of a service that is silent nothing is seen',
+    },
+    {
+      row: 'self-test',
+      guard: 'what a silent service would have caused is missing too',
+      file: 'learn/selftest/faults.ts',
+      on: 'if (moved === 0) break',
+      off: 'break',
+      test: 'what a silent service would have called is called less',
     },
   ]),
 ]
