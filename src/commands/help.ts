@@ -98,7 +98,7 @@ export const COMMANDS = {
     more: [
       'The service copies the last half hour of windows, injects faults of known kind and size into the copies, and',
       'judges them by what it has learned. Nothing of that reaches incidents, models or exporters. The result is printed,',
-      'and told as an event, otlier.selftest.result, and as metrics. It takes a quarter of one core for a minute or so.',
+      'and told as an event, otlier.selftest.result, and as metrics. It takes a quarter of one core, ten minutes at most.',
       'Asks service.view.endpoint of the same configuration, on this machine only.',
       '',
       ...EXIT_CODES,

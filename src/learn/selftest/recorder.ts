@@ -9,7 +9,7 @@ import { PackedWindow, Squeezed } from './copies.ts'
 export const STRETCH_WINDOWS = 60
 /** So many are kept, beside the one that is being recorded. */
 const STRETCHES = 3
-/** Of all that is kept. A deployment of 300 series takes about a tenth. */
+/** Of all that is kept. */
 const MAX_BYTES = 32 * 2 ** 20
 /** A stretch whose end cannot be stored at once goes on until then, but not for ever. */
 const MOST_WINDOWS = 2 * STRETCH_WINDOWS
@@ -17,7 +17,7 @@ const MOST_WINDOWS = 2 * STRETCH_WINDOWS
 /** Ids of a stretch. More open where something is wrong with all of it. */
 const MOST_OPENED = 100
 
-/** Parts of the learned state that are stored at once: about ten milliseconds. */
+/** Parts of the learned state that are stored at once, each within milliseconds. */
 const PARTS_AT_ONCE = 4
 
 /** Windows in a row, and the learned state before the first of them. */
