@@ -55,7 +55,7 @@ const share = (of: number, trials: number): number | null => (trials === 0 ? nul
 /** The report with the shares that the event and the metrics give. */
 const inFull = (report: SelftestReport) => ({
   recall: share(report.detected, report.trials),
-  located_share: share(report.located, report.trials),
+  locatedShare: share(report.located, report.trials),
   ...report,
 })
 
