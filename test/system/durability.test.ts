@@ -9,7 +9,8 @@ import { startService } from '../kit/otlier.ts'
 import { seeded } from '../kit/random.ts'
 import { requestWith } from './load/ids.ts'
 
-const DIRECTORY = '/state'
+/** Nothing of it is there before the start: whoever makes a directory has to make its name durable. */
+const DIRECTORY = '/var/lib/otlier'
 const SPANS = 30
 
 /** A service with its queue on a simulated disk, before a backend that takes nothing, so that everything stays in the queue. */
@@ -18,8 +19,6 @@ async function durable(prepare: (box: Machine) => void = () => {}, settings: rea
   onTestFinished(() => backend.stop())
   const box = machine(seeded(1))
   const disk = box.boot()
-  await disk.makeDirectory(DIRECTORY)
-  await disk.syncDirectory('/')
   prepare(box)
   const service = await startService(
     [

@@ -103,9 +103,17 @@ export const KEEPING = [
       row: 'durable',
       guard: 'the name of a new segment is synced',
       file: 'flow/disk/writer.ts',
-      on: 'if (!segment.isNamed) await this.#world.disk.syncDirectory(this.#directory)',
+      on: 'await disk.syncDirectory(this.#directory)',
       off: '',
       test: 'a new segment is no exception',
+    },
+    {
+      row: 'durable',
+      guard: 'the names of the directories that lead to the queue are synced',
+      file: 'flow/disk/writer.ts',
+      on: 'if (!this.#isPathNamed) {',
+      off: 'if (false) {',
+      test: 'no success leaves before the sync that covers its bytes',
     },
     {
       row: 'durable',

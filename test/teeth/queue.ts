@@ -49,7 +49,7 @@ export const QUEUE = [
       row: 'durable',
       guard: "a new segment's name is synced too",
       file: 'flow/disk/writer.ts',
-      on: 'if (!segment.isNamed) await this.#world.disk.syncDirectory(this.#directory)',
+      on: 'await disk.syncDirectory(this.#directory)',
       off: '',
       test: 'leaves after the sync that covers its bytes has returned',
     },

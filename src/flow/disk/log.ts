@@ -1,5 +1,5 @@
 //! The log of one destination on disk: batches are appended, synced in groups, read back in order, and freed by segments.
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import type { Log } from '../../base/log.ts'
 import type { Cancel, World } from '../../base/world.ts'
 import type { CheckedBatch } from '../sink.ts'
@@ -60,13 +60,14 @@ export class DiskLog implements Storage<Slot> {
     })
   }
 
-  /** Finds what is there. Where the directory cannot be read now it is tried again and again; until then nothing is taken. */
+  /**
+   * Finds what is there, which needs no sync. Where the directory cannot be read now it is tried again and again; until then
+   * nothing is taken.
+   */
   async open(): Promise<void> {
     const { disk } = this.#world
     try {
       await disk.makeDirectory(this.#directory)
-      for (const parent of [dirname(dirname(this.#directory)), dirname(this.#directory)])
-        await disk.syncDirectory(parent)
       const { segments, damaged, unreadableBytes, next } = await recover(disk, this.#directory, this.#log)
       this.#segments = [...segments]
       this.#next = next

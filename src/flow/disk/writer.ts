@@ -1,4 +1,5 @@
 //! Writes to the segments of a log, one thing after the other: what has come meanwhile is written together, and synced together.
+import { dirname } from 'node:path'
 import type { Log } from '../../base/log.ts'
 import type { Cancel, World } from '../../base/world.ts'
 import { SIGNALS } from '../sink.ts'
@@ -17,6 +18,9 @@ export interface WriterHooks {
 export const PAUSE_MS = 1000
 /** Where nobody waits for a sync there is one so often. */
 const LAZY_SYNC_MS = 1000
+
+/** A directory that this user may not read, or a file system that has no syncs: what leads there was made by somebody else. */
+const NOT_OURS = new Set(['EACCES', 'EPERM', 'EROFS', 'EINVAL', 'ENOTSUP'])
 
 interface Work {
   readonly kind: 'record' | 'end' | 'remove'
@@ -40,6 +44,8 @@ export class Writer {
   /** Nothing of them is wanted, and they are still there. */
   readonly #leaving = new Set<Segment>()
   #lazily: Cancel | null = null
+  /** The names of the directories that lead to it are durable. */
+  #isPathNamed = false
   #isFailing = false
   #opensMs = 0
 
@@ -151,7 +157,7 @@ export class Writer {
       this.#dirty.delete(segment)
       try {
         await segment.file?.sync()
-        if (!segment.isNamed) await this.#world.disk.syncDirectory(this.#directory)
+        if (!segment.isNamed) await this.#syncNames()
         segment.isNamed = true
       } catch (error) {
         // Nobody knows now what of it is on disk, and the next sync would say that all is well.
@@ -160,6 +166,25 @@ export class Writer {
         throw error
       }
     }
+  }
+
+  /** Without the names of the directories above, a loss of power would take the whole queue with it. */
+  async #syncNames(): Promise<void> {
+    const { disk } = this.#world
+    if (!this.#isPathNamed) {
+      const home = dirname(dirname(this.#directory))
+      await disk.syncDirectory(dirname(this.#directory))
+      await disk.syncDirectory(home)
+      // Whoever made them: an earlier run may have done so and have died before their sync.
+      for (let at = home; at !== dirname(at); ) {
+        at = dirname(at)
+        await disk.syncDirectory(at).catch((error: NodeJS.ErrnoException) => {
+          if (!NOT_OURS.has(error.code ?? '')) throw error
+        })
+      }
+      this.#isPathNamed = true
+    }
+    await disk.syncDirectory(this.#directory)
   }
 
   #syncLazily(): void {
