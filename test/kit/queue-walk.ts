@@ -11,10 +11,16 @@ const HEADER_BYTES = 80
 const MARK_BYTES = 16
 const BATCH = 1
 
+/** A record that waits: its signal by its number, its items, and the request. */
+export interface WaitingRecord {
+  readonly signal: number
+  readonly items: number
+  readonly request: Uint8Array
+}
+
 /** Of one destination's folder, while nobody writes to it. A record that is not whole ends its segment: it was never promised. */
-export function walkQueue(folder: string): Waiting {
-  const waiting: Waiting = [0, 0, 0]
-  if (!existsSync(folder)) return waiting
+export function* waitingRecords(folder: string): Generator<WaitingRecord> {
+  if (!existsSync(folder)) return
   for (const name of readdirSync(folder).filter(each => each.endsWith('.log'))) {
     const log = readFileSync(join(folder, name))
     if (log.length < HEAD_BYTES) continue
@@ -22,14 +28,21 @@ export function walkQueue(folder: string): Waiting {
     const done = readMarks(join(folder, name.replace(/\.log$/, '.done')), salt)
     for (let at = HEAD_BYTES; at + HEADER_BYTES <= log.length; ) {
       const header = log.subarray(at, at + HEADER_BYTES)
-      const end = at + HEADER_BYTES + header.readUInt32LE(36) + header.readUInt32LE(40)
+      const bodyAt = at + HEADER_BYTES
+      const requestAt = bodyAt + header.readUInt32LE(36)
+      const end = requestAt + header.readUInt32LE(40)
       if (crc32(header.subarray(12), crc32(salt)) !== header.readUInt32LE(8) || end > log.length) break
-      const isWhole = crc32(log.subarray(at + HEADER_BYTES, end)) === header.readUInt32LE(12)
+      const isWhole = crc32(log.subarray(bodyAt, end)) === header.readUInt32LE(12)
       if (header[45] === BATCH && isWhole && !done.has(header.readUInt32LE(72)))
-        waiting[header[44]] += header.readUInt32LE(32)
+        yield { signal: header[44], items: header.readUInt32LE(32), request: log.subarray(requestAt, end) }
       at = end
     }
   }
+}
+
+export function itemsOf(records: readonly WaitingRecord[]): Waiting {
+  const waiting: Waiting = [0, 0, 0]
+  for (const { signal, items } of records) waiting[signal] += items
   return waiting
 }
 

@@ -6,13 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { SIGNALS } from '../../../src/flow/sink.ts'
 import { differences, exporterBooks, imbalances, type Scrape } from '../../kit/accounts.ts'
-import { type Waiting, walkQueue } from '../../kit/queue-walk.ts'
+import { itemsOf, type Waiting, waitingRecords } from '../../kit/queue-walk.ts'
 import { between, chance, pick, seeded } from '../../kit/random.ts'
 import { clockMs } from '../load/answering.ts'
-import { compareLogs, told } from '../load/books.ts'
+import { compareLogs, type Life, told } from '../load/books.ts'
+import { idsIn } from '../load/ids.ts'
 import { beginOtlier, type OtlierProcess, type Ports, startOtlierProcess } from '../load/otlier.ts'
 import { destination, startRecorder, startSender } from '../load/parts.ts'
-import type { Behaviour } from '../load/recorder.ts'
+import { type Behaviour, LIFE_HEADER } from '../load/recorder.ts'
 
 const { values } = parseArgs({
   options: {
@@ -45,20 +46,22 @@ const BEHAVIOURS: readonly Behaviour[] = [
 const random = seeded(SEED)
 const folder = mkdtempSync(join(tmpdir(), 'otlier-crash-'))
 const problems: string[] = []
-const killsMs: number[] = []
+const lives: Life[] = []
 console.log(`${KILLS} kills, --seed ${SEED}`)
 const recorder = await startRecorder(folder, 'backend', { behaviour: OK })
-const settings = [
+/** Each process says with all that it sends which one it is. */
+const settings = () => [
   `directory=${join(folder, 'state')}`,
   ...destination(recorder, 'otlp', [
     // A request that hangs is to be open at the kill, not sent again by itself.
     'timeout=60s',
+    `headers.${LIFE_HEADER}=${lives.length}`,
     'retry_on_failure.initial_interval=50ms',
     'retry_on_failure.max_interval=500ms',
     ...(values.storage === 'disk' ? ['sending_queue.storage=disk', 'sending_queue.acknowledge=durable'] : []),
   ]),
 ]
-let otlier = await startOtlierProcess(settings)
+let otlier = await startOtlierProcess(settings())
 const ports: Ports = otlier
 const sender = await startSender(folder, 'sender', {
   grpcPort: ports.grpc,
@@ -68,10 +71,14 @@ const sender = await startSender(folder, 'sender', {
   connections: 8,
 })
 
-async function kill({ process }: Pick<OtlierProcess, 'process'>): Promise<void> {
-  killsMs.push(clockMs())
+/** Returns what then waits on its disk, by a walk over the files. */
+async function kill({ process }: Pick<OtlierProcess, 'process'>): Promise<Waiting> {
   process.kill('SIGKILL')
   await process.ended
+  const endMs = clockMs()
+  const records = [...waitingRecords(join(folder, 'state', 'queue', 'otlp'))]
+  lives.push({ endMs, waiting: records.flatMap(({ request }) => idsIn(request)) })
+  return itemsOf(records)
 }
 
 /** The accounts of the moment, all of which must balance. */
@@ -86,7 +93,7 @@ function compareWalk(walked: Waiting, scrape: Scrape) {
   for (const [at, signal] of SIGNALS.entries()) {
     const { recovered } = exporterBooks(scrape, 'otlp', signal)
     if (recovered !== walked[at])
-      problems.push(`after kill ${killsMs.length}: ${recovered} ${signal} found, and ${walked[at]} by a walk`)
+      problems.push(`after kill ${lives.length}: ${recovered} ${signal} found, and ${walked[at]} by a walk`)
   }
 }
 
@@ -94,28 +101,28 @@ await sender.go()
 const beganMs = clockMs()
 let slowestStartMs = 0
 let recovered = 0
-while (killsMs.length < KILLS) {
+while (lives.length < KILLS) {
   await recorder.behave(pick(random, BEHAVIOURS))
   await sleep(between(random, ...LIVES_MS))
-  await scraped(`before kill ${killsMs.length + 1}`)
-  await kill(otlier)
-  while (killsMs.length < KILLS && chance(random, AT_START)) {
-    const starting = beginOtlier(settings, { ports })
+  await scraped(`before kill ${lives.length + 1}`)
+  let walked = await kill(otlier)
+  while (lives.length < KILLS && chance(random, AT_START)) {
+    const starting = beginOtlier(settings(), { ports })
     await sleep(between(random, 0, START_MS))
-    await kill(starting)
+    walked = await kill(starting)
   }
-  const walked = walkQueue(join(folder, 'state', 'queue', 'otlp'))
+  // What hangs in the last life would be sent again by it.
+  if (lives.length === KILLS) await recorder.behave(OK)
   const startedMs = clockMs()
-  otlier = await startOtlierProcess(settings, { ports })
+  otlier = await startOtlierProcess(settings(), { ports })
   slowestStartMs = Math.max(slowestStartMs, clockMs() - startedMs)
-  const scrape = await scraped(`after kill ${killsMs.length}`)
+  const scrape = await scraped(`after kill ${lives.length}`)
   if (values.storage === 'disk') compareWalk(walked, scrape)
   recovered += exporterBooks(scrape, 'otlp', 'traces').recovered
-  if (killsMs.length % 25 === 0) console.log(`${killsMs.length} kills, ${problems.length} problems`)
+  if (lives.length % 25 === 0) console.log(`${lives.length} kills, ${problems.length} problems`)
 }
 
 // The end: everything is answered, and everything is delivered.
-await recorder.behave(OK)
 await sender.halt()
 const sent = await sender.settled(DRAINED_MS)
 const deadlineMs = clockMs() + DRAINED_MS
@@ -128,7 +135,7 @@ for (;;) {
   }
   await sleep(200)
 }
-const logs = compareLogs([sender.log], recorder.log, { killsMs })
+const logs = compareLogs([sender.log], recorder.log, { lives })
 console.log(
   `${KILLS} kills in ${((clockMs() - beganMs) / 60_000).toFixed(1)} minutes; ${recovered} spans found in the queue at the starts, ` +
     `of which the slowest took ${slowestStartMs.toFixed(0)} ms; attempts of the sender by answer: ${JSON.stringify(sent.again)}`,
@@ -137,6 +144,8 @@ console.log(told(logs))
 if (logs.lost.length > 0) problems.push(`${logs.lost.length} acknowledged spans were lost`)
 if (logs.again.unexplained.length > 0)
   problems.push(`${logs.again.unexplained.length} spans came again without a reason`)
+if (logs.unrecorded.length > 0)
+  problems.push(`${logs.unrecorded.length} spans waited on disk although their answers had to be recorded`)
 if (logs.strangers > 0) problems.push(`${logs.strangers} spans arrived that nobody sent`)
 if (sent.refused > 0) problems.push(`${sent.refused} spans were refused for good`)
 if (logs.acknowledged !== sent.accepted) problems.push('the log of the sender is not whole')

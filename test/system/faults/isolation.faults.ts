@@ -93,7 +93,7 @@ test('with two destinations, one black-holed: the delay of the other stays, memo
   expect(p99Hole).toBeLessThanOrEqual(1.5 * p99Control + 20)
   expect(peakBytes).toBeLessThan(MEMORY_LIMIT_MIB * 2 ** 20)
   expect(during.lost).toEqual([])
-  expect(during.again).toMatchObject({ openAtKill: 0, resent: 0, unexplained: [] })
+  expect(during.again).toMatchObject({ waited: 0, resent: 0, unexplained: [] })
   expect(other.lost).toEqual([])
   expect(
     differences(await otlier.scrape(), 'traces', {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { seeded } from '../../kit/random.ts'
-import { compareLogs, quantile } from './books.ts'
+import { compareLogs, type Life, quantile } from './books.ts'
 import { countOf, idsIn, requestWith } from './ids.ts'
 import { requestLine } from './recorder.ts'
 
@@ -25,10 +25,13 @@ function logs() {
       ms: number,
       requests: readonly number[],
       answer: [number, string] | null = [ms + 1, 'ok'],
+      life = 0,
     ) {
-      appendFileSync(recorder, requestLine(number, ms, requests.map(idsOf)))
+      appendFileSync(recorder, requestLine(number, ms, requests.map(idsOf), String(life)))
       if (answer !== null) appendFileSync(recorder, `w ${number} ${answer[0]} ${answer[1]}\n`)
     },
+    /** One that ended then, with the records of these requests on its disk. */
+    life: (endMs: number, requests: readonly number[]): Life => ({ endMs, waiting: requests.map(idsOf) }),
     compare: (options: Parameters<typeof compareLogs>[2] = {}) => compareLogs([sender], recorder, options),
   }
 }
@@ -40,7 +43,7 @@ test('what was acknowledged and came is fine, alone or merged with others, and i
   came(0, 125, [0, 1])
   const { acknowledged, arrived, taken, lost, strangers, again, delaysMs } = compare()
   expect([acknowledged, arrived, taken, lost, strangers]).toEqual([20, 20, 20, [], 0])
-  expect(again).toMatchObject({ openAtKill: 0, resent: 0, unexplained: [] })
+  expect(again).toMatchObject({ waited: 0, resent: 0, unexplained: [] })
   expect([quantile(delaysMs, 0), quantile(delaysMs, 0.99)]).toEqual([15, 25])
   expect(compare({ fromMs: 105 }).delaysMs).toHaveLength(10)
 })
@@ -64,36 +67,90 @@ test('what a backend turned away has not come', () => {
 })
 
 test('what came again without a kill or a repetition has no excuse', () => {
-  const { sent, came, compare } = logs()
+  const { sent, came, compare, life } = logs()
   sent(0, 100)
   came(0, 101, [0])
   came(1, 5000, [0])
   expect(compare().again.unexplained).toHaveLength(10)
-  expect(compare({ killsMs: [60, 6000] }).again.unexplained).toHaveLength(10)
+  expect(compare({ lives: [life(6000, [0])] }).again.unexplained).toHaveLength(10)
 })
 
-test('a kill excuses what had no answer then, and nothing that had been answered for a while', () => {
-  const { sent, came, compare } = logs()
+test('what waited on disk at a kill may come once more, and nothing else, whenever it had been answered', () => {
+  const { sent, came, compare, life } = logs()
   for (const request of [0, 1, 2]) sent(request, 100)
   came(0, 101, [0], null)
-  came(1, 101, [1], [2000, 'ok'])
-  came(2, 101, [2], [1000, 'ok'])
-  came(3, 5000, [0, 1, 2])
-  const { again } = compare({ killsMs: [2100] })
-  expect(again.openAtKill).toBe(20)
-  expect(again.unexplained).toEqual([21, 22, 23, 24, 25, 26, 27, 28, 29, 30])
+  came(1, 101, [1], [1999, 'ok'])
+  came(2, 101, [2], [1999, 'ok'])
+  came(3, 2050, [0, 1, 2], undefined, 1)
+  const compared = compare({ lives: [life(2000, [0, 1])] })
+  expect(compared).toMatchObject({ lost: [], unrecorded: [], recordedWithinMs: 1 })
+  expect(compared.again.waited).toBe(20)
+  expect(compared.again.unexplained).toEqual([21, 22, 23, 24, 25, 26, 27, 28, 29, 30])
+  // Once more is once.
+  came(4, 3000, [0], undefined, 1)
+  expect(compare({ lives: [life(2000, [0, 1])] }).again.unexplained).toHaveLength(20)
+  // What a later kill found counts for the life after it.
+  expect(compare({ lives: [life(2000, []), life(2010, [0, 1, 2])] }).again.unexplained).toHaveLength(40)
 })
 
-test('of two copies in the queue, the one that was open at a kill excuses the third arrival, whenever the other came', () => {
-  const { sent, came, compare } = logs()
+test('what the killed process had sent may be read after the kill: it says itself by whom it was sent', () => {
+  const { sent, came, compare, life } = logs()
+  sent(0, 100)
+  came(0, 2040, [0], [2041, 'ok'], 1)
+  came(1, 2045, [0], null, 0)
+  expect(compare({ lives: [life(2000, [0])] }).again).toEqual({ waited: 10, resent: 0, unexplained: [] })
+})
+
+test('an answer that had left the backend before senders were served twice in a row must be recorded', () => {
+  const { sent, came, compare, life } = logs()
+  sent(0, 100)
+  came(0, 101, [0])
+  const lives = [life(2000, [0])]
+  came(1, 110, [])
+  sent(1, 120)
+  sent(2, 120.5)
+  expect(compare({ lives }).unrecorded).toEqual([])
+  sent(3, 125)
+  expect(compare({ lives }).unrecorded).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+  expect(compare({ lives: [life(2000, [])] }).unrecorded).toEqual([])
+  // Of two records of the same spans one may wait.
+  sent(0, 105, 0, 1)
+  expect(compare({ lives }).unrecorded).toEqual([])
+})
+
+test('nothing has to be recorded by the order of things where the backend has done nothing since', () => {
+  const { sent, came, compare, life } = logs()
+  sent(0, 100)
+  came(0, 101, [0], [115, 'ok'])
+  for (const [request, ms] of [
+    [1, 120],
+    [2, 125],
+    [3, 130],
+  ])
+    sent(request, ms)
+  expect(compare({ lives: [life(2000, [0])] }).unrecorded).toEqual([])
+})
+
+test('of two records of the same spans each comes once, whether it was found on disk or is new', () => {
+  const { sent, came, compare, life } = logs()
   sent(0, 100, -1)
-  sent(0, 200, 0, 1)
+  sent(0, 2200, 0, 1)
   came(0, 150, [0], null)
-  came(1, 210, [0])
-  came(2, 5000, [0])
-  expect(compare({ killsMs: [2000] }).again).toMatchObject({ openAtKill: 10, resent: 10, unexplained: [] })
-  came(3, 6000, [0])
-  expect(compare({ killsMs: [2000] }).again.unexplained).toHaveLength(10)
+  came(1, 2210, [0], undefined, 1)
+  came(2, 2215, [0], undefined, 1)
+  const lives = [life(2000, [0])]
+  expect(compare({ lives }).again).toEqual({ waited: 10, resent: 10, unexplained: [] })
+  came(3, 6000, [0], undefined, 1)
+  expect(compare({ lives }).again.unexplained).toHaveLength(10)
+})
+
+test('an attempt that was told that nothing is kept excuses nothing', () => {
+  const { sent, came, compare } = logs()
+  sent(0, 100, 14)
+  sent(0, 200, 0, 1)
+  came(0, 201, [0])
+  came(1, 301, [0])
+  expect(compare().again.unexplained).toHaveLength(10)
 })
 
 test('one lost answer excuses one repetition, not two', () => {
@@ -102,7 +159,7 @@ test('one lost answer excuses one repetition, not two', () => {
   sent(0, 200, 0, 1)
   came(0, 101, [0])
   came(1, 201, [0])
-  expect(compare().again).toMatchObject({ openAtKill: 0, resent: 10, unexplained: [] })
+  expect(compare().again).toMatchObject({ waited: 0, resent: 10, unexplained: [] })
   came(2, 301, [0])
   expect(compare().again.unexplained).toHaveLength(10)
 })

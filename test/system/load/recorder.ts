@@ -35,10 +35,14 @@ export interface Recorded {
 
 /**
  * One line for each moment, in order:
- * `r NUMBER MS FIRST-LAST,...` a request has come in whole, with these spans; `w NUMBER MS KIND` it is being answered.
+ * `r NUMBER MS FIRST-LAST,... LIFE` a request has come in whole, with these spans, from this life of its sender;
+ * `w NUMBER MS KIND` it is being answered.
  */
-export const requestLine = (number: number, ms: number, ids: readonly Range[]) =>
-  `r ${number} ${ms.toFixed(3)} ${ids.map(([first, last]) => `${first}-${last}`).join(',')}\n`
+export const requestLine = (number: number, ms: number, ids: readonly Range[], life = '0') =>
+  `r ${number} ${ms.toFixed(3)} ${ids.map(([first, last]) => `${first}-${last}`).join(',')} ${life}\n`
+
+/** The header in which a sender that is started several times says which of them it is: a number from 0 on. */
+export const LIFE_HEADER = 'x-life'
 
 const SUCCESS: Reply = { kind: 'ok' }
 
@@ -52,12 +56,12 @@ async function record(options: RecorderOptions): Promise<void> {
     keep: false,
     grpcPort: options.grpcPort ?? 0,
     httpPort: options.httpPort ?? 0,
-    async script({ signal, bytes }) {
+    async script({ signal, bytes, headers }) {
       const number = counted.requests++
       counted.bytes += bytes.length
       const ids = signal === 'traces' ? idsIn(bytes) : []
       counted.spans += countOf(ids)
-      writeSync(log, requestLine(number, clockMs(), ids))
+      writeSync(log, requestLine(number, clockMs(), ids, headers[LIFE_HEADER]))
       const { reply, share = 1, delayMs = 0 } = behaviour
       counted.open++
       if (delayMs > 0) await sleep(delayMs * (1 + random()))
