@@ -295,11 +295,11 @@ export function queue(
     kill.abort()
     reading?.()
     busy.value = 0
-    await within(world, Math.max(deadlineMs - world.monotonic(), CLOSE_MS), storage.close())
+    const lost = await within(world, Math.max(deadlineMs - world.monotonic(), CLOSE_MS), storage.close())
+    shelf.dropStored(lost ?? storage.atRisk(), 'shutdown')
     await watched.close()
     return undelivered()
   }
-
   const undelivered = () =>
     lanes
       .map(({ signal, account }, at) => {

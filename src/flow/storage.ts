@@ -68,7 +68,10 @@ export interface Storage<P extends Place = Place> {
    * Null where nothing can be given up.
    */
   evict(drop: (isOf: (place: Place) => boolean) => void): Items | null
-  close(): Promise<void>
+  /** Of what it has promised to keep for the next start, what it cannot: its disk has failed. */
+  atRisk(): Items
+  /** Resolves with what it has not kept after all, which no start will find. */
+  close(): Promise<Items>
 }
 
 /** Batches are where the queue has them, and gone with the process. */
@@ -88,6 +91,7 @@ export function memoryStorage(): Storage {
     leave() {},
     load: async () => [],
     evict: () => null,
-    async close() {},
+    atRisk: noItems,
+    close: async () => noItems(),
   }
 }

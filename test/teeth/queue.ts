@@ -36,6 +36,32 @@ export const QUEUE = [
       test: 'keeps its storage, and a queue in memory its size too',
     },
   ]),
+  ...teethIn('flow/disk/unsynced.test.ts', [
+    {
+      row: 'disk',
+      guard: 'what a failed sync did not cover is written again',
+      file: 'flow/disk/writer.ts',
+      on: 'if (!this.#isDurable) this.#doubtful.add(segment)',
+      off: '',
+      test: 'what was acknowledged before its sync failed is written to another file',
+    },
+    {
+      row: 'disk',
+      guard: 'the end tells what is on no disk',
+      file: 'flow/queue.ts',
+      on: "shelf.dropStored(lost ?? storage.atRisk(), 'shutdown')",
+      off: '',
+      test: 'where no sync succeeds until the end',
+    },
+    {
+      row: 'disk',
+      guard: 'what the end has written off is found by no start',
+      file: 'flow/disk/log.ts',
+      on: 'for (const slot of segment.atRisk) segment.mark(slot)',
+      off: '',
+      test: 'where no sync succeeds until the end',
+    },
+  ]),
   ...teethIn('flow/disk/faults.test.ts', [
     {
       row: 'durable',

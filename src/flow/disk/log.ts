@@ -171,13 +171,26 @@ export class DiskLog implements Storage<Slot> {
     return items
   }
 
+  atRisk(): Items {
+    const items = noItems()
+    for (const segment of this.#segments)
+      for (const slot of segment.atRisk) add(items, slot.signal, slot.items)
+    return items
+  }
+
   /** Writes what is waiting to be written. A disk that hangs hangs this. */
-  async close(): Promise<void> {
+  async close(): Promise<Items> {
     this.#isClosed = true
     this.#again?.()
     if (this.#active !== null) this.#seal(this.#active)
     await this.#writer.close()
-    for (const segment of this.#segments) await segment.close()
+    const lost = this.atRisk()
+    for (const segment of this.#segments) {
+      // It is given up: the next start must not find what this one has written off.
+      for (const slot of segment.atRisk) segment.mark(slot)
+      await segment.close()
+    }
+    return lost
   }
 
   #begin(): Segment {

@@ -13,7 +13,7 @@ import {
   type Mark,
   readSalt,
 } from './format.ts'
-import { marksOf, Segment, STATE } from './segment.ts'
+import { COPY, marksOf, Segment, STATE } from './segment.ts'
 import { walk } from './walk.ts'
 
 /** What was found. */
@@ -197,12 +197,13 @@ async function isBlank(file: DiskFile, from: number, to: number): Promise<boolea
 
 const buffer = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 
-/** Marks without their log, and the oldest of what was set aside. */
+/** Marks without their log, copies that were not finished, and the oldest of what was set aside. */
 async function removeStrays(disk: Disk, directory: string, names: readonly string[]): Promise<void> {
   const aside = names.filter(name => name.endsWith('.damaged'))
   const marks = names.filter(
     name => name.endsWith('.done') && !names.includes(name.replace(/\.done$/, '.log')),
   )
-  for (const name of [...marks, ...aside.slice(0, -MAX_SET_ASIDE)])
+  const copies = names.filter(name => name.endsWith(COPY))
+  for (const name of [...marks, ...copies, ...aside.slice(0, -MAX_SET_ASIDE)])
     await disk.remove(join(directory, name)).catch(() => {})
 }

@@ -2,7 +2,7 @@
 import type { Disk, DiskFile } from '../../base/world.ts'
 import { SIGNALS, type Signal } from '../sink.ts'
 import { type Items, noItems, type Place } from '../storage.ts'
-import { encodeMarks, MARK_BYTES, type Mark } from './format.ts'
+import { encodeMarks, MARK_BYTES, type Mark, readBatch, readHeader } from './format.ts'
 
 /** What has become of a record. */
 export const STATE = {
@@ -48,8 +48,12 @@ export class Segment {
   doneRecords = 0
   /** Nothing more is appended. */
   isSealed = false
-  /** A write or a sync has failed: it is never written to or synced again. */
+  /** A write or a sync has failed: nothing more is written to it. */
   hasFailed = false
+  /** A sync has failed: its file is never synced again. */
+  isDoubtful = false
+  /** Records that are written, and that no sync has covered. */
+  unsynced: Slot[] = []
   /** How often reading it has failed. */
   failedReads = 0
   /** Monotonic time before which it is not read again. */
@@ -67,6 +71,8 @@ export class Segment {
   #unwritten: Mark[] = []
   #marking: Promise<void> | null = null
   #isGone = false
+  /** Of files that a copy has replaced; somebody may still read them. */
+  readonly #replaced: DiskFile[] = []
 
   constructor(disk: Disk, path: string, first: number, salt: Uint8Array, bytes: number) {
     this.#disk = disk
@@ -80,6 +86,12 @@ export class Segment {
 
   get path(): string {
     return this.#path
+  }
+
+  /** Records that are promised and that nobody knows to be on disk. */
+  get atRisk(): readonly Slot[] {
+    if (!this.isDoubtful) return []
+    return this.unsynced.filter(({ index }) => isPromised(this.#states[index]))
   }
 
   /** Nothing of it is wanted any more. */
@@ -189,12 +201,44 @@ export class Segment {
     return this.file
   }
 
+  /**
+   * Copies the file and puts the copy in its place. The copy is synced, its name is not. Returns the unsynced records of which
+   * nothing whole could be read. Rejects where the disk does not let it; then it may be tried again.
+   */
+  async copy(): Promise<Slot[]> {
+    const from = await this.open()
+    // As long as the original: every record stays where it is.
+    const bytes = Buffer.alloc(this.writtenBytes)
+    bytes.set(await from.read(0, bytes.length))
+    const path = this.#path + COPY
+    await this.#disk.remove(path)
+    try {
+      const to = await this.#disk.open(path, true)
+      try {
+        await to.write(0, bytes)
+        await to.sync()
+      } finally {
+        await to.close().catch(() => {})
+      }
+      await this.#disk.rename(path, this.#path)
+    } catch (error) {
+      await this.#disk.remove(path).catch(() => {})
+      throw error
+    }
+    this.#replaced.push(from)
+    this.file = null
+    return this.unsynced.filter(slot => {
+      const header = readHeader(bytes, slot.from, this.salt)
+      return header === null || readBatch(header, bytes.subarray(slot.from, slot.from + slot.bytes)) === null
+    })
+  }
+
   /** Writes the marks that are left, and closes. The files stay. */
   async close(): Promise<void> {
     await this.#marking
     if (this.#unwritten.length > 0) await this.#writeMarks()
     this.#isGone = true
-    const files = [this.file, this.#marks]
+    const files = [this.file, this.#marks, ...this.#replaced]
     this.file = null
     this.#marks = null
     for (const file of files) await file?.close().catch(() => {})
@@ -210,4 +254,8 @@ export class Segment {
   }
 }
 
+const isPromised = (state: number) => state !== STATE.pending && state !== STATE.done
+
+/** Behind the name of a segment: its copy, while it is being written. */
+export const COPY = '.copy'
 export const marksOf = (path: string) => path.replace(/\.log$/, '.done')

@@ -23,7 +23,7 @@ const LAZY_SYNC_MS = 1000
 const NOT_OURS = new Set(['EACCES', 'EPERM', 'EROFS', 'EINVAL', 'ENOTSUP'])
 
 interface Work {
-  readonly kind: 'record' | 'end' | 'remove'
+  readonly kind: 'record' | 'end' | 'copy' | 'remove'
   readonly segment: Segment
   readonly record: { readonly slot: Slot; readonly body: Body; readonly receivedMs: number } | null
   /** The items that stand before it in its segment. */
@@ -41,6 +41,8 @@ export class Writer {
   #working: Promise<void> | null = null
   /** Written, and not synced. */
   readonly #dirty = new Set<Segment>()
+  /** Their sync has failed although some of what they hold was promised before it. */
+  readonly #doubtful = new Set<Segment>()
   /** Nothing of them is wanted, and they are still there. */
   readonly #leaving = new Set<Segment>()
   #lazily: Cancel | null = null
@@ -97,6 +99,7 @@ export class Writer {
     this.#lazily?.()
     await this.#working
     await this.#syncDirty().catch((error: Error) => this.failed(error))
+    for (const segment of [...this.#doubtful]) await this.#copy(segment)
     for (const segment of this.#leaving) await this.#remove(segment)
   }
 
@@ -115,6 +118,10 @@ export class Writer {
       const group = this.#work.splice(0, count)
       try {
         await this.#write(segment, group)
+        if (group.at(-1)?.kind === 'copy') {
+          if (await this.#copy(segment)) this.#copyNext()
+          else this.#syncLater()
+        }
         for (const work of group) work.done(true)
         if (group.some(({ kind }) => kind === 'record')) this.succeeded()
       } catch (error) {
@@ -126,7 +133,7 @@ export class Writer {
   }
 
   async #write(segment: Segment, group: readonly Work[]): Promise<void> {
-    const writing = group.filter(({ kind }) => kind !== 'remove')
+    const writing = group.filter(({ kind }) => kind === 'record' || kind === 'end')
     // What goes in a moment need not be written.
     if (writing.length === 0 || (segment.isSpent && group.length > writing.length)) return
     if (segment.hasFailed) {
@@ -148,20 +155,26 @@ export class Writer {
     }
     segment.writtenBytes += parts.reduce((sum, part) => sum + part.length, 0)
     this.#dirty.add(segment)
+    for (const { record } of writing) if (record !== null) segment.unsynced.push(record.slot)
     if (this.#isDurable) await this.#syncDirty()
-    else this.#lazily ??= this.#world.after(LAZY_SYNC_MS, () => this.#syncLazily())
+    else this.#syncLater()
   }
 
   async #syncDirty(): Promise<void> {
     for (const segment of this.#dirty) {
       this.#dirty.delete(segment)
+      if (segment.isDoubtful) continue
+      const { length } = segment.unsynced
       try {
         await segment.file?.sync()
         if (!segment.isNamed) await this.#syncNames()
         segment.isNamed = true
+        segment.unsynced.splice(0, length)
       } catch (error) {
         // Nobody knows now what of it is on disk, and the next sync would say that all is well.
         segment.hasFailed = true
+        segment.isDoubtful = true
+        if (!this.#isDurable) this.#doubtful.add(segment)
         this.#hooks.broken(segment)
         throw error
       }
@@ -187,10 +200,43 @@ export class Writer {
     await disk.syncDirectory(this.#directory)
   }
 
+  #syncLater(): void {
+    this.#lazily ??= this.#world.after(LAZY_SYNC_MS, () => this.#syncLazily())
+  }
+
   #syncLazily(): void {
     this.#lazily = null
+    this.#copyNext()
     const before = this.#working ?? Promise.resolve()
-    void before.then(() => this.#syncDirty()).catch((error: Error) => this.failed(error))
+    void before
+      .then(() => this.#syncDirty())
+      .catch((error: Error) => {
+        this.failed(error)
+        this.#syncLater()
+      })
+  }
+
+  /** One after the other, so that a disk that fails is not kept busy. */
+  #copyNext(): void {
+    const [segment] = this.#doubtful
+    if (segment !== undefined) this.#do({ kind: 'copy', segment, record: null, before: noItems(), done() {} })
+  }
+
+  /** What was promised before its sync has failed is written again, to another file, until that is synced. */
+  async #copy(segment: Segment): Promise<boolean> {
+    this.#doubtful.delete(segment)
+    if (segment.atRisk.length === 0) return true
+    try {
+      const rest = await segment.copy()
+      await this.#syncNames()
+      segment.unsynced = rest
+      return true
+    } catch (error) {
+      // Behind the others.
+      this.#doubtful.add(segment)
+      this.failed(error as Error)
+      return false
+    }
   }
 
   /** Nothing of the group is promised, nor of what comes behind it. */
@@ -207,6 +253,7 @@ export class Writer {
 
   async #remove(segment: Segment): Promise<void> {
     this.#dirty.delete(segment)
+    this.#doubtful.delete(segment)
     this.#leaving.add(segment)
     // With those that could not be removed before.
     for (const each of this.#leaving) {

@@ -34,7 +34,7 @@ export interface Sent {
 
 interface Death {
   readonly atMs: number
-  readonly isClean: boolean
+  readonly kind: 'clean' | 'kill' | 'power'
 }
 
 export interface LedgerSettings {
@@ -53,6 +53,8 @@ export class Ledger {
   damagedItems = 0
   /** Dropped or passed over because the queue was full. */
   droppedItems = 0
+  /** Told at an end as lost, as the disk had failed to keep them. */
+  writtenOffItems = 0
   /** Marks of what has been delivered may have been lost: it may come again. */
   mayComeAgain = false
   /** Calls of the disk have failed. */
@@ -114,7 +116,7 @@ export class Ledger {
       this.#fail(`batch ${number} was delivered twice in boot ${boot}, at ${before.atMs} and ${atMs}`)
     if (before.boot === boot || !isAnswered || this.mayComeAgain || this.wasFaulty) return
     const death = this.#deaths.get(before.boot) as Death
-    if (before.answeredMs < death.atMs - (death.isClean ? 0 : NOTICE_MS))
+    if (before.answeredMs < death.atMs - (death.kind === 'clean' ? 0 : NOTICE_MS))
       this.#fail(
         `batch ${number} came again in boot ${boot}; it was answered at ${before.answeredMs} in boot ${before.boot}, which ended at ${death.atMs}`,
       )
@@ -128,24 +130,33 @@ export class Ledger {
         scrape.sum(`otlier_exporter_${what}_${items}_total`, { reason })
       this.damagedItems += of('dropped', 'damaged')
       this.droppedItems += of('dropped', 'queue_full') + of('enqueue_failed', 'queue_full')
+      this.writtenOffItems += of('dropped', 'shutdown')
     }
     if (lines.some(({ fields }) => fields['items'] === 'unknown')) this.#isUnreadable = true
     if (lines.some(({ message }) => message.includes('left for the next start'))) this.#isUnordered = true
-    // A disk that fails while nobody waits for it cannot keep what it was not asked to keep.
-    if ((!death.isClean || this.wasFaulty) && this.#settings.acknowledge === 'memory')
-      for (const each of this.sent) each.isOwed = false
+    // What waits for its sync needs the machine to go on, or the process that would write it again where the disk fails.
+    const isLeft = death.kind === 'power' || (death.kind === 'kill' && this.wasFaulty)
+    if (isLeft && this.#settings.acknowledge === 'memory') for (const each of this.sent) each.isOwed = false
   }
 
   /** After the end. `isHealthy`: neither the disk nor the power has ever failed. */
   judge(isHealthy: boolean): void {
     const missing = this.sent.filter(each => each.isOwed && !each.isSettled)
     const unexcused = missing.filter(({ isFlipped }) => !isFlipped)
-    const { whenFull, numConsumers } = this.#settings
-    if (whenFull === 'refuse' && unexcused.length > 0)
-      this.#fail(`acknowledged batches are lost: ${unexcused.map(({ number }) => number)}`)
-    if (itemsOf(unexcused) > this.droppedItems)
-      this.#fail(`${itemsOf(unexcused)} items are lost, and ${this.droppedItems} are told of`)
-    if (!this.#isUnreadable && itemsOf(missing) > this.droppedItems + this.damagedItems)
+    const { whenFull, numConsumers, acknowledge } = this.#settings
+    // A failed sync may take from the disk what it was not asked to keep: it is told of while the process runs, or at its end.
+    const mayFail = acknowledge === 'memory' && this.wasFaulty
+    const failedItems = mayFail ? this.writtenOffItems + this.damagedItems : 0
+    if (whenFull === 'refuse' && itemsOf(unexcused) > failedItems)
+      this.#fail(
+        `acknowledged batches are lost: ${unexcused.map(({ number }) => number)}; told: ${failedItems} items`,
+      )
+    if (itemsOf(unexcused) > this.droppedItems + failedItems)
+      this.#fail(`${itemsOf(unexcused)} items are lost, and ${this.droppedItems + failedItems} are told of`)
+    if (
+      !this.#isUnreadable &&
+      itemsOf(missing) > this.droppedItems + this.damagedItems + this.writtenOffItems
+    )
       this.#fail(`${itemsOf(missing)} items are lost, and ${this.damagedItems} are said to be damaged`)
     if (isHealthy && this.damagedItems > 0)
       this.#fail(`${this.damagedItems} items are said to be damaged, and nothing was`)

@@ -181,11 +181,7 @@ const mayBeKept = ({ code }: Attempt) => code === 0 || code === LOST || Number.i
  * has done something else, so the answer had left it; and then senders have had two requests stored, synced and answered, one
  * after the other, by the Otlier to which the answer had gone. Two, because one write of what is recorded may be under way.
  */
-function recordedBefore(
-  accepted: readonly Attempt[],
-  arrivals: readonly Arrival[],
-  endMs: number,
-): number {
+function recordedBefore(accepted: readonly Attempt[], arrivals: readonly Arrival[], endMs: number): number {
   const latest = (beforeMs: number) =>
     accepted.reduce((ms, { fromMs, toMs }) => (toMs <= beforeMs ? Math.max(ms, fromMs) : ms), NEVER)
   const sinceMs = latest(latest(endMs))
