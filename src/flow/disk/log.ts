@@ -78,6 +78,7 @@ export class DiskLog implements Storage<Slot> {
       }
       this.#isReady = true
       this.#writer.succeeded()
+      this.#writer.inherit(segments)
       this.#hooks.recovered(waiting, damaged, unreadableBytes)
       for (const segment of segments) this.#freeIfSpent(segment)
     } catch (error) {

@@ -52,6 +52,8 @@ export class Segment {
   hasFailed = false
   /** A sync has failed: its file is never synced again. */
   isDoubtful = false
+  /** Of an earlier run, which may have died before it has synced it. */
+  isInherited = false
   /** Records that are written, and that no sync has covered. */
   unsynced: Slot[] = []
   /** How often reading it has failed. */

@@ -41,11 +41,14 @@ export class Writer {
   #working: Promise<void> | null = null
   /** Written, and not synced. */
   readonly #dirty = new Set<Segment>()
+  #inherited: readonly Segment[] = []
   /** Their sync has failed although some of what they hold was promised before it. */
   readonly #doubtful = new Set<Segment>()
   /** Nothing of them is wanted, and they are still there. */
   readonly #leaving = new Set<Segment>()
   #lazily: Cancel | null = null
+  #syncing: Promise<void> | null = null
+  #isClosed = false
   /** The names of the directories that lead to it are durable. */
   #isPathNamed = false
   #isFailing = false
@@ -73,6 +76,13 @@ export class Writer {
     )
   }
 
+  /** What an earlier run has left is synced soon: it may have been killed before, and its senders have their answers. */
+  inherit(segments: readonly Segment[]): void {
+    for (const segment of segments) segment.isInherited = true
+    this.#inherited = segments
+    if (segments.length > 0) this.#syncLater()
+  }
+
   /** The segment says at its end what it holds. */
   end(segment: Segment): void {
     this.#do({ kind: 'end', segment, record: null, before: [...segment.items], done() {} })
@@ -96,9 +106,12 @@ export class Writer {
 
   /** Ends with everything written and synced. A disk that hangs hangs this. */
   async close(): Promise<void> {
+    this.#isClosed = true
     this.#lazily?.()
     await this.#working
+    await this.#syncing
     await this.#syncDirty().catch((error: Error) => this.failed(error))
+    await this.#syncInherited()
     for (const segment of [...this.#doubtful]) await this.#copy(segment)
     for (const segment of this.#leaving) await this.#remove(segment)
   }
@@ -201,19 +214,45 @@ export class Writer {
   }
 
   #syncLater(): void {
-    this.#lazily ??= this.#world.after(LAZY_SYNC_MS, () => this.#syncLazily())
+    if (!this.#isClosed && this.#syncing === null)
+      this.#lazily ??= this.#world.after(LAZY_SYNC_MS, () => this.#syncLazily())
   }
 
+  /** One at a time. */
   #syncLazily(): void {
     this.#lazily = null
     this.#copyNext()
     const before = this.#working ?? Promise.resolve()
-    void before
-      .then(() => this.#syncDirty())
-      .catch((error: Error) => {
-        this.failed(error)
-        this.#syncLater()
+    this.#syncing = before
+      .then(() => this.#syncInherited())
+      // Those that are waited for are synced by those who wait.
+      .then(() => (this.#isDurable ? undefined : this.#syncDirty()))
+      .catch((error: Error) => this.failed(error))
+      .then(() => {
+        this.#syncing = null
+        if (this.#doubtful.size > 0 || (!this.#isDurable && this.#dirty.size > 0)) this.#syncLater()
       })
+  }
+
+  async #syncInherited(): Promise<void> {
+    const segments = this.#inherited.filter(({ isSpent }) => !isSpent)
+    this.#inherited = []
+    for (const segment of segments) {
+      try {
+        const file = await this.#world.disk.open(segment.path, false)
+        try {
+          await file.sync()
+        } finally {
+          await file.close().catch(() => {})
+        }
+        await this.#syncNames()
+        segment.isInherited = false
+      } catch {
+        if (segment.isSpent) continue
+        segment.isDoubtful = true
+        this.#doubtful.add(segment)
+      }
+    }
   }
 
   /** One after the other, so that a disk that fails is not kept busy. */
@@ -225,11 +264,12 @@ export class Writer {
   /** What was promised before its sync has failed is written again, to another file, until that is synced. */
   async #copy(segment: Segment): Promise<boolean> {
     this.#doubtful.delete(segment)
-    if (segment.atRisk.length === 0) return true
+    if (segment.atRisk.length === 0 && (segment.isSpent || !segment.isInherited)) return true
     try {
       const rest = await segment.copy()
       await this.#syncNames()
       segment.unsynced = rest
+      segment.isInherited = false
       return true
     } catch (error) {
       // Behind the others.

@@ -261,6 +261,13 @@ export async function history(seed: number): Promise<HistoryEnd> {
     balanced()
     note(`boot ${boot.number} is closed at ${closedMs}`)
     bury('clean', closedMs)
+    // An end in peace has synced what it leaves. It does not wait for ever for a slow disk.
+    if (mayCut && box.syncing === null && chance(random, 0.5)) {
+      ledger.mayComeAgain = true
+      box.powerCut(random)
+      total.powerCuts++
+      note('and then the power fails')
+    }
     if (isSpoilt) flip()
     boot = await start()
     note(`boot ${boot.number}`)
