@@ -8,6 +8,8 @@ import { places } from '../../oracle/bytes.ts'
 
 /** An answer has so long, in simulated time, until a kill must find it recorded. */
 const NOTICE_MS = 500
+/** With `acknowledge: memory` there has been a sync so long after the answer. */
+const SYNCED_MS = 1100
 const NEVER = Number.POSITIVE_INFINITY
 
 export interface Arrival {
@@ -23,6 +25,11 @@ export interface Sent {
   readonly batch: CheckedBatch
   /** Its sender was told that it is safe, and it is as long as the kind of acknowledgement says. */
   isOwed: boolean
+  /** When, and in which life of the queue. */
+  toldMs: number
+  toldBy: number
+  /** No loss of power may take it any more. */
+  isSafe: boolean
   readonly arrivals: Arrival[]
   /** The destination has answered for it: delivered, rejected, or both in part. */
   isSettled: boolean
@@ -59,6 +66,10 @@ export class Ledger {
   mayComeAgain = false
   /** Calls of the disk have failed. */
   wasFaulty = false
+  /** They have in this life, or syncs were slow in it. */
+  isShaky = false
+  /** Syncs are slow: an end does not wait for all of them. */
+  isSlow = false
   /** Bytes were damaged of which nobody can say how many items they were. */
   #isUnreadable = false
   /** A segment that could not be read at one start is sent after the next. */
@@ -78,6 +89,9 @@ export class Ledger {
       number: this.sent.length,
       batch,
       isOwed: false,
+      toldMs: 0,
+      toldBy: 0,
+      isSafe: false,
       arrivals: [],
       isSettled: false,
       isFlipped: false,
@@ -134,9 +148,18 @@ export class Ledger {
     }
     if (lines.some(({ fields }) => fields['items'] === 'unknown')) this.#isUnreadable = true
     if (lines.some(({ message }) => message.includes('left for the next start'))) this.#isUnordered = true
-    // What waits for its sync needs the machine to go on, or the process that would write it again where the disk fails.
-    const isLeft = death.kind === 'power' || (death.kind === 'kill' && this.wasFaulty)
-    if (isLeft && this.#settings.acknowledge === 'memory') for (const each of this.sent) each.isOwed = false
+    if (this.#settings.acknowledge === 'memory') this.#sync(boot, death)
+    this.isShaky = false
+  }
+
+  /** What was acknowledged before its sync is owed too once that has come, and after an end in peace. */
+  #sync(boot: number, { atMs, kind }: Death): void {
+    for (const each of this.sent) {
+      const hasWaited = each.toldBy !== boot || each.toldMs < atMs - SYNCED_MS
+      if (!each.isOwed || each.isSafe) continue
+      if (kind === 'clean' ? !this.isSlow : hasWaited && !this.isShaky) each.isSafe = true
+      else if (kind === 'power' || (kind === 'kill' && this.wasFaulty)) each.isOwed = false
+    }
   }
 
   /** After the end. `isHealthy`: neither the disk nor the power has ever failed. */

@@ -165,7 +165,8 @@ export async function history(seed: number): Promise<HistoryEnd> {
     const one = ledger.add(batchOf(random, ledger.sent.length))
     const its = boot
     void its.sink.send(one.batch).then((outcome: Outcome) => {
-      if (outcome.kind === 'accepted') one.isOwed = true
+      if (outcome.kind === 'accepted')
+        Object.assign(one, { isOwed: true, toldMs: its.world.monotonic(), toldBy: its.number })
       else one.turnedAwayBy = its.number
     })
     return one
@@ -193,6 +194,7 @@ export async function history(seed: number): Promise<HistoryEnd> {
   /** A fault for the next calls of some kinds. */
   function spoil(): void {
     ledger.wasFaulty = true
+    ledger.isShaky = true
     const ops = pick(random, [
       ['sync'],
       ['write'],
@@ -212,6 +214,7 @@ export async function history(seed: number): Promise<HistoryEnd> {
   const heal = () => {
     box.fault = null
     box.syncing = null
+    ledger.isSlow = false
     box.capacityBytes = Number.POSITIVE_INFINITY
   }
 
@@ -269,6 +272,8 @@ export async function history(seed: number): Promise<HistoryEnd> {
       note('and then the power fails')
     }
     if (isSpoilt) flip()
+    // What was wrong with the disk still is.
+    ledger.isShaky = box.fault !== null || box.syncing !== null || Number.isFinite(box.capacityBytes)
     boot = await start()
     note(`boot ${boot.number}`)
   }
@@ -290,10 +295,13 @@ export async function history(seed: number): Promise<HistoryEnd> {
         box.capacityBytes =
           box.paths().reduce((sum, path) => sum + (box.content(path)?.length ?? 0), 0) + int(random, 5000)
         ledger.wasFaulty = true
+        ledger.isShaky = true
         note('the disk is full')
       } else if (chance(random, 0.2)) {
         // A stop does not wait for ever until a slow disk has noted what was delivered last.
         ledger.mayComeAgain = true
+        ledger.isShaky = true
+        ledger.isSlow = true
         box.syncing = () => clock.sleep(500)
         note('syncs are slow')
       } else spoil()
