@@ -110,7 +110,8 @@ export class Writer {
     this.#lazily?.()
     await this.#working
     await this.#syncing
-    await this.#syncDirty().catch((error: Error) => this.failed(error))
+    // One that fails is taken out.
+    while (this.#dirty.size > 0) await this.#syncDirty().catch((error: Error) => this.failed(error))
     await this.#syncInherited()
     for (const segment of [...this.#doubtful]) await this.#copy(segment)
     for (const segment of this.#leaving) await this.#remove(segment)

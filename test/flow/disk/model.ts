@@ -248,6 +248,16 @@ export async function history(seed: number): Promise<HistoryEnd> {
     note(`boot ${boot.number}`)
   }
 
+  /** From here on no sync succeeds, and some more is sent. */
+  async function failSyncs() {
+    ledger.wasFaulty = true
+    ledger.isShaky = true
+    box.fault = ({ op }) => (op === 'sync' ? { code: 'EIO' } : null)
+    note('syncs fail')
+    for (let n = between(random, 1, 3); n > 0; n--) send()
+    await boot.world.advance(pick(random, [1, 30, 3000]))
+  }
+
   async function restart(isSpoilt = mayFlip && chance(random, 0.3)) {
     const closing = boot.queue.close(boot.world.monotonic() + between(random, 0, 3000))
     let lost = -1
@@ -307,7 +317,10 @@ export async function history(seed: number): Promise<HistoryEnd> {
       } else spoil()
     } else if (step < 0.92) heal()
     else if (step < 0.97) await die()
-    else await restart()
+    else {
+      if (mayFault && chance(random, 0.5)) await failSyncs()
+      await restart()
+    }
     balanced()
   }
 
