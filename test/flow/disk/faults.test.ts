@@ -132,45 +132,6 @@ test('a destination that is passed over because its disk hangs keeps the memory 
   expect(returned).toBe(1)
 })
 
-describe('a directory that cannot be synced', () => {
-  test.each(['fails', 'hangs'])(
-    '(it %s) keeps nothing that is there from being sent; new requests are acknowledged once it is synced',
-    async how => {
-      const { world, faults } = await stored(21, 3)
-      faults.on = operation => {
-        if (operation !== 'syncDirectory') return null
-        return how === 'fails' ? errno('EIO') : new Promise(() => {})
-      }
-      const { sink, exporter, read, imbalance } = await run(world, DELIVERED)
-      await world.advance(100)
-      expect(exporter.seen.flatMap(names)).toEqual(['a0', 'b0', 'a1', 'b1', 'a2', 'b2'])
-      const sending = sink.send({ ...batch(['c1']), answerByMs: world.monotonic() + 2000 })
-      await world.advance(2000)
-      expect(await sending).toMatchObject({ kind: 'busy' })
-      expect([read('enqueued'), read('recovered'), read('sent')]).toEqual([0, 6, 6])
-      expect(imbalance()).toEqual([0, 0, 0])
-      if (how === 'hangs') return
-      faults.on = () => null
-      await world.advance(1000)
-      expect((await sink.send(batch(['c2']))).kind).toBe('accepted')
-      await world.advance(100)
-      expect(exporter.seen.flatMap(names).at(-1)).toBe('c2')
-    },
-  )
-
-  test('above the one of the configuration is no hindrance where this user may not read it', async () => {
-    const { world, faults } = faultyWorld(22)
-    const failure = (code: string) => (operation: string, path: string) =>
-      operation === 'syncDirectory' && path === '/' ? errno(code) : null
-    faults.on = failure('EIO')
-    const { sink } = await run(world, DELIVERED)
-    expect((await sink.send(batch(['a1']))).kind).toBe('busy')
-    faults.on = failure('EACCES')
-    await world.advance(1000)
-    expect((await sink.send(batch(['a2']))).kind).toBe('accepted')
-  })
-})
-
 describe('a full disk', () => {
   test.each(['write', 'open'] as const)(
     '(%s fails) asks senders to come again, says so once, and recovers',

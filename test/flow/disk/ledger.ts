@@ -113,6 +113,12 @@ export class Ledger {
     })
   }
 
+  /** From now on calls of the disk may fail. */
+  fault(): void {
+    this.wasFaulty = true
+    this.isShaky = true
+  }
+
   /** It has come, and may have done so before only if there is a reason. */
   came(each: Sent, boot: number, atMs: number): Arrival {
     if (each.turnedAwayBy === boot) this.#fail(`batch ${each.number} was turned away, and delivered`)

@@ -10,7 +10,7 @@ import { fanout } from '../../../src/flow/fanout.ts'
 import type { WhenFull } from '../../../src/flow/notices.ts'
 import { QUEUE_LIMITS, type Queue } from '../../../src/flow/queue.ts'
 import { RETRY_DEFAULTS } from '../../../src/flow/retry.ts'
-import { type CheckedBatch, type Outcome, SIGNALS, type Sink } from '../../../src/flow/sink.ts'
+import type { CheckedBatch, Outcome, Sink } from '../../../src/flow/sink.ts'
 import { imbalances, readMetrics, type Scrape } from '../../kit/accounts.ts'
 import { type DiskFault, machine } from '../../kit/disk.ts'
 import {
@@ -23,9 +23,9 @@ import {
   scriptedExporter,
 } from '../../kit/exporter.ts'
 import { recordingLog } from '../../kit/log.ts'
-import { between, chance, int, pick, type Random, seeded } from '../../kit/random.ts'
+import { between, chance, int, pick, seeded } from '../../kit/random.ts'
 import { type SimulatedWorld, simulatedWorld } from '../../kit/world.ts'
-import { concat, delimited } from '../../oracle/bytes.ts'
+import { batchOf } from './batches.ts'
 import { Ledger, type Sent } from './ledger.ts'
 
 const DIRECTORY = '/data'
@@ -193,8 +193,7 @@ export async function history(seed: number): Promise<HistoryEnd> {
 
   /** A fault for the next calls of some kinds. */
   function spoil(): void {
-    ledger.wasFaulty = true
-    ledger.isShaky = true
+    ledger.fault()
     const ops = pick(random, [
       ['sync'],
       ['write'],
@@ -250,8 +249,7 @@ export async function history(seed: number): Promise<HistoryEnd> {
 
   /** From here on no sync succeeds, and some more is sent. */
   async function failSyncs() {
-    ledger.wasFaulty = true
-    ledger.isShaky = true
+    ledger.fault()
     box.fault = ({ op }) => (op === 'sync' ? { code: 'EIO' } : null)
     note('syncs fail')
     for (let n = between(random, 1, 3); n > 0; n--) send()
@@ -304,8 +302,7 @@ export async function history(seed: number): Promise<HistoryEnd> {
       if (chance(random, 0.3)) {
         box.capacityBytes =
           box.paths().reduce((sum, path) => sum + (box.content(path)?.length ?? 0), 0) + int(random, 5000)
-        ledger.wasFaulty = true
-        ledger.isShaky = true
+        ledger.fault()
         note('the disk is full')
       } else if (chance(random, 0.2)) {
         // A stop does not wait for ever until a slow disk has noted what was delivered last.
@@ -350,23 +347,4 @@ export async function history(seed: number): Promise<HistoryEnd> {
   const { sent, again, damagedItems } = ledger
   const acknowledged = sent.filter(({ isOwed }) => isOwed).length
   return { ...total, sent: sent.length, acknowledged, again, damagedItems }
-}
-
-function batchOf(random: Random, number: number): CheckedBatch {
-  const signal = pick(random, SIGNALS)
-  const items = between(random, 1, 3)
-  const filler = 'x'.repeat(pick(random, [0, 50, 2000, 2000, 20_000]))
-  const bytes = delimited(
-    1,
-    delimited(
-      2,
-      concat(
-        Array.from({ length: items }, (_, at) =>
-          delimited(2, delimited(5, `batch ${number} item ${at} ${filler}`)),
-        ),
-      ),
-    ),
-  )
-  const headers = chance(random, 0.2) ? { tenant: `t${number % 2}` } : {}
-  return { signal, bytes, headers, items, receivedMs: 0 }
 }

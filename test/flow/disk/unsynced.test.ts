@@ -1,11 +1,11 @@
-//! The laws of what is acknowledged before its sync, on a disk whose syncs fail: it is written again, and what cannot be is told of exactly.
-import { expect, test } from 'vitest'
+//! The laws of a disk whose syncs fail: what waits for none goes on, and what was acknowledged before its own is written again or told of.
+import { describe, expect, test } from 'vitest'
 import { machine } from '../../kit/disk.ts'
 import { DELIVERED } from '../../kit/exporter.ts'
 import { seeded } from '../../kit/random.ts'
 import { type SimulatedWorld, simulatedWorld } from '../../kit/world.ts'
 import { batch, names, pending } from '../queue-scene.ts'
-import { QUEUE, run } from './disk-scene.ts'
+import { errno, faultyWorld, QUEUE, run } from './disk-scene.ts'
 
 const MEMORY = { acknowledge: 'memory', numConsumers: 1, maxBatchBytes: 1 } as const
 
@@ -121,4 +121,45 @@ test('a copy that was not finished is cleared away, and takes nothing with it', 
   // The failed sync may have taken what it did not write; each is sent or counted.
   expect(second.read('recovered')).toBe(second.read('sent') + second.read('dropped', 'damaged'))
   expect(box.paths().filter(path => path.endsWith('.copy'))).toEqual([])
+})
+
+describe('a directory that cannot be synced', () => {
+  test.each(['fails', 'hangs'])(
+    '(it %s) keeps nothing that is there from being sent; new requests are acknowledged once it is synced',
+    async how => {
+      const { world, faults } = faultyWorld(21)
+      const before = await run(world, pending, { maxBatchBytes: 1, numConsumers: 1 })
+      for (let n = 0; n < 3; n++) await before.sink.send(batch([`a${n}`, `b${n}`]))
+      faults.on = operation => {
+        if (operation !== 'syncDirectory') return null
+        return how === 'fails' ? errno('EIO') : new Promise(() => {})
+      }
+      const { sink, exporter, read, imbalance } = await run(world, DELIVERED)
+      await world.advance(100)
+      expect(exporter.seen.flatMap(names)).toEqual(['a0', 'b0', 'a1', 'b1', 'a2', 'b2'])
+      const sending = sink.send({ ...batch(['c1']), answerByMs: world.monotonic() + 2000 })
+      await world.advance(2000)
+      expect(await sending).toMatchObject({ kind: 'busy' })
+      expect([read('enqueued'), read('recovered'), read('sent')]).toEqual([0, 6, 6])
+      expect(imbalance()).toEqual([0, 0, 0])
+      if (how === 'hangs') return
+      faults.on = () => null
+      await world.advance(1000)
+      expect((await sink.send(batch(['c2']))).kind).toBe('accepted')
+      await world.advance(100)
+      expect(exporter.seen.flatMap(names).at(-1)).toBe('c2')
+    },
+  )
+
+  test('above the one of the configuration is no hindrance where this user may not read it', async () => {
+    const { world, faults } = faultyWorld(22)
+    const failure = (code: string) => (operation: string, path: string) =>
+      operation === 'syncDirectory' && path === '/' ? errno(code) : null
+    faults.on = failure('EIO')
+    const { sink } = await run(world, DELIVERED)
+    expect((await sink.send(batch(['a1']))).kind).toBe('busy')
+    faults.on = failure('EACCES')
+    await world.advance(1000)
+    expect((await sink.send(batch(['a2']))).kind).toBe('accepted')
+  })
 })
