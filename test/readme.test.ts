@@ -211,13 +211,15 @@ describe('src/README.md', () => {
 const REQUIREMENTS = Object.entries({ S: 12, G: 13, H: 16, J: 8, C: 17 }).flatMap(([letter, count]) =>
   Array.from({ length: count }, (_, at) => `${letter}${at + 1}`),
 )
+/** What users of others complain about (D): each is a test of its own. */
+const COMPLAINTS = Array.from({ length: 13 }, (_, at) => `D${at + 1}`)
 /** Rows of level m, and those that are named: they alone may be without a test. */
 const EXCUSED = ['S11', 'H2', 'H5', 'H6', 'S8', 'H14']
 
 /** The rows at the beginning of names of tests. */
 function rowsOfTests(files: readonly File[]): Set<string> {
   // `test('S2 ...`, `test.each(...)('S2 ...`, and the laws of a suite, which are `name: 'S2 ...`.
-  const begins = /(?:\btest(?:\.(?!skip|todo)\w+)*\(|\)\(|\bname:)\s*['"`]((?:[SGHJC]\d+(?:, | and )?)+) /g
+  const begins = /(?:\btest(?:\.(?!skip|todo)\w+)*\(|\)\(|\bname:)\s*['"`]((?:[SGHJCD]\d+(?:, | and )?)+) /g
   return new Set(
     files.flatMap(({ text }) => [...code(text).matchAll(begins)].flatMap(([, ids]) => ids.split(/, | and /))),
   )
@@ -225,7 +227,7 @@ function rowsOfTests(files: readonly File[]): Set<string> {
 
 describe('the requirements of OTLP', () => {
   const files = (readdirSync(join(root, 'test'), { recursive: true }) as string[])
-    .filter(path => /(\.(test|suite|hostile)|grpc-frames)\.ts$/.test(path))
+    .filter(path => /(\.(test|suite|hostile|faults)|grpc-frames)\.ts$/.test(path))
     .map(path => ({ path, text: read(join('test', path)) }))
   const tested = rowsOfTests(files)
   const [, list = ''] = STRUCTURE.split('## Requirements without a test')
@@ -237,7 +239,13 @@ describe('the requirements of OTLP', () => {
 
   test('no row is tested and listed, none is unknown', () => {
     expect(listed.filter(id => tested.has(id))).toEqual([])
-    expect([...tested, ...listed].filter(id => !REQUIREMENTS.includes(id))).toEqual([])
+    expect(
+      [...tested, ...listed].filter(id => !REQUIREMENTS.includes(id) && !COMPLAINTS.includes(id)),
+    ).toEqual([])
+  })
+
+  test('every complaint about others is tested', () => {
+    expect(COMPLAINTS.filter(id => !tested.has(id))).toEqual([])
   })
 
   test('only optional rows, and those that come with another issue, are listed, each with a reason', () => {

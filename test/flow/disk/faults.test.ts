@@ -169,7 +169,7 @@ describe('a full disk', () => {
 })
 
 describe('a start', () => {
-  test('cuts off a torn end wherever it was torn, and sends what stands before', async () => {
+  test('D5 cuts off a torn end wherever it was torn, and sends what stands before', async () => {
     const { bytes, path } = await stored(7, 3)
     for (const cut of [bytes.length - 1, bytes.length - 60, 20, 3, 0]) {
       const world = simulatedWorld(7)
@@ -184,7 +184,7 @@ describe('a start', () => {
     }
   })
 
-  test('with any bit turned over sends all the rest, counts what is damaged, and sets the segment aside once', async () => {
+  test('D5 with any bit turned over sends all the rest, counts what is damaged, and sets the segment aside once', async () => {
     const { bytes, path } = await stored(8, 3)
     const record = (bytes.length - 16) / 3
     for (let at = 16; at < bytes.length; at += 5) {
@@ -211,7 +211,7 @@ describe('a start', () => {
     }
   })
 
-  test('counts damage once, also where the rest waits over several starts', async () => {
+  test('D5 counts damage once, also where the rest waits over several starts', async () => {
     const { world, path, bytes } = await stored(9, 3)
     bytes[16 + 85] ^= 1
     const counted: number[][] = []
@@ -230,7 +230,7 @@ describe('a start', () => {
     expect(logs(world.disk.files)).toEqual([path])
   })
 
-  test('over nothing but noise succeeds, keeps the file, and says how many bytes', async () => {
+  test('D5 over nothing but noise succeeds, keeps the file, and says how many bytes', async () => {
     const world = simulatedWorld(10)
     world.disk.files.set(`${QUEUE}/0000000000000001.log`, Buffer.alloc(5000, 7))
     const { sink, exporter, registry, lines } = await run(world, DELIVERED)
@@ -242,7 +242,7 @@ describe('a start', () => {
     expect([...world.disk.files.keys()]).toContain(`${QUEUE}/0000000000000001.log.damaged`)
   })
 
-  test('in a directory that cannot be read refuses senders until it can be, and then sends what was there', async () => {
+  test('D5 in a directory that cannot be read refuses senders until it can be, and then sends what was there', async () => {
     const { world, faults } = await stored(11, 2)
     faults.on = operation => (operation === 'list' ? errno('EACCES') : null)
     const { sink, exporter, read, imbalance } = await run(world, DELIVERED)

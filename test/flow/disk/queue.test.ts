@@ -21,7 +21,7 @@ describe('a queue on disk', () => {
     expect(world.timers()).toBe(0)
   })
 
-  test('keeps over a restart what was not delivered, and sends it in its order', async () => {
+  test('D5 keeps over a restart what was not delivered, and sends it in its order', async () => {
     const world = simulatedWorld(2)
     const first = await run(world, pending)
     const all = Array.from({ length: 50 }, (_, n) => `a${n}`)
@@ -42,7 +42,7 @@ describe('a queue on disk', () => {
     expect([...world.disk.files.keys()].filter(path => path.startsWith(QUEUE))).toEqual([])
   })
 
-  test('after a kill sends again only what had no answer', async () => {
+  test('D5 after a kill sends again only what had no answer', async () => {
     const world = simulatedWorld(3)
     let answers = 5
     const first = await run(world, () => (answers-- > 0 ? DELIVERED : pending()), {
