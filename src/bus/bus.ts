@@ -56,12 +56,16 @@ export interface LogMoments {
  * over workers. A message is immutable once it is published.
  */
 export interface FeatureWindow {
+  /** Which worker, where there are several. Each publishes its windows in order, empty ones too. */
+  readonly worker?: string
   readonly startMs: number
   readonly endMs: number
   /** The worker's tables: rows name their entries by index. They only grow, and are shared between messages. */
   readonly series: readonly SeriesKey[]
-  /** By series: whom a client or producer calls that sends no telemetry, read from its first span; empty where nothing says. */
+  /** By series: whom a client or producer calls that sends no telemetry, as one of its first spans says; empty where nothing does. */
   readonly peers: readonly string[]
+  /** By series, where there are several workers: the one that says a smaller number read its peer from the earlier span. */
+  readonly peerOrders?: readonly number[]
   readonly pods: readonly PodKey[]
   readonly cells: Cells
   readonly bins: Bins

@@ -1,12 +1,12 @@
 //! Brings spans together by trace, whatever batch or worker they came in, and publishes what whole traces say window by window.
 import { Cell, type Registry } from '../base/counters.ts'
-import type { Items } from '../base/item.ts'
+import { type Items, NOWHERE } from '../base/item.ts'
 import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
 import type { Bus, SeriesKey } from '../bus/bus.ts'
 import { texts } from '../wire/key-value.ts'
 import { StreamClock } from './clock.ts'
-import { CLIENT, PRODUCER } from './family.ts'
+import { CLIENT, hashOf, PRODUCER } from './family.ts'
 import { PodTable } from './pods.ts'
 import { BYTES_A_SPAN } from './pool.ts'
 import type { Group } from './series.ts'
@@ -15,6 +15,8 @@ import { Waiting, type WaitOptions } from './waiting.ts'
 
 export interface AssembleOptions extends WaitOptions {
   readonly latenessMs: number
+  /** Said with every window, where several workers assemble. */
+  readonly worker?: string
 }
 
 /** Spans that wait unless told otherwise. The memory grows as they come; 0 switches assembly off. */
@@ -22,6 +24,9 @@ export const MAX_SPANS = 2 ** 18
 /** Silence is evidence, for so long. */
 const MAX_SILENCE_MS = 180_000
 const MAX_PEER_BYTES = 256
+/** Hashes of 22 bits: with the number of a window they are exact in a double. */
+const HASH_SHIFT = 10
+const HASHES = 2 ** 22
 /** Senders that are told of by name. */
 const MAX_NAMED_CLOCKS = 100
 
@@ -68,6 +73,9 @@ export class Assembler {
   readonly #waiting: Waiting
   readonly #series: SeriesKey[] = []
   readonly #peers: string[] = []
+  /** By series: what the span whose peer it is stands for in `peerOrder`; the earliest window in which one of its spans ends. */
+  readonly #peerOrders: number[] = []
+  readonly #peerUntilMs: number[] = []
   readonly #byId = new Map<string, number>()
   readonly #ranks = { series: new Ranks(), pods: new Ranks() }
   #feeds = 0
@@ -170,7 +178,8 @@ export class Assembler {
       if (endMs < this.#closedMs) this.#late[this.#clock.whyLate(sender)].value++
       else if (endMs > aheadMs) this.#late.ahead.value++
       else {
-        const series = this.#seriesOf(feed, bytes, items, item)
+        const series = this.#seriesOf(feed, items, item)
+        if (endMs < this.#peerUntilMs[series]) this.#hearPeer(series, view, bytes, items, item)
         this.#waiting.add(view, bytes, items, item, series, pod, endMs)
       }
     }
@@ -189,7 +198,7 @@ export class Assembler {
     this.#closeUntil(this.#waiting.latestMs + this.#options.windowMs)
   }
 
-  #seriesOf(feed: Feed, bytes: Uint8Array, items: Items, item: number): number {
+  #seriesOf(feed: Feed, items: Items, item: number): number {
     const own = items.series[item]
     if (own >= feed.shared.length) {
       const shared = new Int32Array(Math.max(1024, 2 * own)).fill(-1)
@@ -197,23 +206,39 @@ export class Assembler {
       feed.shared = shared
     }
     const known = feed.shared[own]
-    return known >= 0 ? known : (feed.shared[own] = this.#meet(feed.own.keys[own], bytes, items, item))
+    return known >= 0 ? known : (feed.shared[own] = this.#meet(feed.own.keys[own]))
   }
 
-  #meet(key: SeriesKey, bytes: Uint8Array, items: Items, item: number): number {
+  #meet(key: SeriesKey): number {
     const known = this.#byId.get(key.id)
     if (known !== undefined) return known
     const series = this.#series.length
     this.#series.push(key)
     this.#byId.set(key.id, series)
-    let peer = ''
-    if (key.kind === CLIENT || key.kind === PRODUCER) {
-      const { contentAt, endAt } = items
-      const said = texts(bytes, contentAt[item], endAt[item], SPAN_ATTRIBUTES_TAG, PEER_KEYS, MAX_PEER_BYTES)
-      peer = said.find(text => text !== '') ?? ''
-    }
-    this.#peers.push(peer)
+    this.#peers.push('')
+    this.#peerOrders.push(Number.POSITIVE_INFINITY)
+    const calls = key.kind === CLIENT || key.kind === PRODUCER
+    this.#peerUntilMs.push(calls ? Number.POSITIVE_INFINITY : NEVER)
     return series
+  }
+
+  /**
+   * Whom a series calls is read from one span: of those that end in the earliest window the one with the smallest hash, so that it
+   * does not depend on their order. Of n spans about log n are read, and none once the window is over.
+   */
+  #hearPeer(series: number, view: DataView, bytes: Uint8Array, items: Items, item: number): void {
+    const { windowMs } = this.#options
+    const { contentAt, endAt, spanIdAt, traceIdAt } = items
+    const word = (at: number) => (at === NOWHERE ? 0 : view.getInt32(at + 4))
+    const window = Math.floor(items.endMs[item] / windowMs)
+    const order = window * HASHES + (hashOf(word(traceIdAt[item]), word(spanIdAt[item])) >>> HASH_SHIFT)
+    if (order > this.#peerOrders[series]) return
+    const said = texts(bytes, contentAt[item], endAt[item], SPAN_ATTRIBUTES_TAG, PEER_KEYS, MAX_PEER_BYTES)
+    const peer = said.find(text => text !== '') ?? ''
+    if (order === this.#peerOrders[series] && peer >= this.#peers[series]) return
+    this.#peers[series] = peer
+    this.#peerOrders[series] = order
+    this.#peerUntilMs[series] = (window + 1) * windowMs
   }
 
   #close(): void {
@@ -242,7 +267,13 @@ export class Assembler {
         sheet,
         startMs,
         this.#closedMs,
-        { series: this.#series, peers: this.#peers, pods: this.#pods.keys },
+        {
+          series: this.#series,
+          peers: this.#peers,
+          peerOrders: this.#peerOrders,
+          pods: this.#pods.keys,
+          worker: this.#options.worker ?? '',
+        },
         this.#ranks,
       )
       if (sheet !== null) this.#waiting.drop(sheet)

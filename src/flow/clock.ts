@@ -74,14 +74,19 @@ export class StreamClock {
     if (endMs > sender.requestMs) sender.requestMs = endMs
   }
 
-  /** Takes note of the latest span end that a request has from a sender. */
-  #heed(sender: Sender, endMs: number): void {
-    const farBehindMs = this.nowMs - WHILE_WINDOWS * this.#windowMs
-    if (endMs >= farBehindMs) {
+  /** Takes note of the latest span end that a request has from a sender. True where a sender that is one of the others goes on. */
+  #heed(sender: Sender, endMs: number): boolean {
+    const isCurrent = endMs >= this.nowMs - WHILE_WINDOWS * this.#windowMs
+    if (isCurrent) {
       sender.behind = 0
       sender.current = true
     } else sender.behind++
     const stepMs = endMs - sender.latestMs
+    this.#follow(sender, endMs, stepMs)
+    return isCurrent && stepMs > 0 && !sender.off
+  }
+
+  #follow(sender: Sender, endMs: number, stepMs: number): void {
     if (stepMs > 0) this.#rise(sender, endMs, Math.min(stepMs, this.#windowMs))
     else if (stepMs < -WHILE_WINDOWS * this.#windowMs) {
       if (++sender.old < SET_BACK) return
@@ -95,8 +100,9 @@ export class StreamClock {
 
   /** Moves the clock to where the senders are. To be called after each request; `monotonicMs` is when that is. */
   settle(monotonicMs: number): void {
+    let goesOn = false
     for (const sender of this.#request) {
-      this.#heed(sender, sender.requestMs)
+      if (this.#heed(sender, sender.requestMs)) goesOn = true
       sender.requestMs = NEVER
     }
     this.#request.length = 0
@@ -104,6 +110,11 @@ export class StreamClock {
     if (first === null) return
     const untilMs = this.#trustedMs(first)
     if (untilMs > this.nowMs) this.#moveTo(untilMs, monotonicMs)
+    else if (goesOn) {
+      // Where spans come, they say how fast time goes, and not the clock on the wall: a recording may be sent at any speed.
+      this.#anchorMs = untilMs
+      this.#anchorMonotonicMs = monotonicMs
+    }
   }
 
   /** In silence the clock goes on as time does, never beyond `latestMs`. What one sender says is enough to begin with here. */

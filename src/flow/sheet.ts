@@ -185,7 +185,9 @@ export class Ranks {
 export interface Tables {
   readonly series: readonly SeriesKey[]
   readonly peers: readonly string[]
+  readonly peerOrders: readonly number[]
   readonly pods: readonly PodKey[]
+  readonly worker: string
 }
 
 /** A closed sheet as a message; null is a window in which no trace ended. Rows stand in the order of their ids. */
@@ -201,9 +203,7 @@ export function featureWindow(
   return {
     startMs,
     endMs,
-    series: tables.series,
-    peers: tables.peers,
-    pods: tables.pods,
+    ...tables,
     cells: cellsOf(sheet, order),
     bins: binsOf(sheet, order),
     links: linksOf(sheet, bySeries),

@@ -9,6 +9,7 @@ import { Incidents } from './incidents.ts'
 import { percent } from './phrases.ts'
 import { CLASSES } from './places.ts'
 import { resourceOf } from './report.ts'
+import { Workers } from './workers.ts'
 
 export interface PlaneOptions {
   readonly windowMs: number
@@ -18,6 +19,8 @@ export interface PlaneOptions {
   readonly maxSeries: number
   /** False incidents a day that are accepted. Several are judged side by side over one evidence; events then carry `otlier.budget`. */
   readonly budgets: readonly number[]
+  /** How many workers assemble traces, each its own; one unless told. */
+  readonly workers?: number
   /** Parts switched off, to see what they are worth: `explaining`. */
   readonly ablate?: readonly string[]
 }
@@ -30,10 +33,11 @@ export class LearningPlane {
   readonly #options: PlaneOptions
   readonly #bus: Bus
   readonly #delayMs: number
+  readonly #workers: Workers
   readonly #unlisten: () => void
 
   constructor(bus: Bus, registry: Registry, options: PlaneOptions) {
-    const { windowMs, budgets, ablate = [] } = options
+    const { windowMs, budgets, ablate = [], workers = 1 } = options
     this.#options = options
     this.#bus = bus
     this.#delayMs = options.traceWaitMs + options.latenessMs
@@ -63,7 +67,10 @@ export class LearningPlane {
       open.value = this.deciders[0].open.length
     })
     const deaf = bus.listen('event', event => this.account.hear(event))
-    const still = bus.listen('features', window => this.#hear(window))
+    this.#workers = new Workers(workers, windowMs, registry)
+    const still = bus.listen('features', part => {
+      for (const window of this.#workers.take(part)) this.#hear(window)
+    })
     this.#unlisten = () => {
       still()
       deaf()
@@ -74,6 +81,11 @@ export class LearningPlane {
   forget(): void {
     this.evidence = new Evidence(this.#options)
     for (const { open } of this.deciders) open.length = 0
+  }
+
+  /** Hears all that waits for a worker, once they have all handed over what they had. */
+  flush(): void {
+    for (const window of this.#workers.flush()) this.#hear(window)
   }
 
   close(): void {

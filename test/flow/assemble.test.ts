@@ -120,6 +120,28 @@ describe('what is published', () => {
   })
 })
 
+test('whom a series calls that calls several is the same in any order within the allowed lateness', async () => {
+  await forSeedsAsync(5, async random => {
+    const spans = Array.from({ length: 300 }, () =>
+      sent(int(random, 60_000), 5, {
+        name: 'GET',
+        kind: 'client',
+        spanId: id(1 + int(random, 2 ** 31)),
+        attributes: { 'server.address': `db-${int(random, 40)}` },
+      }),
+    )
+    const named = new Set<string>()
+    for (let n = 0; n < 3; n++) {
+      const to = assembling()
+      await sendAll(to, random, arrivals(random, spans, LATENESS_MS))
+      to.flush()
+      named.add(to.messages[0].peers[0])
+    }
+    expect(named.size).toBe(1)
+    expect([...named][0]).toMatch(/^db-/)
+  })
+})
+
 describe('bounds', () => {
   test('without room for all traces some stand for the others: they stay whole, what waits stays bounded, and sums stay what they are', async () => {
     await forSeedsAsync(2, async random => {

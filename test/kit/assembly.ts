@@ -158,7 +158,7 @@ function idAt(bytes: Uint8Array, row: number): string {
 export type Assembling = ReturnType<typeof assembling>
 
 /** The windows in which something stands. */
-export const filled = (to: Assembling): WindowRows[] =>
+export const filled = (to: Pick<Assembling, 'messages'>): WindowRows[] =>
   rowsOf(to.messages).filter(({ cells }) => cells.length > 0)
 
 let ids = 0
