@@ -30,6 +30,9 @@ export function bucketStart(bucket: number): number {
 /** The middle of a bucket: no value in it is further off than 3.2 %. */
 export const bucketMiddle = (bucket: number): number => (bucketStart(bucket) + bucketStart(bucket + 1)) / 2
 
+/** Most sketches of outliers are empty. */
+const NONE = new Float64Array(0)
+
 /** Counts of non-negative values (nanoseconds, as a rule), as a range of buckets around what has been seen. */
 export class Sketch {
   /** `counts[i]` is the weight in bucket `first + i`. */
@@ -38,7 +41,7 @@ export class Sketch {
   /** The sum of all weights. */
   total: number
 
-  constructor(counts = new Float64Array(0), first = 0, total = 0) {
+  constructor(counts = NONE, first = 0, total = 0) {
     this.counts = counts
     this.first = first
     this.total = total

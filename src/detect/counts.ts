@@ -1,4 +1,5 @@
 //! How many come: what is usual now, and how far the last windows of a place lie below it.
+import { doubles } from '../base/doubles.ts'
 import type { Judged } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
 import { Spread } from './spread.ts'
@@ -13,7 +14,7 @@ const LEAST_SPREAD = 0.05
 const CLIP = 2
 
 export class CountTrack {
-  readonly #ring = new Float64Array(WINDOWS_KEPT)
+  readonly #ring = doubles(WINDOWS_KEPT)
   #at = 0
   /** Expected in a window. */
   expected = 0

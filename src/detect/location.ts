@@ -1,4 +1,5 @@
 //! Where durations lie: the level of a series in logarithms, and how far the last windows of a place lie from the levels of its series.
+import { doubles } from '../base/doubles.ts'
 import type { Judged } from './judged.ts'
 import { SCALES, WINDOWS_KEPT } from './scales.ts'
 import { Spread } from './spread.ts'
@@ -70,7 +71,7 @@ const PER_WINDOW = 5
 /** How the last windows of one place lie against the levels of its series. */
 export class LocationTrack {
   /** Per window: sum of residuals, of variances, of variances by uncertain levels, of weights, of levels. */
-  readonly #ring = new Float64Array(WINDOWS_KEPT * PER_WINDOW)
+  readonly #ring = doubles(WINDOWS_KEPT * PER_WINDOW)
   #at = 0
   /** How many of the last windows had no sample, at most WINDOWS_KEPT. */
   #empty = WINDOWS_KEPT

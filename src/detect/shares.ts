@@ -1,4 +1,5 @@
 //! Shares of a whole (failures, calls, what is not seen): what is usual, and how far the last windows of a place lie beyond it.
+import { doubles } from '../base/doubles.ts'
 import type { Judged } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
 import { Spread } from './spread.ts'
@@ -24,7 +25,7 @@ export class ShareTrack {
   readonly #options: ShareOptions
   readonly #by: Usual | null
   /** Hits and whole per window. */
-  readonly #ring = new Float64Array(2 * WINDOWS_KEPT)
+  readonly #ring = doubles(2 * WINDOWS_KEPT)
   #at = 0
   #empty = WINDOWS_KEPT
   #hits = 0

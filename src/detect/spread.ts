@@ -1,4 +1,5 @@
 //! How much a place moves from window to window beyond what sampling explains, learned by scale.
+import { doubles } from '../base/doubles.ts'
 import { SCALES } from './scales.ts'
 
 /** What is believed at first weighs as much as so many windows. */
@@ -13,13 +14,13 @@ const CLIP = 3
  * (DerSimonian and Laird 1986, followed one window after another).
  */
 export class Spread {
-  readonly #variance: Float64Array
+  readonly #variance: number[]
   readonly #least: number
   #windows = 0
 
   /** @param prior what is believed at first, and `least` what is believed at least: standard deviations */
   constructor(prior: number, least: number) {
-    this.#variance = new Float64Array(SCALES.length).fill(prior ** 2)
+    this.#variance = doubles(SCALES.length, prior ** 2)
     this.#least = least ** 2
   }
 
@@ -56,6 +57,6 @@ export class Spread {
 
   restore([windows, ...variance]: readonly number[]): void {
     this.#windows = windows
-    this.#variance.set(variance)
+    for (const [scale, one] of variance.entries()) this.#variance[scale] = one
   }
 }

@@ -19,7 +19,9 @@ export interface Known {
 interface OpenWindow {
   readonly startMs: number
   readonly endMs: number
-  summary: Summary
+  /** Its spans as they were staged, while they are few; afterwards all are in the summary. */
+  spans: readonly number[]
+  summary: Summary | null
 }
 
 /** The windows of one series that are still open, oldest first. */
@@ -64,6 +66,10 @@ const ROOM = LINE - FIRST
 const UNTIMED = 0x3fff
 const BEYOND = 0x4000
 const FAILED = 0x8000
+
+/** Of a seldom series a window is a few numbers. Its histograms would be a thousand bytes. */
+const FEW_SPANS = 64
+const NO_SPANS: readonly number[] = []
 
 /** A request may bring years of a series in windows of one span each: so many beyond the lateness wait for their end. */
 const MAX_OPEN = 64
@@ -178,9 +184,10 @@ export class Tally {
   }
 
   #publish(row: Row, window: OpenWindow): void {
-    const { summary } = window
+    const summary = summed(window)
     if (summary.count === 0) return
-    window.summary = new Summary()
+    window.spans = NO_SPANS
+    window.summary = null
     this.#bus.publish('summary', row.key.id, {
       series: row.key,
       windowStartMs: window.startMs,
@@ -212,13 +219,17 @@ export class Tally {
     const lines = this.#lines
     const from = series * LINE + FIRST
     const end = from + lines[series * LINE + COUNT]
-    const { summary } = staged
-    for (let at = from; at < end; at++) {
-      const span = lines[at]
-      const bucket = span & UNTIMED
-      summary.count++
-      if ((span & FAILED) !== 0) summary.failures++
-      if (bucket !== UNTIMED) ((span & BEYOND) === 0 ? summary.within : summary.beyond).addBucket(bucket)
+    if (end === from) return
+    if (staged.summary === null && staged.spans.length + end - from <= FEW_SPANS) {
+      const spans = new Array<number>(staged.spans.length + end - from)
+      for (let at = 0; at < staged.spans.length; at++) spans[at] = staged.spans[at]
+      for (let at = from; at < end; at++) spans[staged.spans.length + at - from] = lines[at]
+      staged.spans = spans
+    } else {
+      const summary = summed(staged)
+      for (let at = from; at < end; at++) count(lines[at], summary)
+      staged.summary = summary
+      staged.spans = NO_SPANS
     }
     lines[series * LINE + COUNT] = 0
   }
@@ -234,7 +245,7 @@ export class Tally {
         this.#handOver(row)
         at = 0
       }
-      row.open.splice(at, 0, { startMs, endMs: startMs + this.#windowMs, summary: new Summary() })
+      row.open.splice(at, 0, { startMs, endMs: startMs + this.#windowMs, spans: NO_SPANS, summary: null })
       at++
     }
     return row.open[at - 1]
@@ -273,6 +284,21 @@ export class Tally {
     this.#lines = lines
     this.#starts = starts
   }
+}
+
+/** What a window holds so far. */
+function summed({ spans, summary }: OpenWindow): Summary {
+  if (summary !== null) return summary
+  const made = new Summary()
+  for (const span of spans) count(span, made)
+  return made
+}
+
+function count(span: number, into: Summary): void {
+  const bucket = span & UNTIMED
+  into.count++
+  if ((span & FAILED) !== 0) into.failures++
+  if (bucket !== UNTIMED) ((span & BEYOND) === 0 ? into.within : into.beyond).addBucket(bucket)
 }
 
 const NEVER = Number.NEGATIVE_INFINITY

@@ -1,4 +1,5 @@
 //! What the learning plane has met: services, their series and pods, and who calls whom. Grows with what is seen, within bounds.
+import { doubles } from '../base/doubles.ts'
 import type { FeatureWindow, PodKey, SeriesKey } from '../bus/bus.ts'
 import { Level } from '../detect/location.ts'
 import type { Middle } from '../detect/robust.ts'
@@ -41,7 +42,8 @@ export class LaggedLevel {
   readonly level = new Level()
   /** This window's, in natural logarithms of nanoseconds. */
   readonly now: Middle = { n: 0, mean: 0, variance: 0 }
-  readonly #waiting = new Float64Array(3 * LAG_WINDOWS)
+  /** Samples, mean and variance of the last windows; not there before the level is ready. */
+  #waiting: number[] | null = null
   #at = 0
 
   /** Ends the window: what waited longest is learned, unless `frozen`. Before the level is ready nothing waits. */
@@ -50,7 +52,7 @@ export class LaggedLevel {
     if (!level.isReady) level.learn(now.n, now.mean, now.variance, spread, windowMs)
     else {
       const at = this.#at * 3
-      const waiting = this.#waiting
+      const waiting = (this.#waiting ??= doubles(3 * LAG_WINDOWS))
       if (!frozen) level.learn(waiting[at], waiting[at + 1], waiting[at + 2], spread, windowMs)
       waiting[at] = now.n
       waiting[at + 1] = now.mean
@@ -62,7 +64,7 @@ export class LaggedLevel {
 
   /** Nothing that waits is learned any more. */
   forgetWaiting(): void {
-    this.#waiting.fill(0)
+    this.#waiting?.fill(0)
   }
 }
 

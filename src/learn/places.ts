@@ -1,4 +1,5 @@
 //! The places that are watched, each with its features: what one window says of a place goes in, how unusual it is comes out.
+import { doubles } from '../base/doubles.ts'
 import { CountTrack } from '../detect/counts.ts'
 import { Hours } from '../detect/hours.ts'
 import { type Judged, newJudged } from '../detect/judged.ts'
@@ -192,14 +193,14 @@ export class Feature {
   readonly track: LocationTrack | ShareTrack | CountTrack
   readonly judged: Judged[] = SCALES.map(newJudged)
   /** z of the windows before, by scale. */
-  readonly #before = new Float64Array(SCALES.length * (PERSISTENCE - 1))
+  readonly #before = doubles(SCALES.length * (PERSISTENCE - 1))
   #quiet = true
   /** Departures by hour; made with the first. */
   hours: Hours | null = null
   /** A bit by scale: set aside because others that have nothing to do with it depart at the same time. */
   shared = 0
   /** The smallest z of the last windows, by scale. */
-  readonly held = new Float64Array(SCALES.length)
+  readonly held = doubles(SCALES.length)
   /** The deciding statistic: how unusual the most unusual scale is, after persistence. */
   surprise = Number.NEGATIVE_INFINITY
   /** The scale that decides. */
@@ -216,7 +217,7 @@ export class Feature {
   peak = Number.NEGATIVE_INFINITY
   peakMs = 0
   /** The largest z by scale since then. */
-  readonly peakZ = new Float64Array(SCALES.length)
+  readonly peakZ = doubles(SCALES.length)
   calm = 0
   /** What it teaches is held back: since when, else NaN. */
   frozenMs = Number.NaN

@@ -121,7 +121,10 @@ function inOrder(parts: number, source: Source): Rows {
       const row = heads[part]
       if (row === to[part].length) continue
       const [a, b] = [source.first(part, row), source.second(part, row)]
-      if (least < 0 || (a === first ? b !== second && source.beforeSecond(b, second) : source.before(a, first))) {
+      if (
+        least < 0 ||
+        (a === first ? b !== second && source.beforeSecond(b, second) : source.before(a, first))
+      ) {
         least = part
         first = a
         second = b
@@ -226,8 +229,7 @@ function binsOf(parts: readonly FeatureWindow[], rows: Rows): Bins {
     measure.push(bins.measure[heads[from]])
     bucket.push(bins.bucket[heads[from]])
     let sum = 0
-    for (const [part, key] of keys.entries())
-      if (key === least) sum += parts[part].bins.weight[heads[part]++]
+    for (const [part, key] of keys.entries()) if (key === least) sum += parts[part].bins.weight[heads[part]++]
     weight.push(sum)
   }
   return {

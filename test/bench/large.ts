@@ -15,13 +15,10 @@ import { scanTraces } from '../../src/wire/scan.ts'
 import { between, bytes, int, logNormal, type Random, seeded } from '../kit/random.ts'
 import { type PlainSpan, tracesRequest } from '../oracle/plain.ts'
 
-export const WINDOW_MS = 10_000
-/** Of a service: requests that it serves, steps inside them, and calls that it makes to its neighbours. */
-const SERVED = 9
-const STEPS = 8
-const CALLS = 8
-export const SERIES_A_SERVICE: number = SERVED + STEPS + CALLS
-const NEIGHBOURS = 4
+const WINDOW_MS = 10_000
+/** Of each service. An operation has one step inside and calls one operation of a neighbour; one of them asks a database as well. */
+const OPERATIONS = 8
+export const SERIES_A_SERVICE: number = 3 * OPERATIONS + 1
 const PODS = 2
 const MACHINES = 50
 /** Services that a trace passes. */
@@ -44,10 +41,10 @@ export interface Traffic {
   readonly spans: number
 }
 
-/** So many traces that every series has `spansEach` spans in a window or more. */
-export function traffic(services: number, spansEach: number): Traffic {
+/** A trace from each operation of each service, so that every series has a few spans; all of it `times` times. */
+export function traffic(services: number, times = 1): Traffic {
   const random = seeded(7)
-  let groups = new Map<string, { service: number; pod: number; spans: PlainSpan[] }>()
+  let groups = new Map<string, Group>()
   const requests: Made[] = []
   let waiting = 0
   let spans = 0
@@ -64,10 +61,9 @@ export function traffic(services: number, spansEach: number): Traffic {
     groups.set(key, group)
     waiting++
   }
-  // A call of a service is known by its number: it goes to one neighbour, and asks for one operation there.
-  for (let turn = 0; turn < Math.ceil((spansEach * CALLS) / (DEPTH - 1)); turn++) {
+  for (let turn = 0; turn < OPERATIONS * times; turn++) {
     for (let entry = 0; entry < services; entry++) {
-      trace(random, entry, turn, services, add)
+      trace(random, entry, turn % OPERATIONS, services, add)
       if (waiting >= REQUEST_SPANS) flush()
     }
   }
@@ -75,36 +71,60 @@ export function traffic(services: number, spansEach: number): Traffic {
   return { requests, spans }
 }
 
+interface Group {
+  readonly service: number
+  readonly pod: number
+  readonly spans: PlainSpan[]
+}
+
 function trace(
   random: Random,
   entry: number,
-  turn: number,
+  asked: number,
   services: number,
   add: (service: number, pod: number, span: PlainSpan) => void,
 ) {
   const traceId = Buffer.from(bytes(random, 16)).toString('hex')
   let service = entry
-  let operation = turn % SERVED
+  let operation = asked
   let parentSpanId = ''
   for (let depth = 0; depth < DEPTH; depth++) {
     const pod = int(random, PODS)
-    const own = (name: string, kind: 'server' | 'internal' | 'client', parent: string, medianNs: number) => {
+    const own = (
+      name: string,
+      kind: 'server' | 'internal' | 'client',
+      parent: string,
+      medianNs: number,
+      more: Partial<PlainSpan> = {},
+    ) => {
       const spanId = Buffer.from(bytes(random, 8)).toString('hex')
       const durationNs = Math.round(logNormal(random, medianNs, 0.5))
-      add(service, pod, { name, kind, traceId, spanId, parentSpanId: parent, startNs: 1n, durationNs })
+      add(service, pod, {
+        name,
+        kind,
+        traceId,
+        spanId,
+        parentSpanId: parent,
+        startNs: 1n,
+        durationNs,
+        ...more,
+      })
       return spanId
     }
     const served = own(`GET /${operation}`, 'server', parentSpanId, 40e6 / 2 ** depth)
-    const call = (turn + depth * 3) % CALLS
-    own(`step ${call % STEPS}`, 'internal', served, 2e6)
+    own(`step ${operation}`, 'internal', served, 2e6)
+    if (operation === 0) {
+      const attributes = { 'db.system.name': 'postgresql', 'server.address': `db-${service % 20}` }
+      own('SELECT', 'client', served, 3e6, { attributes })
+    }
     if (depth === DEPTH - 1) break
-    parentSpanId = own(`call ${call}`, 'client', served, 25e6 / 2 ** depth)
-    service = (service + 1 + 7 * (call % NEIGHBOURS)) % services
-    operation = call % SERVED
+    parentSpanId = own(`call ${operation}`, 'client', served, 25e6 / 2 ** depth)
+    service = (service + 1 + 7 * (operation % 4)) % services
+    operation = (operation + 3) % OPERATIONS
   }
 }
 
-function made(groups: readonly { service: number; pod: number; spans: PlainSpan[] }[]): Made {
+function made(groups: readonly Group[]): Made {
   const bytes = tracesRequest(
     groups.map(({ service, pod, spans }) => ({
       service: `shop-${service}`,
@@ -130,15 +150,13 @@ function made(groups: readonly { service: number; pod: number; spans: PlainSpan[
 }
 
 export interface Deployment {
-  /** The spans of the next windows, as they are sent. Nothing of it is learned until `learn`. */
-  send(traffic: Traffic, windows?: number): Promise<void>
+  /** The spans of the next window, as they are sent. Nothing of it is learned until `learn`. */
+  send(traffic: Traffic): Promise<void>
   /** The learning plane hears what has been published. Returns the windows of features among it. */
   learn(): number
-  /** Publishes all that waits. */
-  flush(): void
   readonly registry: Registry
-  readonly plane: LearningPlane
-  readonly learner: Learner
+  /** Places that are watched, each by one feature. */
+  features(): number
 }
 
 /** Both planes with all parts of the service, and between them a bus that keeps what goes up until it is asked for, so that each plane can be measured alone. */
@@ -167,7 +185,7 @@ export function deployment(): Deployment {
     jaegerWarnings: false,
     latestMs: () => Number.POSITIVE_INFINITY,
   }
-  const learner = new Learner(high, registry, options)
+  new Learner(high, registry, options)
   const plane = new LearningPlane(high, registry, options)
   const assembler = new Assembler(low, realWorld, silentLog, registry, options)
   const guarding = guards({ ...realWorld, cpu: () => 0 }, silentLog, registry)
@@ -183,17 +201,15 @@ export function deployment(): Deployment {
   const random = seeded(11)
   return {
     registry,
-    plane,
-    learner,
-    async send({ requests }, count = 1) {
-      for (let window = 0; window < count; window++) {
-        turn++
-        for (const [nth, request] of requests.entries()) {
-          stamp(request, atMs + ((nth + 1) * WINDOW_MS) / requests.length, turn, random)
-          await inspector.send({ signal: 'traces', bytes: request.bytes, receivedMs: atMs, headers: NO_HEADERS })
-        }
-        atMs += WINDOW_MS
+    features: () => plane.evidence.features.length,
+    async send({ requests }) {
+      turn++
+      for (const [nth, request] of requests.entries()) {
+        stamp(request, atMs + ((nth + 1) * WINDOW_MS) / requests.length, turn, random)
+        const { bytes } = request
+        await inspector.send({ signal: 'traces', bytes, receivedMs: atMs, headers: NO_HEADERS })
       }
+      atMs += WINDOW_MS
     },
     learn() {
       const heard = windows
@@ -204,7 +220,6 @@ export function deployment(): Deployment {
       for (const window of heard) high.publish('features', '', window)
       return heard.length
     },
-    flush: () => inspector.flush(),
   }
 }
 

@@ -1,49 +1,56 @@
-//! What learning costs, in a process of its own with `--expose-gc`: CPU time of the learning plane a window, and bytes a series of both planes. Prints JSON.
-import { type Deployment, deployment, SERIES_A_SERVICE, traffic, WINDOW_MS } from './large.ts'
+//! What learning costs, in a process of its own with `--expose-gc`: CPU time of the learning plane, and bytes a series of both planes. Prints JSON.
+import { type Deployment, deployment, SERIES_A_SERVICE, type Traffic, traffic } from './large.ts'
 
-const [services, windows] = process.argv.slice(2).map(Number)
-/** Windows before what is measured: levels are known, and rings are full. */
-const WARM = 24
-const SPANS_EACH = 4
+export interface LearningCost {
+  readonly series: number
+  readonly features: number
+  /** Spans that a window has. */
+  readonly spans: number
+  /** CPU microseconds of the learning plane for each window. */
+  readonly us: readonly number[]
+  /** Of heap and what hangs on it, after collection, in both planes. */
+  readonly bytesASeries: number
+}
+
+/** Services, windows before what is measured, and windows that are. */
+const [services, before, windows] = process.argv.slice(2).map(Number)
+/** What takes as many spans, and has hardly any series: spans that wait are not the series'. */
+const FEW = 4
 
 const collect = globalThis.gc as () => void
-function held(): number {
+function heldBytes(): number {
   for (let n = 0; n < 3; n++) collect()
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external
 }
 
-async function run(plane: Deployment, windows: number, services: number, each = () => {}) {
-  const made = traffic(services, SPANS_EACH)
+async function live(plane: Deployment, made: Traffic, windows: number): Promise<number[]> {
+  const us: number[] = []
   for (let n = 0; n < windows; n++) {
     await plane.send(made)
-    each()
+    const start = process.cpuUsage()
+    plane.learn()
+    const { user, system } = process.cpuUsage(start)
+    us.push(user + system)
   }
-  return made.spans
+  return us
 }
 
-const made = traffic(services, SPANS_EACH)
-const few = traffic(4, SPANS_EACH)
-// Code and tables of fixed size are there with the first spans.
-const first = deployment()
-await first.send(few, 4)
-first.learn()
-const plane = deployment()
-const before = held()
-for (let n = 0; n < WARM; n++) {
-  await plane.send(made)
-  plane.learn()
-}
-const us: number[] = []
-let heard = 0
-for (let n = 0; n < windows; n++) {
-  await plane.send(made)
-  const start = process.cpuUsage()
-  heard += plane.learn()
-  const { user, system } = process.cpuUsage(start)
-  us.push(user + system)
-}
-const waiting = plane.registry.read('otlier.assembly.spans')
-const bytes = held() - before
-const series = plane.registry.read('otlier.series.tracked')
-console.log(JSON.stringify({ series, spans: made.spans, waiting, heard, us, bytes, features: plane.plane.evidence.features.length, perSeries: bytes / series }))
+const many = traffic(services)
+const few = traffic(FEW, services / FEW)
+// Code is compiled and tables of fixed size are there before anything is measured.
+await live(deployment(), few, before)
+const empty = heldBytes()
+const small = deployment()
+await live(small, few, before)
+const withFew = heldBytes()
+const large = deployment()
+await live(large, many, before)
+const us = await live(large, many, windows)
+const withMany = heldBytes()
+const series = large.registry.read('otlier.series.tracked')
+const fewer = small.registry.read('otlier.series.tracked')
+if (series !== services * SERIES_A_SERVICE) throw new Error(`${series} series are tracked`)
+const bytesASeries = (withMany - withFew - (withFew - empty)) / (series - fewer)
+const cost: LearningCost = { series, features: large.features(), spans: many.spans, us, bytesASeries }
+console.log(JSON.stringify(cost))

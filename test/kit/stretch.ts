@@ -164,7 +164,10 @@ export function receiving(kind: Kind, live: boolean): Receiving {
   const inspectors: Inspector[] = Array.from({ length: receivers }, (_, n) => {
     const counters = registry()
     const guarding = guards(world, LOUD, counters)
-    return inspect(nowhere, world, bus, guarding, counters, assemblers[n % planes], { ...DETECTING, latestMs })
+    return inspect(nowhere, world, bus, guarding, counters, assemblers[n % planes], {
+      ...DETECTING,
+      latestMs,
+    })
   })
   const told: string[] = []
   const all: string[] = []

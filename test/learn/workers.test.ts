@@ -4,7 +4,7 @@ import { Registry } from '../../src/base/counters.ts'
 import type { FeatureWindow } from '../../src/bus/bus.ts'
 import { Workers } from '../../src/learn/workers.ts'
 import { assembling, filled, type Sent, sent } from '../kit/assembly.ts'
-import { forSeedsAsync, shuffled } from '../kit/random.ts'
+import { forSeedsAsync, int, shuffled } from '../kit/random.ts'
 import { arrivals, randomTraces } from '../kit/traces.ts'
 
 const WINDOW_MS = 10_000
@@ -36,7 +36,12 @@ function inTurn(random: () => number, parts: readonly FeatureWindow[][]): Featur
 
 test('what four workers say is what one says that has all traces, in whatever order they say it', async () => {
   await forSeedsAsync(4, async random => {
-    const spans = arrivals(random, randomTraces(random, 60, 90_000), WINDOW_MS)
+    // Whom a series calls is another with each span.
+    const named = randomTraces(random, 60, 90_000).map(({ span, ...from }) => {
+      const attributes = { 'server.address': `db-${int(random, 1000)}` }
+      return { ...from, span: { ...span, attributes } }
+    })
+    const spans = arrivals(random, named, WINDOW_MS)
     const alone = assembling()
     for (const one of spans) await alone.send([one])
     alone.flush()
@@ -128,7 +133,7 @@ test('what waits is bounded, however many windows one worker is ahead', () => {
   let waiting = 0
   let most = 0
   for (let n = 0; n < 500; n++) {
-    waiting += 1 - whole.take(empty("w0", n)).length
+    waiting += 1 - whole.take(empty('w0', n)).length
     most = Math.max(most, waiting)
   }
   expect(most).toBeLessThanOrEqual(19)

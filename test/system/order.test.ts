@@ -51,7 +51,8 @@ async function tell(arrivals: readonly Arrival[], way: Way = {}) {
   const wallAt = (ms: number) => firstMs + offsetMs + (ms - firstMs) * speed
   let tickedMs = wallAt(firstMs)
   for (const { atMs, spans } of arrivals) {
-    if (tickMs !== null) for (; tickedMs + tickMs <= wallAt(atMs); tickedMs += tickMs) to.tick(tickedMs + tickMs)
+    if (tickMs !== null)
+      for (; tickedMs + tickMs <= wallAt(atMs); tickedMs += tickMs) to.tick(tickedMs + tickMs)
     const parts: Sent[][] = Array.from({ length: workers }, () => [])
     for (const span of spans) parts[worker(span)].push(span)
     await to.send(wallAt(atMs), parts)

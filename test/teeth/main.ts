@@ -5,6 +5,7 @@ import { ANSWERS } from './answers.ts'
 import { EXPORTERS } from './exporters.ts'
 import { KEEPING } from './keeping.ts'
 import { MEMORY } from './memory.ts'
+import { ORDER } from './order.ts'
 import { PLANES } from './planes.ts'
 import { QUEUE } from './queue.ts'
 import { RECEIVERS } from './receivers.ts'
@@ -79,6 +80,7 @@ const teeth = [
   ...WIRE,
   ...RECEIVERS,
   ...EXPORTERS,
+  ...ORDER,
   ...PLANES,
   ...TRACES,
   ...QUEUE,
