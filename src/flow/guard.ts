@@ -50,8 +50,11 @@ export interface Guard {
 export interface Guards {
   /** For the detection of batches: what it leaves out is forwarded as it came. */
   batches(): Guard
-  /** For a step of detection beside the path of requests, or a listener on the bus. `name` comes from a closed list. */
-  step(name: string): Guard
+  /**
+   * For a step of detection beside the path of requests, or a listener on the bus. `name` comes from a closed list. `stepMs` is
+   * the CPU time that one may take, where it is not that of most.
+   */
+  step(name: string, stepMs?: number): Guard
 }
 
 /** Thrown inside a step to end it, and caught by its guard. */
@@ -177,10 +180,10 @@ export function guards(world: World, log: Log, registry: Registry): Guards {
         BATCH_BUDGET,
         countersOf('otlier.detection.bypassed', '{batch}', 'Batches forwarded without detection.'),
       ),
-    step: name =>
+    step: (name, stepMs = STEP_BUDGET.stepMs) =>
       guard(
         name,
-        STEP_BUDGET,
+        { ...STEP_BUDGET, stepMs },
         countersOf(
           'otlier.detection.skipped',
           '{step}',

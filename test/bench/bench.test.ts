@@ -1,6 +1,7 @@
 //! What the bench measures is what it says: every span is counted, and one in a hundred is marked.
 import { expect, test } from 'vitest'
 import { assembling } from './assembling.ts'
+import { deployment, SERIES_A_SERVICE, traffic } from './large.ts'
 import { scoring } from './scoring.ts'
 import { requests, SPANS } from './traffic.ts'
 
@@ -21,4 +22,18 @@ test('the assembly bench publishes every span that it takes, but for those that 
   plane.assemble(400)
   expect(plane.waiting()).toBeGreaterThan(100_000)
   expect(plane.seen() + plane.waiting()).toBe(400 * plane.spans)
+})
+
+test('the learning bench has 25 series a service, learns every window but those that wait, and watches places of each', async () => {
+  const [services, windows] = [20, 12]
+  const plane = deployment()
+  const made = traffic(services)
+  let heard = 0
+  for (let n = 0; n < windows; n++) {
+    await plane.send(made)
+    heard += plane.learn()
+  }
+  expect(plane.registry.read('otlier.series.tracked')).toBe(services * SERIES_A_SERVICE)
+  expect(heard).toBe(windows - 3)
+  expect(plane.features()).toBeGreaterThan(2 * services * SERIES_A_SERVICE)
 })

@@ -1,7 +1,10 @@
 //! `npm run bench`: what Otlier costs, as ratios within one run. `--quick` is short, `--check` fails below the floors, `--profile DIR` writes CPU profiles.
+import { execFileSync } from 'node:child_process'
 import { cpus, type } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { assembling } from './assembling.ts'
+import type { LearningCost } from './learning.ts'
 import { passing } from './passing.ts'
 import { scoring } from './scoring.ts'
 import { READY_AFTER, requests, SERIES, SLOW_EVERY, SPANS } from './traffic.ts'
@@ -20,6 +23,13 @@ const COUNTS = values.quick
 const FLOORS: Readonly<Record<string, number | undefined>> = { scan: 10, service: 0.9 }
 /** The most that assembly may take of CPU, in microseconds a span. */
 const ASSEMBLY_CEILING_US = 1
+/** The learning plane of 400 services: its share of a core at most, with windows of 10 s, and bytes a series in both planes. */
+const LEARNING_SERVICES = 400
+const LEARNING_CEILING = 0.05
+const SERIES_CEILING_BYTES = 4096
+const WINDOW_US = 10e6
+/** Windows before what is measured (levels are ready after eight), and windows that are. */
+const WINDOWS = values.quick ? [12, 5] : [24, 10]
 /** So many requests fill the assembler with all that waits in a busy service. */
 const FILLED_AFTER = 600
 
@@ -127,6 +137,13 @@ function assembly(): { readonly us: readonly number[]; readonly waiting: number 
   return { us, waiting: plane.waiting() }
 }
 
+/** In a process of its own, whose memory is nobody else's. */
+function learning(): LearningCost {
+  const program = fileURLToPath(new URL('./learning.ts', import.meta.url))
+  const args = ['--expose-gc', program, LEARNING_SERVICES, ...WINDOWS].map(String)
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }))
+}
+
 /** Figures of a service that looks at nothing would be better ones. */
 function requireMarks(marked: number, spans: number) {
   const share = (marked * SLOW_EVERY) / spans
@@ -170,23 +187,34 @@ console.log('\nAssembly of traces and their features, on top of the scan, micros
 console.log(
   `  ${`with ${Math.round(waiting / 1000)},000 spans that wait`.padEnd(52)}${median(us).toFixed(2).padStart(11)}   ceiling ${ASSEMBLY_CEILING_US}, runs ${us.map(each => each.toFixed(2)).join(' ')}`,
 )
+const learned = learning()
+const share = median(learned.us) / WINDOW_US
+console.log(
+  `\nLearning, ${learned.series.toLocaleString('en-US')} series with ${learned.spans.toLocaleString('en-US')} spans and ${learned.features.toLocaleString('en-US')} features in a window of 10 s`,
+)
+console.log(
+  `  ${'CPU of the learning plane, of a core'.padEnd(52)}${`${(100 * share).toFixed(1)} %`.padStart(11)}   ceiling ${100 * LEARNING_CEILING} %, windows ${learned.us.map(us => (us / 1000).toFixed(0)).join(' ')} ms`,
+)
+console.log(
+  `  ${'memory of both planes, bytes a series'.padEnd(52)}${Math.round(learned.bytesASeries).toLocaleString('en-US').padStart(11)}   ceiling ${SERIES_CEILING_BYTES.toLocaleString('en-US')}`,
+)
 const [served, equal] = await service()
 print('Whole process, gRPC in and out', ['Otlier', 'relay of raw buffers by grpc-js on both sides'], served)
 print('The same, all with the options of npm start', ['Otlier', 'the relay'], equal)
 console.log(
-  `\n${JSON.stringify({ ...environment, results: [scanned, served, equal], assemblyUs: median(us) })}`,
+  `\n${JSON.stringify({ ...environment, results: [scanned, served, equal], assemblyUs: median(us), learning: { share, bytesASeries: learned.bytesASeries } })}`,
 )
+const missed = (what: string) => {
+  console.log(`${values.check ? 'FAIL' : 'NOTE'}: ${what}`)
+  if (values.check) process.exitCode = 1
+}
 for (const { name, ratio } of [scanned, served]) {
   const floor = FLOORS[name] ?? 0
-  if (ratio >= floor) continue
-  console.log(
-    `${values.check ? 'FAIL' : 'NOTE'}: ${name} is at ${ratio.toFixed(2)}, below its floor of ${floor}`,
-  )
-  if (values.check) process.exitCode = 1
+  if (ratio < floor) missed(`${name} is at ${ratio.toFixed(2)}, below its floor of ${floor}`)
 }
-if (median(us) > ASSEMBLY_CEILING_US) {
-  console.log(
-    `${values.check ? 'FAIL' : 'NOTE'}: assembly takes ${median(us).toFixed(2)} microseconds a span, more than ${ASSEMBLY_CEILING_US}`,
-  )
-  if (values.check) process.exitCode = 1
-}
+if (median(us) > ASSEMBLY_CEILING_US)
+  missed(`assembly takes ${median(us).toFixed(2)} microseconds a span, more than ${ASSEMBLY_CEILING_US}`)
+if (share > LEARNING_CEILING)
+  missed(`learning takes ${(100 * share).toFixed(1)} % of a core, more than ${100 * LEARNING_CEILING} %`)
+if (learned.bytesASeries > SERIES_CEILING_BYTES)
+  missed(`a series takes ${Math.round(learned.bytesASeries)} bytes, more than ${SERIES_CEILING_BYTES}`)

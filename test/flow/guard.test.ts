@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { Registry } from '../../src/base/counters.ts'
 import type { SeriesModel } from '../../src/bus/bus.ts'
 import { type Guard, guards, type Lap } from '../../src/flow/guard.ts'
+import { emptyWindow } from '../kit/assembly.ts'
 import { recordingLog } from '../kit/log.ts'
 import { tracesRequest } from '../kit/odd.ts'
 import { batchOf, recordedPlanes, spanAt } from '../kit/planes.ts'
@@ -243,6 +244,26 @@ describe('in the data plane', () => {
     expect(planes.events).toHaveLength(5)
     expect(heard).toBe(3)
     expect(planes.registry.total('otlier.detection.skipped')).toBe(5)
+  })
+
+  test('a listener of windows, which are of everything at once, may take half a second, and another a fifth of one', () => {
+    const event = { name: '', attributes: {} }
+    for (const [topic, mayMs, message] of [
+      ['features', 500, emptyWindow('', 0)],
+      ['event', 200, event],
+    ] as const) {
+      const { bus, world, registry } = recordedPlanes()
+      let takesMs = mayMs - 20
+      bus.listen(topic, () => world.burn(takesMs))
+      const skipped = () =>
+        registry.read('otlier.detection.skipped', { step: `a listener of ${topic}`, reason: 'time' })
+      const publish = () => bus.publish(topic, '', message as never)
+      publish()
+      expect(skipped()).toBe(0)
+      takesMs = mayMs + 20
+      publish()
+      expect(skipped()).toBe(1)
+    }
   })
 
   test('a batch whose scoring takes too long is ended after 256 spans', async () => {

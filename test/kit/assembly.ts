@@ -200,3 +200,43 @@ export async function whole(spans: readonly Sent[]) {
   to.flush()
   return to
 }
+
+/** What a worker says of a window in which nothing ended; windows are counted from 1970. */
+export const emptyWindow = (worker: string, number: number): FeatureWindow => {
+  const none = new Float64Array(0)
+  const rows = new Int32Array(0)
+  const moments = { n: none, n2: none, y: none, yy: none }
+  return {
+    worker,
+    startMs: number * DETECTING.windowMs,
+    endMs: (number + 1) * DETECTING.windowMs,
+    series: [],
+    peers: [],
+    pods: [],
+    cells: {
+      length: 0,
+      series: rows,
+      pod: rows,
+      spans: none,
+      roots: none,
+      failures: none,
+      traces: none,
+      origins: none,
+      away: none,
+      duration: moments,
+      self: moments,
+      gap: moments,
+      slowTrace: new Uint8Array(0),
+      slowNs: none,
+      plainTrace: new Uint8Array(0),
+    },
+    bins: {
+      length: 0,
+      row: rows,
+      measure: new Uint8Array(0),
+      bucket: new Int16Array(0),
+      weight: none,
+    },
+    links: { length: 0, parent: rows, child: rows, parents: none, children: none },
+  }
+}

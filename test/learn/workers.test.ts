@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { Registry } from '../../src/base/counters.ts'
 import type { FeatureWindow } from '../../src/bus/bus.ts'
 import { Workers } from '../../src/learn/workers.ts'
-import { assembling, filled, type Sent, sent } from '../kit/assembly.ts'
+import { assembling, emptyWindow, filled, type Sent, sent } from '../kit/assembly.ts'
 import { forSeedsAsync, int, shuffled } from '../kit/random.ts'
 import { arrivals, randomTraces } from '../kit/traces.ts'
 
@@ -56,64 +56,25 @@ test('what four workers say is what one says that has all traces, in whatever or
 const peersOf = (windows: readonly FeatureWindow[]) =>
   new Map(windows.flatMap(({ series, peers }) => series.map(({ id }, at) => [id, peers[at]] as const)))
 
-/** An empty window of a worker. */
-const empty = (worker: string, number: number): FeatureWindow => {
-  const none = new Float64Array(0)
-  const rows = new Int32Array(0)
-  const moments = { n: none, n2: none, y: none, yy: none }
-  return {
-    worker,
-    startMs: number * WINDOW_MS,
-    endMs: (number + 1) * WINDOW_MS,
-    series: [],
-    peers: [],
-    pods: [],
-    cells: {
-      length: 0,
-      series: rows,
-      pod: rows,
-      spans: none,
-      roots: none,
-      failures: none,
-      traces: none,
-      origins: none,
-      away: none,
-      duration: moments,
-      self: moments,
-      gap: moments,
-      slowTrace: new Uint8Array(0),
-      slowNs: none,
-      plainTrace: new Uint8Array(0),
-    },
-    bins: {
-      length: 0,
-      row: rows,
-      measure: new Uint8Array(0),
-      bucket: new Int16Array(0),
-      weight: none,
-    },
-    links: { length: 0, parent: rows, child: rows, parents: none, children: none },
-  }
-}
 const numbers = (windows: readonly FeatureWindow[]) => windows.map(({ startMs }) => startMs / WINDOW_MS)
 
 test('a window waits for the last worker, and one without a worker of its own goes through at once', () => {
   const { whole } = merging(2)
-  expect(numbers(whole.take(empty('a', 0)))).toEqual([])
-  expect(numbers(whole.take(empty('a', 1)))).toEqual([])
-  expect(numbers(whole.take(empty('b', 0)))).toEqual([0])
+  expect(numbers(whole.take(emptyWindow('a', 0)))).toEqual([])
+  expect(numbers(whole.take(emptyWindow('a', 1)))).toEqual([])
+  expect(numbers(whole.take(emptyWindow('b', 0)))).toEqual([0])
   // A worker whose traces begin later has passed what comes before them.
-  expect(numbers(whole.take(empty('b', 2)))).toEqual([1])
+  expect(numbers(whole.take(emptyWindow('b', 2)))).toEqual([1])
   expect(numbers(whole.flush())).toEqual([2])
   const alone = merging(1)
-  expect(numbers(alone.whole.take(empty('', 7)))).toEqual([7])
+  expect(numbers(alone.whole.take(emptyWindow('', 7)))).toEqual([7])
 })
 
 test('a worker that has stopped, or has never spoken, holds up three minutes and no more; what it says later is counted', async () => {
   for (const spoken of [true, false]) {
     const { whole, late } = merging(2)
-    if (spoken) whole.take(empty('b', 0))
-    const told = Array.from({ length: 40 }, (_, n) => numbers(whole.take(empty('a', n))))
+    if (spoken) whole.take(emptyWindow('b', 0))
+    const told = Array.from({ length: 40 }, (_, n) => numbers(whole.take(emptyWindow('a', n))))
     expect(told.slice(0, spoken ? 1 : 18).flat()).toEqual(spoken ? [0] : [])
     expect(told.flat()).toEqual(Array.from({ length: 40 }, (_, n) => n))
     expect(told[39]).toEqual([39])
@@ -123,8 +84,8 @@ test('a worker that has stopped, or has never spoken, holds up three minutes and
     expect(whole.take(part)).toEqual([])
     expect(late()).toBe(1)
     // It is there again, and waited for.
-    expect(numbers(whole.take(empty('a', 40)))).toEqual([])
-    expect(numbers(whole.take(empty('b', 40)))).toEqual([40])
+    expect(numbers(whole.take(emptyWindow('a', 40)))).toEqual([])
+    expect(numbers(whole.take(emptyWindow('b', 40)))).toEqual([40])
   }
 })
 
@@ -133,7 +94,7 @@ test('what waits is bounded, however many windows one worker is ahead', () => {
   let waiting = 0
   let most = 0
   for (let n = 0; n < 500; n++) {
-    waiting += 1 - whole.take(empty('w0', n)).length
+    waiting += 1 - whole.take(emptyWindow('w0', n)).length
     most = Math.max(most, waiting)
   }
   expect(most).toBeLessThanOrEqual(19)
