@@ -35,8 +35,12 @@ export interface Sent {
   readonly trace: number
 }
 
-/** All spans of a stretch whose clocks are right and whose exports all arrive, in order of their exports. */
-export function spansOf(world: SimulatedWorld, stretch: Span): Sent[] {
+/** The spans of a stretch whose clocks are right and whose exports all arrive, in order of their exports. `keep` is asked by a hash of the trace id. */
+export function spansOf(
+  world: SimulatedWorld,
+  stretch: Span,
+  keep: (trace: number) => boolean = () => true,
+): Sent[] {
   const life = new Life(world, stretch)
   const resources = new Map<Pod, Uint8Array>()
   const templates: Template[] = []
@@ -44,6 +48,8 @@ export function spansOf(world: SimulatedWorld, stretch: Span): Sent[] {
   while (life.climate.atMs + STEP_MS < stretch.toMs) {
     life.step((trace, { id }) => {
       const { parent, pod, flags, address, endMs, series, startMs } = trace
+      const hash = id[2] ^ id[3]
+      if (!keep(hash)) return
       for (let row = 0; row < trace.length; row++) {
         if ((flags[row] & MUTE) !== 0 || endMs[row] >= stretch.toMs) continue
         const failed = (flags[row] & FAILED) !== 0
@@ -76,7 +82,7 @@ export function spansOf(world: SimulatedWorld, stretch: Span): Sent[] {
           pod: own.name,
           resource: known,
           bytes,
-          trace: id[2] ^ id[3],
+          trace: hash,
         })
       }
     })

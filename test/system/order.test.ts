@@ -27,8 +27,8 @@ function trouble(seed: number): Sent[] {
     drawFault(world.topology, 'slow dependency', at(10), 3 * MINUTE_MS, seed, 8),
     drawFault(world.topology, 'error burst', at(14), 3 * MINUTE_MS, seed + 1, 0.5),
   ]
-  const sent = spansOf(world, { fromMs: FROM_MS, toMs: at(19), faults })
-  return sent.filter(({ trace }) => (trace >>> 8) % THINNING === 0)
+  const stretch = { fromMs: FROM_MS, toMs: at(19), faults }
+  return spansOf(world, stretch, trace => (trace >>> 8) % THINNING === 0)
 }
 
 /** How a stretch is sent. */
