@@ -10,7 +10,7 @@ import { scanTraces } from '../wire/scan.ts'
 import { splice } from '../wire/splice.ts'
 import { type Finding, type MarkOptions, markBytes, markOf, outlierEvent } from './annotate.ts'
 import type { Assembler, Feed } from './assemble.ts'
-import { registerBands } from './bands.ts'
+import { registerDurations } from './bands.ts'
 import { CHECK_EVERY, type Guards, type Lap } from './guard.ts'
 import { Models } from './models.ts'
 import { SeriesTable } from './series.ts'
@@ -161,7 +161,7 @@ class Detection {
     const states = (['learning', 'ready', 'frozen'] as const).map(
       state => [state, gauge('otlier.models', '{model}', 'Models by state.', { state })] as const,
     )
-    registerBands(registry, () => this.#models.all())
+    registerDurations(registry, () => this.#models.all())
     registry.beforeRead(() => {
       tracked.value = this.#series.keys.length
       overflow.value = this.#series.overflowed

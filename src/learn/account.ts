@@ -265,7 +265,7 @@ const calm = ({ place, class: of, name, judged }: Feature): Sighting => ({
   place,
   class: of,
   name,
-  judged: judged.map(({ n, level }) => ({ n, level, z: 0, shift: 0 })),
+  judged: judged.map(({ n, level }) => ({ n, level, z: 0, shift: 0, sd: 0 })),
   scale: 0,
   surprise: Number.NEGATIVE_INFINITY,
   sinceMs: Number.NaN,

@@ -21,7 +21,7 @@ export interface IncidentOptions {
 }
 
 /** What joins an open incident may be this much less unusual than what opens one. */
-const JOIN_BELOW = 2.5
+export const JOIN_BELOW = 2.5
 /** A departure is over after so many windows without a sign of it, or so many without any span. */
 const CALM_WINDOWS = 3
 const NO_DATA_WINDOWS = 18
@@ -34,7 +34,7 @@ const UPDATE_MS = 60_000
 const LEVEL_EVERY_MS = 10 * 60_000
 /** After so long without data from anybody, what is open is resolved. */
 const SILENCE_WINDOWS = 18
-const MOST_OPEN = 100
+export const MOST_OPEN = 100
 const MOST_MEMBERS = 50
 
 export interface Member {
@@ -296,7 +296,7 @@ function leading(incident: Incident): Sighting {
 }
 
 /** A departure that has ended lingers on the longest scale; only the shorter ones say that it is still going on. */
-const isLive = (feature: Feature): boolean => {
+export const isLive = (feature: Feature): boolean => {
   const { judged } = feature
   return (judged[0].n === 0 && judged[1].n === 0) || zOf(feature) > CALM_Z
 }

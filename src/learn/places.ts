@@ -250,7 +250,7 @@ export class Feature {
     else track.push(this.a, learn, windowMs)
     this.a = this.b = this.c = this.d = this.e = 0
     this.#quiet = !(track instanceof CountTrack) && track.isEmpty
-    if (this.#quiet) for (const each of judged) each.z = each.shift = each.n = 0
+    if (this.#quiet) for (const each of judged) each.z = each.shift = each.sd = each.n = 0
     // What departs says nothing about what is usual from window to window.
     else track.judge(judged, learn && Number.isNaN(this.sinceMs))
   }

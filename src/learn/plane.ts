@@ -6,9 +6,11 @@ import { levelFor } from '../detect/unusual.ts'
 import { Account } from './account.ts'
 import { type Adopted, Evidence } from './evidence.ts'
 import { Incidents } from './incidents.ts'
+import { countAnomaly, registerOutputs } from './outputs.ts'
 import { percent } from './phrases.ts'
 import { CLASSES } from './places.ts'
 import { resourceOf } from './report.ts'
+import { Suppressed } from './suppressed.ts'
 
 export interface PlaneOptions {
   readonly windowMs: number
@@ -27,6 +29,7 @@ export class LearningPlane {
   readonly deciders: readonly Incidents[]
   /** What can be asked about it all, at the first budget. */
   readonly account: Account
+  readonly #suppressed: Suppressed
   readonly #options: PlaneOptions
   readonly #bus: Bus
   readonly #delayMs: number
@@ -39,7 +42,7 @@ export class LearningPlane {
     this.#delayMs = options.traceWaitMs + options.latenessMs
     this.evidence = new Evidence(options)
     this.deciders = budgets.map(
-      budget =>
+      (budget, at) =>
         new Incidents(
           {
             budget,
@@ -48,7 +51,11 @@ export class LearningPlane {
             tag: budgets.length > 1,
             explainAway: !ablate.includes('explaining'),
           },
-          event => this.#publish(event),
+          event => {
+            // Metrics tell of the first budget.
+            if (at === 0) countAnomaly(registry, event)
+            this.#publish(event)
+          },
           state => this.#bus.publish('incident', state.id, state),
         ),
     )
@@ -58,9 +65,11 @@ export class LearningPlane {
       budgetPerDay: budgets[0],
       tagged: budgets.length > 1,
     })
-    const open = registry.gauge('otlier.incidents.open', '{incident}', 'Incidents that are open.')
-    registry.beforeRead(() => {
-      open.value = this.deciders[0].open.length
+    this.#suppressed = new Suppressed(registry)
+    registerOutputs(registry, {
+      windowMs,
+      features: () => this.evidence.features,
+      open: () => this.deciders[0].open,
     })
     const deaf = bus.listen('event', event => this.account.hear(event))
     const still = bus.listen('features', window => this.#hear(window))
@@ -88,6 +97,7 @@ export class LearningPlane {
     }
     for (const decider of this.deciders)
       decider.step(this.evidence, budget => levelFor(this.evidence.record, budget))
+    if (this.evidence.silentWindows === 0) this.#suppressed.look(this.evidence, this.deciders[0])
     this.account.note(this.evidence, this.deciders[0])
   }
 
