@@ -55,11 +55,9 @@ export interface Planes {
   readonly inspector: Inspector
   readonly learner: Learner
   readonly plane: LearningPlane
-  /** Both planes read these options each time that they need them. The others are of the start. */
-  change(options: Pick<Detecting, LiveDetecting>): void
+  /** Both planes read their options each time that they need them: all but the window, which is of the start. */
+  change(options: Detecting): void
 }
-
-type LiveDetecting = 'detect' | 'rebaselineMs' | 'isolationForest' | 'jaegerWarnings'
 
 /** Both planes over one bus: what `otlier run` and `otlier replay` share to the line. */
 export function planes(
@@ -77,16 +75,17 @@ export function planes(
   )
   const current = { ...options, latestMs }
   const learner = new Learner(bus, registry, current)
-  const plane = new LearningPlane(bus, registry, options)
-  const assembler = new Assembler(bus, world, log, registry, options)
+  const plane = new LearningPlane(bus, registry, current)
+  const assembler = new Assembler(bus, world, log, registry, current)
   const inspector = inspect(next, world, bus, guarding, registry, assembler, current)
   return {
     bus,
     inspector,
     learner,
     plane,
-    change({ detect, rebaselineMs, isolationForest, jaegerWarnings }) {
-      Object.assign(current, { detect, rebaselineMs, isolationForest, jaegerWarnings })
+    change(next) {
+      const { windowMs } = current
+      Object.assign(current, next, { windowMs })
     },
   }
 }

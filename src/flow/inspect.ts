@@ -126,7 +126,7 @@ class Detection {
     this.#bus = bus
     this.#registry = registry
     this.#options = options
-    this.#series = new SeriesTable(options.maxSeries, (series, key) => this.#models.met(series, key))
+    this.#series = new SeriesTable(options, (series, key) => this.#models.met(series, key))
     this.#models = new Models(bus, id => this.#series.byId(id))
     this.tally = new Tally(bus, this.#series, options)
     this.#feed = assembler.feed(this.#series)

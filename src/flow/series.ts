@@ -118,6 +118,11 @@ export interface Group {
   overflow: number
 }
 
+export interface SeriesOptions {
+  /** Read each time: it may change. What has a series keeps it. */
+  readonly maxSeries: number
+}
+
 export class SeriesTable {
   readonly keys: SeriesKey[] = []
   /** The first takes the spans of services beyond `max_series` of them. */
@@ -133,12 +138,12 @@ export class SeriesTable {
   #series = new ByteTable()
   #numbers: number[] = []
   #byId = new Map<string, number>()
-  #maxSeries: number
+  readonly #options: SeriesOptions
   #onNew: (series: number, key: SeriesKey) => void
 
   /** `onNew` hears of each series when it is met first. */
-  constructor(maxSeries: number, onNew: (series: number, key: SeriesKey) => void) {
-    this.#maxSeries = maxSeries
+  constructor(options: SeriesOptions, onNew: (series: number, key: SeriesKey) => void) {
+    this.#options = options
     this.#onNew = onNew
   }
 
@@ -170,7 +175,7 @@ export class SeriesTable {
 
   #add(bytes: Uint8Array, view: DataView, at: number, end: number, seed: number, group: number): number {
     // The names are counted, not the series: names that are no UTF-8 may read the same and differ without end.
-    if (this.#series.size >= this.#maxSeries) return this.#overflow(group)
+    if (this.#series.size >= this.#options.maxSeries) return this.#overflow(group)
     const entry = this.#series.add(view, at, end, seed)
     const { service, namespace, environment } = this.groups[group]
     const operation = decoder.decode(bytes.subarray(at, end))
@@ -218,7 +223,7 @@ export class SeriesTable {
     identity[2] = environment
     const found = this.#identities.find(identityBytes, 0, identityBytes.byteLength, 0)
     if (found >= 0) return found + 1
-    if (found === CROWDED || this.groups.length > this.#maxSeries) return 0
+    if (found === CROWDED || this.groups.length > this.#options.maxSeries) return 0
     const text = (at: number, end: number) =>
       at === NOWHERE ? '' : decoder.decode(bytes.subarray(at, Math.min(end, at + MAX_NAME_BYTES)))
     const number = this.#identities.add(identityBytes, 0, identityBytes.byteLength, 0) + 1
@@ -239,7 +244,7 @@ export class SeriesTable {
     const stop = Math.min(end, at + MAX_NAME_BYTES)
     const found = this.#strings.find(bytes, at, stop, 0)
     if (found >= 0) return found + 1
-    if (found === CROWDED || this.#strings.size > 3 * this.#maxSeries) return 0
+    if (found === CROWDED || this.#strings.size > 3 * this.#options.maxSeries) return 0
     return this.#strings.add(bytes, at, stop, 0) + 1
   }
 }

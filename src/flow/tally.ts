@@ -6,6 +6,7 @@ import { Summary } from '../detect/summary.ts'
 
 export interface TallyOptions {
   readonly windowMs: number
+  /** Read each time: it may change. */
   readonly latenessMs: number
 }
 
@@ -76,9 +77,7 @@ export class Tally {
   readonly #bus: Bus
   readonly #known: Known
   readonly #windowMs: number
-  readonly #latenessMs: number
-  /** More windows of a series than this are never open at once. */
-  readonly #maxOpen: number
+  readonly #options: TallyOptions
   readonly #clocks: (Clock | undefined)[] = []
   readonly #rows: (Row | undefined)[] = []
   readonly #touched: Clock[] = []
@@ -89,8 +88,7 @@ export class Tally {
     this.#bus = bus
     this.#known = known
     this.#windowMs = options.windowMs
-    this.#latenessMs = options.latenessMs
-    this.#maxOpen = MAX_OPEN + Math.ceil(options.latenessMs / options.windowMs)
+    this.#options = options
   }
 
   /**
@@ -130,7 +128,7 @@ export class Tally {
     for (const clock of this.#touched) {
       clock.touched = false
       clock.movedMs = monotonicMs
-      this.#close(clock, clock.nowMs - this.#latenessMs)
+      this.#close(clock, clock.nowMs - this.#options.latenessMs)
     }
     this.#touched.length = 0
   }
@@ -139,7 +137,7 @@ export class Tally {
   passTime(monotonicMs: number): void {
     for (const clock of this.#clocks) {
       if (clock === undefined) continue
-      this.#close(clock, clock.nowMs + monotonicMs - clock.movedMs - this.#latenessMs)
+      this.#close(clock, clock.nowMs + monotonicMs - clock.movedMs - this.#options.latenessMs)
     }
   }
 
@@ -230,7 +228,7 @@ export class Tally {
     let at = row.open.length
     while (at > 0 && row.open[at - 1].startMs > startMs) at--
     if (at === 0 || row.open[at - 1].startMs !== startMs) {
-      if (row.open.length >= this.#maxOpen) {
+      if (row.open.length >= MAX_OPEN + Math.ceil(this.#options.latenessMs / this.#windowMs)) {
         this.#handOver(row)
         at = 0
       }

@@ -41,7 +41,7 @@ const NEVER = Number.NEGATIVE_INFINITY
 
 export interface WaitOptions {
   readonly windowMs: number
-  /** How long a trace must be quiet before it counts as whole. */
+  /** How long a trace must be quiet before it counts as whole. Read each time: it may change. */
   readonly traceWaitMs: number
   /** Spans that may wait for the rest of their trace. */
   readonly maxSpans: number
@@ -59,6 +59,8 @@ export class Waiting {
   #thinner = 0
   /** The beginning of the latest window in which a span has ended. */
   latestMs: number = NEVER
+  /** The beginning of the earliest window to which something can still be added. */
+  #settlingMs: number = NEVER
   readonly #options: WaitOptions
   readonly #pool: Pool
   readonly #deriver: Deriver
@@ -145,6 +147,7 @@ export class Waiting {
   /** The sheet of a window once all traces that end in it are on it, to be given back by `drop`; null where none does. */
   settle(startMs: number): Sheet | null {
     const endMs = startMs + this.#options.windowMs
+    this.#settlingMs = startMs
     for (let trace = this.#pool.firstOf(startMs); trace >= 0; trace = this.#pool.firstOf(startMs)) {
       this.#deriveDue(trace, endMs)
     }
@@ -256,7 +259,8 @@ export class Waiting {
         const nextMs = to < count ? doubles[spans[to] * SPAN_DOUBLES + END_MS] : Number.POSITIVE_INFINITY
         if (nextMs - endMs <= this.#options.traceWaitMs) continue
       }
-      windowMs = this.#windowOf(endMs)
+      // A group that was one with a later one when its own window was closed, before the wait was made shorter, joins the next.
+      windowMs = Math.max(this.#windowOf(endMs), this.#settlingMs)
       if (windowMs >= untilMs) break
       this.#derive(from, to, traceAt, windowMs)
       for (; from < to; from++) pool.freeSpan(spans[from])

@@ -18,6 +18,7 @@ import type { Feature, Sighting } from './places.ts'
 import { type Aside, type Seen, Sightings } from './sightings.ts'
 import { rankSuspects, type Scene } from './suspects.ts'
 
+/** Read each time: they may change. */
 export interface AccountOptions {
   readonly windowMs: number
   /** From the end of a window to the moment at which it is judged. */
@@ -62,7 +63,7 @@ export class Account implements Accounts {
   constructor(options: AccountOptions) {
     this.#options = options
     this.#sightings = new Sightings(options.windowMs)
-    this.#dossiers = new Dossiers(this.#sightings, this.#changes, options.budgetPerDay)
+    this.#dossiers = new Dossiers(this.#sightings, this.#changes, options)
   }
 
   /** After each window, when all has been decided on it. */

@@ -71,7 +71,7 @@ export class Evidence {
 
   constructor(options: EvidenceOptions) {
     this.#options = options
-    this.landscape = new Landscape({ maxSeries: options.maxSeries, maxPods: options.maxSeries })
+    this.landscape = new Landscape(options)
     this.#reading = new Reading(this.landscape, (name, service, at) => this.feature(name, service, at))
     this.tails = Object.fromEntries(
       FEATURE_CLASSES.map(name => {

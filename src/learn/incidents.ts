@@ -9,6 +9,7 @@ import type { Feature, Sighting } from './places.ts'
 import { anomalyEvent, incidentEvent, isSevere, type Told } from './report.ts'
 import { rankPlainly, rankSuspects, type Scene, type Suspect, zOf } from './suspects.ts'
 
+/** Read each time: they may change. */
 export interface IncidentOptions {
   /** False incidents a day that are accepted. */
   readonly budget: number
@@ -84,6 +85,8 @@ export class Incidents {
   readonly #publish: (event: EventRecord) => void
   readonly #mark: (state: IncidentState) => void
   #levelMs = Number.NEGATIVE_INFINITY
+  /** The budget that `level` is for. */
+  #levelBudget = Number.NaN
 
   /** `mark`: tells the data plane which series an incident affects. */
   constructor(
@@ -104,9 +107,11 @@ export class Incidents {
   /** After each window. */
   step(evidence: Evidence, levelFor: (budget: number) => number): void {
     const nowMs = evidence.nowMs
-    if (nowMs - this.#levelMs >= LEVEL_EVERY_MS) {
+    const { budget } = this.#options
+    if (nowMs - this.#levelMs >= LEVEL_EVERY_MS || budget !== this.#levelBudget) {
       this.#levelMs = nowMs
-      this.level = levelFor(this.#options.budget)
+      this.#levelBudget = budget
+      this.level = levelFor(budget)
     }
     if (evidence.silentWindows > 0) {
       if (evidence.silentWindows >= SILENCE_WINDOWS)

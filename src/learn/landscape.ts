@@ -103,8 +103,8 @@ export interface Series {
 
 /** Bounds of what is kept: beyond them nothing new is met, and it is counted. */
 export interface Bounds {
+  /** As many pods. Read each time: it may change. */
   readonly maxSeries: number
-  readonly maxPods: number
 }
 
 export class Landscape {
@@ -215,8 +215,8 @@ export class Landscape {
       known.lastSeenMs = nowMs
       return known
     }
-    if (this.pods.size >= this.#bounds.maxPods) this.forgetPods(nowMs)
-    if (this.pods.size >= this.#bounds.maxPods) {
+    if (this.pods.size >= this.#bounds.maxSeries) this.forgetPods(nowMs)
+    if (this.pods.size >= this.#bounds.maxSeries) {
       this.crowded++
       return null
     }

@@ -12,6 +12,7 @@ import { CLASSES } from './places.ts'
 import { resourceOf } from './report.ts'
 import { Suppressed } from './suppressed.ts'
 
+/** Read each time: all but `windowMs`, and how many budgets there are, may change. */
 export interface PlaneOptions {
   readonly windowMs: number
   readonly traceWaitMs: number
@@ -32,22 +33,24 @@ export class LearningPlane {
   readonly #suppressed: Suppressed
   readonly #options: PlaneOptions
   readonly #bus: Bus
-  readonly #delayMs: number
   readonly #unlisten: () => void
 
   constructor(bus: Bus, registry: Registry, options: PlaneOptions) {
     const { windowMs, budgets, ablate = [] } = options
     this.#options = options
     this.#bus = bus
-    this.#delayMs = options.traceWaitMs + options.latenessMs
     this.evidence = new Evidence(options)
     this.deciders = budgets.map(
-      (budget, at) =>
+      (_, at) =>
         new Incidents(
           {
-            budget,
+            get budget() {
+              return options.budgets[at]
+            },
             windowMs,
-            delayMs: this.#delayMs,
+            get delayMs() {
+              return delayOf(options)
+            },
             tag: budgets.length > 1,
             explainAway: !ablate.includes('explaining'),
           },
@@ -61,8 +64,12 @@ export class LearningPlane {
     )
     this.account = new Account({
       windowMs,
-      delayMs: this.#delayMs,
-      budgetPerDay: budgets[0],
+      get delayMs() {
+        return delayOf(options)
+      },
+      get budgetPerDay() {
+        return options.budgets[0]
+      },
       tagged: budgets.length > 1,
     })
     this.#suppressed = new Suppressed(registry)
@@ -113,7 +120,7 @@ export class LearningPlane {
     this.#bus.publish('event', place.id, {
       name: 'otlier.baseline.shift',
       timeNs: BigInt(Math.round(sinceMs)) * 1_000_000n,
-      observedMs: this.evidence.nowMs + this.#delayMs,
+      observedMs: this.evidence.nowMs + delayOf(this.#options),
       severity: 9,
       body: `${place.service.name}: ${name} is now normally ${value(after)} (before: ${value(before)})`,
       traceId: '',
@@ -130,3 +137,6 @@ export class LearningPlane {
     })
   }
 }
+
+/** From the end of a window to the moment at which it is judged. */
+const delayOf = ({ traceWaitMs, latenessMs }: PlaneOptions): number => traceWaitMs + latenessMs

@@ -20,6 +20,7 @@ export const HOUR: number = 60 * MINUTE
 export const SLOW_TRACE: string = '07'.repeat(16)
 
 export function scene(seed: number, options: Partial<PlaneOptions> = {}, shop = new Shop(seed)) {
+  const all = { ...PLANE, ...options }
   const bus = memoryBus(error => {
     throw error
   })
@@ -28,7 +29,7 @@ export function scene(seed: number, options: Partial<PlaneOptions> = {}, shop = 
   const states: IncidentState[] = []
   bus.listen('event', event => events.push(event))
   bus.listen('incident', state => states.push(state))
-  const plane = new LearningPlane(bus, registry, { ...PLANE, ...options })
+  const plane = new LearningPlane(bus, registry, all)
   const run = (windows: number, trouble?: Trouble) => {
     for (let n = 0; n < windows; n++) bus.publish('features', '', shop.window(trouble))
   }
@@ -39,5 +40,5 @@ export function scene(seed: number, options: Partial<PlaneOptions> = {}, shop = 
       .at(-1)
     return (last?.attributes['otlier.incident.suspects'] ?? []) as string[]
   }
-  return { plane, bus, registry, shop, events, states, run, named, suspects }
+  return { plane, options: all, bus, registry, shop, events, states, run, named, suspects }
 }

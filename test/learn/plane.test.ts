@@ -129,3 +129,20 @@ test('the same windows give the same events, and a budget changes decisions and 
   })
   expect(small).toEqual(large)
 })
+
+test('another budget decides from the next window on, and nothing that was learned is lost by it', () => {
+  const [changed, same] = [scene(20), scene(20)]
+  for (const one of [changed, same]) one.run(2 * HOUR + 1)
+  const [decider] = changed.plane.deciders
+  expect(decider.level).toBe(same.plane.deciders[0].level)
+  Object.assign(changed.options, { budgets: [1e-4] })
+  for (const one of [changed, same]) one.run(1)
+  expect(decider.level).toBeGreaterThan(same.plane.deciders[0].level + 1)
+  expect(JSON.parse(storePlane(changed.plane, 0))).toEqual(JSON.parse(storePlane(same.plane, 0)))
+  // It is what events and answers speak of, too.
+  const answer = changed.plane.account.assess(null, null)
+  expect(answer).toMatchObject({ budgetPerDay: 1e-4, level: decider.level })
+  for (const one of [changed, same]) one.run(5 * MINUTE, { slow: { carts: 1.6 } })
+  expect(changed.named('otlier.incident.opened')).toEqual([])
+  expect(same.named('otlier.incident.opened')).toHaveLength(1)
+})
