@@ -4,9 +4,11 @@ import type { Items } from '../base/item.ts'
 import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
 import type { Bus, SeriesKey } from '../bus/bus.ts'
+import { KEPT_HOURS } from '../bus/idle.ts'
 import { texts } from '../wire/key-value.ts'
 import { StreamClock } from './clock.ts'
 import { CLIENT, PRODUCER } from './family.ts'
+import { IdleHours, Numbers } from './numbers.ts'
 import { PodTable } from './pods.ts'
 import { BYTES_A_SPAN } from './pool.ts'
 import type { Group } from './series.ts'
@@ -26,6 +28,16 @@ const MAX_PEER_BYTES = 256
 const MAX_NAMED_CLOCKS = 100
 
 const NEVER = Number.NEGATIVE_INFINITY
+/** Stands where no series has the number. */
+const NOTHING: SeriesKey = {
+  id: '',
+  service: '',
+  operation: '',
+  kind: 0,
+  namespace: '',
+  environment: '',
+  overflow: false,
+}
 
 // message Span { ... repeated KeyValue attributes = 9; ... }
 const SPAN_ATTRIBUTES_TAG = 0x4a
@@ -66,11 +78,18 @@ export class Assembler {
   readonly #clock: StreamClock
   readonly #pods: PodTable
   readonly #waiting: Waiting
-  readonly #series: SeriesKey[] = []
-  readonly #peers: string[] = []
+  /** Both are replaced when numbers are given back: what was published before names its series by those before. */
+  #series: SeriesKey[] = []
+  #peers: string[] = []
   readonly #byId = new Map<string, number>()
+  readonly #numbers = new Numbers()
+  readonly #idle = new IdleHours()
   readonly #ranks = { series: new Ranks(), pods: new Ranks() }
-  #feeds = 0
+  /** How often a series has come or gone. */
+  #changes = 0
+  readonly #feeds: Feed[] = []
+  /** An hour is over. */
+  #hasToForget = false
   /** Windows that end by then are published. */
   #closedMs = NEVER
   /** Empty windows published in a row, in milliseconds. */
@@ -83,10 +102,19 @@ export class Assembler {
     this.#options = options
     this.#clock = new StreamClock(options.windowMs)
     this.#pods = new PodTable(world.random())
+    const series = () => this.#series
+    const pods = this.#pods
     this.#waiting = new Waiting(options, Math.floor(world.random() * 2 ** 32) | 0, {
-      series: this.#series,
-      pods: this.#pods.keys,
-      clockOf: this.#pods.clockOf,
+      get series() {
+        return series()
+      },
+      get pods() {
+        return pods.keys
+      },
+      clockOf: pods.clockOf,
+    })
+    bus.listen('hour', () => {
+      this.#hasToForget = true
     })
     const late = (reason: string) =>
       registry.counter(
@@ -143,7 +171,50 @@ export class Assembler {
 
   /** For each inspector its own. */
   feed(own: SeriesNumbers): Feed {
-    return { number: this.#feeds++, own, shared: new Int32Array(0) }
+    const feed = { number: this.#feeds.length, own, shared: new Int32Array(0) }
+    this.#feeds.push(feed)
+    return feed
+  }
+
+  /** These numbers of an inspector will stand for other series. */
+  released(feed: Feed, gone: readonly number[]): void {
+    for (const series of gone) if (series < feed.shared.length) feed.shared[series] = -1
+  }
+
+  /** Once after each hour: forgets the series and pods of which nothing has been published for too long, and nothing waits. */
+  forget(): void {
+    if (!this.#hasToForget) return
+    this.#hasToForget = false
+    const series = new Set<number>()
+    const pods = new Set<number>()
+    this.#waiting.forEachUse((one, pod) => {
+      series.add(one)
+      pods.add(pod)
+    })
+    const clock = this.#clock
+    this.#pods.forget(
+      KEPT_HOURS.pods,
+      pod => pods.has(pod),
+      sender => clock.forget(sender),
+    )
+    this.#idle.pass(this.#numbers.end)
+    const gone = [...this.#byId].filter(
+      ([, one]) => this.#idle.of(one) > KEPT_HOURS.series && !series.has(one),
+    )
+    if (gone.length === 0) return
+    this.#series = [...this.#series]
+    this.#peers = [...this.#peers]
+    this.#changes++
+    const numbers = new Set<number>()
+    for (const [id, one] of gone) {
+      this.#byId.delete(id)
+      this.#series[one] = NOTHING
+      this.#peers[one] = ''
+      this.#numbers.giveBack(one)
+      numbers.add(one)
+    }
+    for (const { shared } of this.#feeds)
+      for (let own = 0; own < shared.length; own++) if (numbers.has(shared[own])) shared[own] = -1
   }
 
   /** Takes the spans of a scanned batch whose series are known, but for those that end after `latestMs`. */
@@ -203,16 +274,18 @@ export class Assembler {
   #meet(key: SeriesKey, bytes: Uint8Array, items: Items, item: number): number {
     const known = this.#byId.get(key.id)
     if (known !== undefined) return known
-    const series = this.#series.length
-    this.#series.push(key)
+    const series = this.#numbers.take()
+    this.#series[series] = key
     this.#byId.set(key.id, series)
+    this.#idle.seen(series)
+    this.#changes++
     let peer = ''
     if (key.kind === CLIENT || key.kind === PRODUCER) {
       const { contentAt, endAt } = items
       const said = texts(bytes, contentAt[item], endAt[item], SPAN_ATTRIBUTES_TAG, PEER_KEYS, MAX_PEER_BYTES)
       peer = said.find(text => text !== '') ?? ''
     }
-    this.#peers.push(peer)
+    this.#peers[series] = peer
     return series
   }
 
@@ -242,9 +315,15 @@ export class Assembler {
         sheet,
         startMs,
         this.#closedMs,
-        { series: this.#series, peers: this.#peers, pods: this.#pods.keys },
+        {
+          series: this.#series,
+          peers: this.#peers,
+          pods: this.#pods.keys,
+          changes: { series: this.#changes, pods: this.#pods.changes },
+        },
         this.#ranks,
       )
+      for (const series of message.cells.series) this.#idle.seen(series)
       if (sheet !== null) this.#waiting.drop(sheet)
       this.#bus.publish('features', String(startMs), message)
       this.#silentMs = sheet === null ? this.#silentMs + windowMs : 0

@@ -33,6 +33,8 @@ interface Row {
   staged: OpenWindow | null
   /** Samples of a series in learning, sent or waiting. */
   learned: number
+  /** Hours since a window of it was opened. */
+  idleHours: number
 }
 
 /**
@@ -146,6 +148,35 @@ export class Tally {
     for (const clock of this.#clocks) if (clock !== undefined) this.#close(clock, Number.POSITIVE_INFINITY)
   }
 
+  /** An hour is over. */
+  passHour(): void {
+    for (const row of this.#rows) if (row !== undefined) row.idleHours++
+  }
+
+  /** Hours since anything of a series was counted; Infinity where nothing ever was. */
+  idleHours(series: number): number {
+    return this.#rows[series]?.idleHours ?? Number.POSITIVE_INFINITY
+  }
+
+  /** The numbers of these series will stand for others. What waits of them for the end of its window is as old as they are. */
+  forget(gone: readonly number[]): void {
+    const clocks = new Set<Clock>()
+    for (const series of gone) {
+      const row = this.#rows[series]
+      if (row === undefined) continue
+      clocks.add(row.clock)
+      this.#rows[series] = undefined
+      this.#lines[series * LINE + COUNT] = 0
+      this.#starts[series * STARTS] = Number.NaN
+    }
+    for (const [group, clock] of this.#clocks.entries()) {
+      if (clock === undefined || !clocks.has(clock)) continue
+      const rows = clock.rows.splice(0)
+      for (const row of rows) if (this.#rows[row.series] === row) clock.rows.push(row)
+      if (clock.rows.length === 0) this.#clocks[group] = undefined
+    }
+  }
+
   #advance(series: number, endMs: number): void {
     const clock = this.#clockOf(series)
     if (endMs > clock.nowMs) clock.nowMs = endMs
@@ -193,6 +224,7 @@ export class Tally {
     const window = this.#windowAt(row, endMs)
     if (window === null) return false
     this.#unload(row)
+    row.idleHours = 0
     row.staged = window
     this.#starts[series * STARTS] = window.startMs
     return true
@@ -247,7 +279,8 @@ export class Tally {
   #newRow(series: number): Row {
     if ((series + 1) * LINE > this.#lines.length) this.#growLines(series + 1)
     const clock = this.#clockOf(series)
-    const row = { series, key: this.#known.keys[series], clock, open: [], staged: null, learned: 0 }
+    const key = this.#known.keys[series]
+    const row = { series, key, clock, open: [], staged: null, learned: 0, idleHours: 0 }
     clock.rows.push(row)
     this.#rows[series] = row
     return row

@@ -161,6 +161,27 @@ export class Waiting {
     if (sheet.startMs >= this.#thinnerBeforeMs) this.#thicken()
   }
 
+  /** Calls `use` with the series and the pod of everything that waits, or stands on an open sheet. */
+  forEachUse(use: (series: number, pod: number) => void): void {
+    const { rows, next, traces } = this.#pool
+    this.#pool.forEach(trace => {
+      const at = trace * TRACE_WORDS
+      let span = traces[at + FIRST]
+      for (let left = traces[at + COUNT]; left > 0; left--) {
+        use(rows[span * SPAN_WORDS + SERIES], rows[span * SPAN_WORDS + POD])
+        span = next[span]
+      }
+    })
+    // A link is between series that have cells, but for want of rows.
+    for (const { cells, links } of this.#sheets.values()) {
+      for (let row = 0; row < cells.length; row++) use(cells.first[row], cells.second[row])
+      for (let row = 0; row < links.length; row++) {
+        use(links.first[row], -1)
+        use(links.second[row], -1)
+      }
+    }
+  }
+
   /** The beginning of the earliest window for which anything waits; Infinity where nothing does. */
   earliestMs(): number {
     let earliest = this.#pool.earliestMs()

@@ -75,6 +75,11 @@ export class Account implements Accounts {
     this.#dossiers.track(evidence, decider, atMs)
   }
 
+  /** An hour is over, and something may have been forgotten. */
+  passHour(evidence: Evidence): void {
+    this.#changes.forgot(evidence.landscape)
+  }
+
   /** The recording ends at this moment: windows that are closed from now on were not whole. */
   endAt(ms: number): void {
     this.#earlyMs = ms

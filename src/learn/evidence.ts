@@ -1,5 +1,6 @@
 //! What every place shows, window by window: levels are learned, departures judged and compared with calm times. Knows no incidents.
 import type { FeatureWindow } from '../bus/bus.ts'
+import { KEPT_HOURS } from '../bus/idle.ts'
 import { CountTrack } from '../detect/counts.ts'
 import { LocationTrack } from '../detect/location.ts'
 import { SCALES, WINDOWS_KEPT } from '../detect/scales.ts'
@@ -20,6 +21,8 @@ export interface EvidenceOptions {
 const CALM_WINDOWS = 6
 /** Learning stops where the deciding statistic passes what calm times exceed so often a day, whatever the budget. */
 const FREEZE_PER_DAY = 5
+/** So many features are watched for each series that there may be; of an ordinary deployment there are three to six. */
+const MOST_FEATURES = 16
 /** How often levels are read off the record again. */
 const LEVEL_EVERY_MS = 10 * 60_000
 /** After a silence of everybody so many windows are passed over: their traces began in it, and are not whole. */
@@ -110,6 +113,8 @@ export class Evidence {
     const id = `${name}|${service.id}|${caller?.id ?? ''}|${series?.key.id ?? ''}|${pod?.key.id ?? ''}|${target}|${detail}`
     let feature = this.#byId.get(id)
     if (feature === undefined) {
+      if (this.features.length >= MOST_FEATURES * this.#options.maxSeries)
+        return this.#crowdedOut(name, service)
       const place: Place = { id, service, caller, series, pod, target, targetService, detail }
       const usual = name === 'pod failure' ? (this.feature('service failure', service).track as never) : null
       feature = new Feature(place, name, usual)
@@ -119,6 +124,13 @@ export class Evidence {
       if (pod !== null) file(this.podsOf, service.name, feature)
     }
     return feature
+  }
+
+  /** Takes what there is no room for. Nobody looks at it. */
+  #crowdedOut(name: FeatureClass, service: ServiceNode): Feature {
+    this.landscape.crowded++
+    const none = { caller: null, series: null, pod: null, target: '', targetService: null, detail: '' }
+    return new Feature({ id: '', service, ...none }, name)
   }
 
   /** The ways between services that are slow in this window, by scale. */
@@ -186,7 +198,6 @@ export class Evidence {
     }
     if (nowMs - this.#levelMs >= LEVEL_EVERY_MS) {
       this.#levelMs = nowMs
-      this.#forgetPods()
       this.#size()
       this.record.forget(nowMs)
       for (const scales of Object.values(this.tails)) for (const tail of scales) tail.forget(nowMs)
@@ -216,19 +227,22 @@ export class Evidence {
     return adopted
   }
 
-  /** Pods come and go with every rollout: what was watched of those that are gone for good is watched no longer. */
-  #forgetPods(): void {
-    const { landscape, nowMs } = this
-    landscape.forgetPods(nowMs)
-    const isGone = ({ place, sinceMs }: Feature) =>
-      place.pod !== null && Number.isNaN(sinceMs) && landscape.pods.get(place.pod.key.id) !== place.pod
-    if (!this.features.some(isGone)) return
-    for (const feature of this.features) if (isGone(feature)) this.#byId.delete(feature.place.id)
-    this.features = this.features.filter(feature => !isGone(feature))
-    for (const [service, pods] of this.podsOf) {
-      const left = pods.filter(feature => !isGone(feature))
-      if (left.length === 0) this.podsOf.delete(service)
-      else this.podsOf.set(service, left)
+  /** An hour is over: what has been idle for too long is watched no longer, and neither is what belongs to it. */
+  passHour(): void {
+    const { landscape } = this
+    landscape.passHour()
+    const gone = new Set<Feature>()
+    for (const feature of this.features)
+      if (++feature.idleHours > KEPT_HOURS.series || !landscape.has(feature.place)) gone.add(feature)
+    if (gone.size === 0) return
+    for (const { place } of gone) this.#byId.delete(place.id)
+    this.features = this.features.filter(feature => !gone.has(feature))
+    for (const lists of [this.podsOf, this.gapsFrom]) {
+      for (const [id, features] of lists) {
+        const left = features.filter(feature => !gone.has(feature))
+        if (left.length === 0) lists.delete(id)
+        else lists.set(id, left)
+      }
     }
   }
 

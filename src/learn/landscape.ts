@@ -1,8 +1,10 @@
 //! What the learning plane has met: services, their series and pods, and who calls whom. Grows with what is seen, within bounds.
 import type { FeatureWindow, PodKey, SeriesKey } from '../bus/bus.ts'
+import { KEPT_HOURS } from '../bus/idle.ts'
 import { Level } from '../detect/location.ts'
 import type { Middle } from '../detect/robust.ts'
 import { LAG_WINDOWS } from '../detect/scales.ts'
+import type { Place } from './places.ts'
 
 const CLIENT = 3
 const PRODUCER = 4
@@ -10,8 +12,8 @@ const CONSUMER = 5
 
 /** A pod that appears when its service has been known for so long is young for as long: caches are cold and code is not compiled. */
 export const YOUTH_MS = 5 * 60_000
-/** Pods seen last before this long are forgotten. */
-const POD_FORGOTTEN_MS = 6 * 3_600_000
+/** Operations that one series calls are told apart; further ones are left out, and counted. */
+const MOST_CALLS = 256
 
 export interface ServiceNode {
   /** Namespace, name and environment in one. */
@@ -33,6 +35,7 @@ export interface Pod {
   readonly service: ServiceNode
   readonly firstSeenMs: number
   lastSeenMs: number
+  idleHours: number
   readonly isYoungFrom: boolean
 }
 
@@ -80,6 +83,8 @@ export interface Series {
   readonly gap: LaggedLevel
   readonly duration: LaggedLevel
   lastSeenMs: number
+  /** Hours since then. */
+  idleHours: number
   /** End of the last window in which it had a row. */
   lastTouchedMs: number
   /** This window's counts. */
@@ -126,8 +131,10 @@ export class Landscape {
     let known = this.#seriesOf.get(window.series)
     if (known === undefined) this.#seriesOf.set(window.series, (known = []))
     const found = known[index]
-    if (found !== undefined) {
-      if (found !== null) found.lastSeenMs = window.endMs
+    // One that was forgotten in between is met again, and there may be room by now.
+    if (found != null && this.series.get(found.key.id) === found) {
+      found.lastSeenMs = window.endMs
+      found.idleHours = 0
       return found
     }
     const key = window.series[index]
@@ -138,9 +145,9 @@ export class Landscape {
     let known = this.#podsOf.get(window.pods)
     if (known === undefined) this.#podsOf.set(window.pods, (known = []))
     const found = known[index]
-    // A pod that was forgotten in between is met again.
     if (found != null && this.pods.get(found.key.id) === found) {
       found.lastSeenMs = window.endMs
+      found.idleHours = 0
       return found
     }
     return (known[index] = this.#meetPod(window.pods[index], window.endMs))
@@ -170,7 +177,11 @@ export class Landscape {
 
   meet(key: SeriesKey, peer: string, nowMs: number): Series | null {
     const known = this.series.get(key.id)
-    if (known !== undefined) return known
+    if (known !== undefined) {
+      known.lastSeenMs = nowMs
+      known.idleHours = 0
+      return known
+    }
     if (this.series.size >= this.#bounds.maxSeries) {
       this.crowded++
       return null
@@ -188,6 +199,7 @@ export class Landscape {
       gap: new LaggedLevel(),
       duration: new LaggedLevel(),
       lastSeenMs: nowMs,
+      idleHours: 0,
       lastTouchedMs: Number.NaN,
       spans: 0,
       traces: 0,
@@ -213,9 +225,9 @@ export class Landscape {
     const known = this.pods.get(key.id)
     if (known !== undefined) {
       known.lastSeenMs = nowMs
+      known.idleHours = 0
       return known
     }
-    if (this.pods.size >= this.#bounds.maxSeries) this.forgetPods(nowMs)
     if (this.pods.size >= this.#bounds.maxSeries) {
       this.crowded++
       return null
@@ -226,6 +238,7 @@ export class Landscape {
       service,
       firstSeenMs: nowMs,
       lastSeenMs: nowMs,
+      idleHours: 0,
       isYoungFrom: nowMs - service.firstSeenMs >= YOUTH_MS,
     }
     service.pods.add(pod)
@@ -233,13 +246,73 @@ export class Landscape {
     return pod
   }
 
-  /** Those that were seen last a while ago. */
-  forgetPods(nowMs: number): void {
+  /** An hour is over: forgets what has been idle for too long, and then what is left of nothing else. */
+  passHour(): void {
     for (const [id, pod] of this.pods) {
-      if (nowMs - pod.lastSeenMs < POD_FORGOTTEN_MS) continue
+      if (++pod.idleHours <= KEPT_HOURS.pods) continue
       this.pods.delete(id)
       pod.service.pods.delete(pod)
     }
+    const gone = new Set<Series>()
+    for (const [id, series] of this.series) {
+      if (++series.idleHours <= KEPT_HOURS.series) continue
+      this.series.delete(id)
+      gone.add(series)
+    }
+    for (const service of new Set([...gone].map(series => series.service))) {
+      const left = service.series.filter(series => !gone.has(series))
+      service.series.splice(0, Number.POSITIVE_INFINITY, ...left)
+    }
+    const lost = new Set<ServiceNode>()
+    for (const [id, service] of this.services) {
+      if (service.series.length > 0 || service.pods.size > 0) continue
+      this.services.delete(id)
+      lost.add(service)
+    }
+    if (gone.size > 0 || lost.size > 0) this.#cutEdges(gone, lost)
+  }
+
+  /** What calls whom is known by the series that are left. */
+  #cutEdges(gone: ReadonlySet<Series>, lost: ReadonlySet<ServiceNode>): void {
+    for (const { callers, callees } of this.services.values()) {
+      callers.clear()
+      callees.clear()
+    }
+    for (const series of this.series.values()) {
+      for (const child of series.calls.keys()) if (gone.has(child)) series.calls.delete(child)
+      for (const service of series.votes.keys()) if (lost.has(service)) series.votes.delete(service)
+      // Whoever is called still, and sends no telemetry any more, is a peer.
+      if (series.callee !== null && lost.has(series.callee)) series.callee = null
+      for (const callee of series.votes.keys()) {
+        series.service.callees.add(callee)
+        callee.callers.add(series.service)
+      }
+    }
+  }
+
+  /** The call of one operation by another in this window; null where there is no room for it. */
+  callOf(parent: Series, child: Series): { parents: number; children: number } | null {
+    const known = parent.calls.get(child)
+    if (known !== undefined) return known
+    if (parent.calls.size >= MOST_CALLS) {
+      this.crowded++
+      return null
+    }
+    const call = { parents: 0, children: 0 }
+    parent.calls.set(child, call)
+    return call
+  }
+
+  /** Whether all that a place is made of is still known. */
+  has({ service, caller, series, pod, targetService }: Place): boolean {
+    const known = (one: ServiceNode | null) => one === null || this.services.get(one.id) === one
+    return (
+      known(service) &&
+      known(caller) &&
+      known(targetService) &&
+      (series === null || this.series.get(series.key.id) === series) &&
+      (pod === null || this.pods.get(pod.key.id) === pod)
+    )
   }
 
   /** A client and what answered it. */
@@ -264,7 +337,7 @@ export class Landscape {
 
   restorePod(key: PodKey, firstSeenMs: number, lastSeenMs: number, isYoungFrom: boolean): void {
     const service = this.serviceOf(key.service, key.namespace, key.environment, lastSeenMs)
-    const pod: Pod = { key, service, firstSeenMs, lastSeenMs, isYoungFrom }
+    const pod: Pod = { key, service, firstSeenMs, lastSeenMs, idleHours: 0, isYoungFrom }
     service.pods.add(pod)
     this.pods.set(key.id, pod)
   }

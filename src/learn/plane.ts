@@ -25,12 +25,16 @@ export interface PlaneOptions {
   readonly ablate?: readonly string[]
 }
 
+const HOUR_MS = 3_600_000
+
 export class LearningPlane {
   evidence: Evidence
   readonly deciders: readonly Incidents[]
   /** What can be asked about it all, at the first budget. */
   readonly account: Account
   readonly #suppressed: Suppressed
+  /** Of the hour that has begun. */
+  #activeMs = 0
   readonly #options: PlaneOptions
   readonly #bus: Bus
   readonly #unlisten: () => void
@@ -106,6 +110,17 @@ export class LearningPlane {
       decider.step(this.evidence, budget => levelFor(this.evidence.record, budget))
     if (this.evidence.silentWindows === 0) this.#suppressed.look(this.evidence, this.deciders[0])
     this.account.note(this.evidence, this.deciders[0])
+    if (window.cells.length > 0) this.#passTime(window.endMs)
+  }
+
+  /** Counts the hours in which traces come: idleness is measured in them. */
+  #passTime(endMs: number): void {
+    this.#activeMs += this.#options.windowMs
+    if (this.#activeMs < HOUR_MS) return
+    this.#activeMs = 0
+    this.evidence.passHour()
+    this.account.passHour(this.evidence)
+    this.#bus.publish('hour', '', { endMs })
   }
 
   #publish(event: EventRecord): void {

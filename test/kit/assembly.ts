@@ -95,6 +95,7 @@ export function assembling(
   }
   return {
     world,
+    bus,
     registry,
     lines,
     messages,
