@@ -12,7 +12,7 @@ const CONSUMER = 5
 
 /** A pod that appears when its service has been known for so long is young for as long: caches are cold and code is not compiled. */
 export const YOUTH_MS = 5 * 60_000
-/** Operations that one series calls are told apart; further ones are left out, and counted. */
+/** Operations, and services, that one series calls are told apart; further ones are left out, and counted. */
 const MOST_CALLS = 256
 
 export interface ServiceNode {
@@ -318,6 +318,10 @@ export class Landscape {
   /** A client and what answered it. */
   saw(caller: Series, callee: Series, times: number): void {
     if (caller.service === callee.service) return
+    if (caller.votes.size >= MOST_CALLS && !caller.votes.has(callee.service)) {
+      this.crowded++
+      return
+    }
     const votes = (caller.votes.get(callee.service) ?? 0) + times
     caller.votes.set(callee.service, votes)
     if (caller.callee === callee.service) return

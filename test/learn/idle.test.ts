@@ -1,10 +1,13 @@
 //! Laws of forgetting in the learning plane: what is gone goes with all that hung on it, and a restart does not begin the time anew.
 import { expect, test } from 'vitest'
 import { Registry } from '../../src/base/counters.ts'
+import type { SeriesKey } from '../../src/bus/bus.ts'
 import { KEPT_HOURS } from '../../src/bus/idle.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
 import { Summary } from '../../src/detect/summary.ts'
+import { Changes } from '../../src/learn/changes.ts'
 import { loadPlane, storePlane } from '../../src/learn/keep.ts'
+import { Landscape } from '../../src/learn/landscape.ts'
 import { Learner } from '../../src/learn/learner.ts'
 import { decodeSnapshot, encodeSnapshot } from '../../src/learn/snapshot.ts'
 import { scene } from '../kit/plane.ts'
@@ -12,6 +15,15 @@ import { scene } from '../kit/plane.ts'
 /** Of the plane's time; a window counts for twenty minutes, so that days go by. */
 const HOUR = 3
 const slow = { windowMs: 20 * 60_000 }
+const SERIES: SeriesKey = {
+  id: '',
+  service: 's',
+  operation: '',
+  kind: 2,
+  namespace: '',
+  environment: '',
+  overflow: false,
+}
 const GONE = { mute: ['carts'] }
 
 const knownOf = ({ plane }: Pick<ReturnType<typeof scene>, 'plane'>, name: string) => {
@@ -65,6 +77,46 @@ test('what is new is told, and what was there is not, whatever is forgotten besi
   expect(told(changes())).toEqual(['gateway: it calls carts for the first time'])
 })
 
+test('what comes with the next window after something was forgotten is told', () => {
+  const landscape = new Landscape({ maxSeries: 100 })
+  const changes = new Changes()
+  const meet = (operation: string, ms: number) =>
+    landscape.meet({ ...SERIES, id: operation, operation }, '', ms)
+  for (const operation of ['a', 'b']) meet(operation, 0)
+  changes.look(landscape, 0)
+  for (let hour = 1; hour <= KEPT_HOURS.series + 1; hour++) {
+    meet('a', hour * 3_600_000)
+    changes.look(landscape, hour * 3_600_000)
+    landscape.passHour()
+    changes.forgot(landscape)
+  }
+  expect([...landscape.series.keys()]).toEqual(['a'])
+  const nowMs = 60 * 3_600_000
+  meet('c', nowMs)
+  changes.look(landscape, nowMs)
+  expect(changes.between(0, nowMs, null).map(({ what }) => what)).toEqual(['a new operation: c'])
+})
+
+test('of what one operation calls, and of all features, no more are kept than the bound, and the rest is counted', () => {
+  const { evidence } = scene(1, { maxSeries: 1000 }).plane
+  const { landscape } = evidence
+  const series = Array.from({ length: 1000 }, (_, n) =>
+    landscape.meet({ ...SERIES, id: `${n}`, service: `s-${n}`, operation: `${n}` }, '', 0),
+  ).filter(one => one !== null)
+  for (const child of series) {
+    landscape.callOf(series[0], child)
+    landscape.saw(series[0], child, 1)
+  }
+  expect(series[0].calls.size).toBe(256)
+  expect(series[0].votes.size).toBe(256)
+  expect(landscape.crowded).toBe(1000 - 256 + 999 - 256)
+  const before = landscape.crowded
+  for (let n = 0; n < 20_000; n++)
+    evidence.feature('call missing', series[0].service, { detail: String(n) }).a = 1
+  expect(evidence.features).toHaveLength(16_000)
+  expect(landscape.crowded - before).toBe(4_000)
+})
+
 test('silence of everybody forgets nothing, however long', () => {
   const shop = scene(23, slow)
   shop.run(6 * HOUR)
@@ -95,15 +147,7 @@ test('models are forgotten in the same time over a restart, and the data plane i
   bus.listen('forgotten', ({ ids }) => forgotten.push(...ids))
   const hear = (learner: Learner, id: string) =>
     learner.hear({
-      series: {
-        id,
-        service: 's',
-        operation: id,
-        kind: 2,
-        namespace: '',
-        environment: '',
-        overflow: false,
-      },
+      series: { ...SERIES, id, operation: id },
       windowStartMs: 0,
       windowEndMs: 10_000,
       summary: new Summary(),

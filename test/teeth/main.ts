@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { ANSWERS } from './answers.ts'
 import { EXPORTERS } from './exporters.ts'
+import { IDLE } from './idle.ts'
 import { KEEPING } from './keeping.ts'
 import { MEMORY } from './memory.ts'
 import { PLANES } from './planes.ts'
@@ -85,6 +86,7 @@ const teeth = [
   ...SECURITY,
   ...SERVICE,
   ...MEMORY,
+  ...IDLE,
   ...KEEPING,
   ...ANSWERS,
 ]
