@@ -55,7 +55,9 @@ export interface Planes {
   readonly inspector: Inspector
   readonly learner: Learner
   readonly plane: LearningPlane
-  /** Both planes read their options each time that they need them: all but the window, which is of the start. */
+  /** What is in force. Both planes read it each time that they need it. */
+  readonly options: Detecting
+  /** Puts others in force: all but the window, which is of the start. */
   change(options: Detecting): void
 }
 
@@ -83,6 +85,7 @@ export function planes(
     inspector,
     learner,
     plane,
+    options: current,
     change(next) {
       const { windowMs } = current
       Object.assign(current, next, { windowMs })
@@ -135,9 +138,9 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
 
   // The two planes, and what they say.
   const latestMs = () => world.now() + config.processors.otlier.windowMs
-  const options = detecting(config)
   const taken = counted(toDestinations, world, registry)
-  const { bus, inspector, learner, plane, change } = planes(taken, world, log, registry, options, latestMs)
+  const both = planes(taken, world, log, registry, detecting(config), latestMs)
+  const { bus, inspector, learner, plane, options } = both
   if (directory !== null) {
     learner.restore(await restoreSnapshot(directory, options.maxSeries, world, log))
     await restorePlane(directory, plane, world, log)
@@ -208,7 +211,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
 
   function applied(next: Config): void {
     shutdownTimeoutMs = next.shutdownTimeoutMs
-    change(detecting(next))
+    both.change(detecting(next))
   }
 
   function listening(): Record<string, Listen> {

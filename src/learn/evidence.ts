@@ -6,7 +6,9 @@ import { LocationTrack } from '../detect/location.ts'
 import { SCALES, WINDOWS_KEPT } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
 import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
+import { fade, isKnown } from './fading.ts'
 import { type LaggedLevel, Landscape, type Series, type ServiceNode } from './landscape.ts'
+import { levelsOf, sharesLevels } from './levels.ts'
 import { CLASSES, FEATURE_CLASSES, Feature, type FeatureClass, type Place, type Tails } from './places.ts'
 import { type At, Reading } from './reading.ts'
 
@@ -230,10 +232,10 @@ export class Evidence {
   /** An hour is over: what has been idle for too long is watched no longer, and neither is what belongs to it. */
   passHour(): void {
     const { landscape } = this
-    landscape.passHour()
+    fade(landscape)
     const gone = new Set<Feature>()
     for (const feature of this.features)
-      if (++feature.idleHours > KEPT_HOURS.series || !landscape.has(feature.place)) gone.add(feature)
+      if (++feature.idleHours > KEPT_HOURS.series || !isKnown(landscape, feature.place)) gone.add(feature)
     if (gone.size === 0) return
     for (const { place } of gone) this.#byId.delete(place.id)
     this.features = this.features.filter(feature => !gone.has(feature))
@@ -292,36 +294,6 @@ export class Evidence {
     } else feature.track.adopt()
     for (const each of same) each.clear()
   }
-}
-
-/** Whether two features are judged by the levels of the same series, so that both must begin anew when these change. */
-function sharesLevels(one: Feature, other: Feature): boolean {
-  if (one === other) return true
-  if (!one.class.endsWith(' self') || !other.class.endsWith(' self')) return false
-  if (one.place.service !== other.place.service) return false
-  return (
-    one.class !== 'operation self' || other.place.series === null || other.place.series === one.place.series
-  )
-}
-
-/** The levels by which a feature is judged. None of a pod's: it is judged by its siblings. */
-function* levelsOf({ class: name, place }: Feature): Generator<{ series: Series; lagged: LaggedLevel }> {
-  if (place.pod !== null || CLASSES[name].kind !== 'location') return
-  for (const series of (place.caller ?? place.service).series) {
-    const lagged = levelFor(name, place, series)
-    if (lagged !== null) yield { series, lagged }
-  }
-}
-
-/** The level of a series by which a place is judged; null where it is not. */
-function levelFor(name: FeatureClass, place: Place, series: Series): LaggedLevel | null {
-  if (name === 'edge gap') return series.callee === place.service ? series.gap : null
-  if (name === 'peer duration')
-    return series.callee === null && (series.peer || series.key.operation) === place.target
-      ? series.duration
-      : null
-  if (series.isCall || (place.series !== null && place.series !== series)) return null
-  return series.self
 }
 
 function file(into: Map<string, Feature[]>, key: string, feature: Feature): void {

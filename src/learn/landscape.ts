@@ -1,10 +1,8 @@
 //! What the learning plane has met: services, their series and pods, and who calls whom. Grows with what is seen, within bounds.
 import type { FeatureWindow, PodKey, SeriesKey } from '../bus/bus.ts'
-import { KEPT_HOURS } from '../bus/idle.ts'
 import { Level } from '../detect/location.ts'
 import type { Middle } from '../detect/robust.ts'
 import { LAG_WINDOWS } from '../detect/scales.ts'
-import type { Place } from './places.ts'
 
 const CLIENT = 3
 const PRODUCER = 4
@@ -69,6 +67,14 @@ export class LaggedLevel {
   }
 }
 
+/** What one operation calls, by this window's links. */
+interface Call {
+  parents: number
+  children: number
+  /** Hours since there was one. */
+  idleHours: number
+}
+
 export interface Series {
   readonly key: SeriesKey
   readonly service: ServiceNode
@@ -78,7 +84,7 @@ export interface Series {
   readonly peer: string
   /** Whom a client calls, where the other side has been seen. */
   callee: ServiceNode | null
-  readonly votes: Map<ServiceNode, number>
+  readonly votes: Map<ServiceNode, { times: number; idleHours: number }>
   readonly self: LaggedLevel
   readonly gap: LaggedLevel
   readonly duration: LaggedLevel
@@ -103,7 +109,7 @@ export interface Series {
   slowTrace: string
   plainTrace: string
   /** Children by series, as this window's links say; of calls only. */
-  readonly calls: Map<Series, { parents: number; children: number }>
+  readonly calls: Map<Series, Call>
 }
 
 /** Bounds of what is kept: beyond them nothing new is met, and it is counted. */
@@ -246,86 +252,37 @@ export class Landscape {
     return pod
   }
 
-  /** An hour is over: forgets what has been idle for too long, and then what is left of nothing else. */
-  passHour(): void {
-    for (const [id, pod] of this.pods) {
-      if (++pod.idleHours <= KEPT_HOURS.pods) continue
-      this.pods.delete(id)
-      pod.service.pods.delete(pod)
-    }
-    const gone = new Set<Series>()
-    for (const [id, series] of this.series) {
-      if (++series.idleHours <= KEPT_HOURS.series) continue
-      this.series.delete(id)
-      gone.add(series)
-    }
-    for (const service of new Set([...gone].map(series => series.service))) {
-      const left = service.series.filter(series => !gone.has(series))
-      service.series.splice(0, Number.POSITIVE_INFINITY, ...left)
-    }
-    const lost = new Set<ServiceNode>()
-    for (const [id, service] of this.services) {
-      if (service.series.length > 0 || service.pods.size > 0) continue
-      this.services.delete(id)
-      lost.add(service)
-    }
-    if (gone.size > 0 || lost.size > 0) this.#cutEdges(gone, lost)
-  }
-
-  /** What calls whom is known by the series that are left. */
-  #cutEdges(gone: ReadonlySet<Series>, lost: ReadonlySet<ServiceNode>): void {
-    for (const { callers, callees } of this.services.values()) {
-      callers.clear()
-      callees.clear()
-    }
-    for (const series of this.series.values()) {
-      for (const child of series.calls.keys()) if (gone.has(child)) series.calls.delete(child)
-      for (const service of series.votes.keys()) if (lost.has(service)) series.votes.delete(service)
-      // Whoever is called still, and sends no telemetry any more, is a peer.
-      if (series.callee !== null && lost.has(series.callee)) series.callee = null
-      for (const callee of series.votes.keys()) {
-        series.service.callees.add(callee)
-        callee.callers.add(series.service)
-      }
-    }
-  }
-
   /** The call of one operation by another in this window; null where there is no room for it. */
-  callOf(parent: Series, child: Series): { parents: number; children: number } | null {
+  callOf(parent: Series, child: Series): Call | null {
     const known = parent.calls.get(child)
-    if (known !== undefined) return known
+    if (known !== undefined) {
+      known.idleHours = 0
+      return known
+    }
     if (parent.calls.size >= MOST_CALLS) {
       this.crowded++
       return null
     }
-    const call = { parents: 0, children: 0 }
+    const call = { parents: 0, children: 0, idleHours: 0 }
     parent.calls.set(child, call)
     return call
-  }
-
-  /** Whether all that a place is made of is still known. */
-  has({ service, caller, series, pod, targetService }: Place): boolean {
-    const known = (one: ServiceNode | null) => one === null || this.services.get(one.id) === one
-    return (
-      known(service) &&
-      known(caller) &&
-      known(targetService) &&
-      (series === null || this.series.get(series.key.id) === series) &&
-      (pod === null || this.pods.get(pod.key.id) === pod)
-    )
   }
 
   /** A client and what answered it. */
   saw(caller: Series, callee: Series, times: number): void {
     if (caller.service === callee.service) return
-    if (caller.votes.size >= MOST_CALLS && !caller.votes.has(callee.service)) {
-      this.crowded++
-      return
+    let votes = caller.votes.get(callee.service)
+    if (votes === undefined) {
+      if (caller.votes.size >= MOST_CALLS) {
+        this.crowded++
+        return
+      }
+      caller.votes.set(callee.service, (votes = { times: 0, idleHours: 0 }))
     }
-    const votes = (caller.votes.get(callee.service) ?? 0) + times
-    caller.votes.set(callee.service, votes)
+    votes.times += times
+    votes.idleHours = 0
     if (caller.callee === callee.service) return
-    if (caller.callee === null || votes > (caller.votes.get(caller.callee) ?? 0))
+    if (caller.callee === null || votes.times > (caller.votes.get(caller.callee)?.times ?? 0))
       caller.callee = callee.service
     caller.service.callees.add(callee.service)
     callee.service.callers.add(caller.service)
@@ -334,7 +291,7 @@ export class Landscape {
   /** The same, as it was known before a restart. */
   calls(caller: Series, callee: ServiceNode): void {
     caller.callee = callee
-    caller.votes.set(callee, 1)
+    caller.votes.set(callee, { times: 1, idleHours: 0 })
     caller.service.callees.add(callee)
     callee.callers.add(caller.service)
   }

@@ -6,8 +6,9 @@ import { KEPT_HOURS } from '../../src/bus/idle.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
 import { Summary } from '../../src/detect/summary.ts'
 import { Changes } from '../../src/learn/changes.ts'
+import { fade } from '../../src/learn/fading.ts'
 import { loadPlane, storePlane } from '../../src/learn/keep.ts'
-import { Landscape } from '../../src/learn/landscape.ts'
+import { Landscape, type Series } from '../../src/learn/landscape.ts'
 import { Learner } from '../../src/learn/learner.ts'
 import { decodeSnapshot, encodeSnapshot } from '../../src/learn/snapshot.ts'
 import { scene } from '../kit/plane.ts'
@@ -87,7 +88,7 @@ test('what comes with the next window after something was forgotten is told', ()
   for (let hour = 1; hour <= KEPT_HOURS.series + 1; hour++) {
     meet('a', hour * 3_600_000)
     changes.look(landscape, hour * 3_600_000)
-    landscape.passHour()
+    fade(landscape)
     changes.forgot(landscape)
   }
   expect([...landscape.series.keys()]).toEqual(['a'])
@@ -115,6 +116,31 @@ test('of what one operation calls, and of all features, no more are kept than th
     evidence.feature('call missing', series[0].service, { detail: String(n) }).a = 1
   expect(evidence.features).toHaveLength(16_000)
   expect(landscape.crowded - before).toBe(4_000)
+})
+
+test('a way that is not gone any more is forgotten, though both of its ends live', () => {
+  const landscape = new Landscape({ maxSeries: 100 })
+  const meet = (service: string, operation: string, kind: number) =>
+    landscape.meet({ ...SERIES, id: `${service} ${operation}`, service, operation, kind }, '', 0) as Series
+  const server = meet('shop', 'GET /', 2)
+  const client = meet('shop', 'call', 3)
+  const [old, now] = [meet('old', 'serve', 2), meet('new', 'serve', 2)]
+  landscape.callOf(server, client)
+  landscape.callOf(server, meet('shop', 'dropped', 1))
+  landscape.saw(client, old, 9)
+  const callees = () => [...client.service.callees].map(({ name }) => name)
+  for (let hour = 0; hour <= KEPT_HOURS.series; hour++) {
+    expect(client.callee?.name).toBe('old')
+    for (const one of [server, client, old, now]) meet(one.service.name, one.key.operation, one.key.kind)
+    meet('shop', 'dropped', 1)
+    landscape.callOf(server, client)
+    landscape.saw(client, now, 0.1)
+    fade(landscape)
+  }
+  expect(client.callee?.name).toBe('new')
+  expect(callees()).toEqual(['new'])
+  expect(old.service.callers.size).toBe(0)
+  expect([...server.calls.keys()]).toEqual([client])
 })
 
 test('silence of everybody forgets nothing, however long', () => {

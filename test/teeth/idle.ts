@@ -96,10 +96,18 @@ export const IDLE = [
     {
       row: 'idle',
       guard: 'edges go with the series that made them',
-      file: 'learn/landscape.ts',
-      on: 'if (gone.size > 0 || lost.size > 0) this.#cutEdges(gone, lost)',
+      file: 'learn/fading.ts',
+      on: 'if (isCut) drawEdges(landscape)',
       off: '',
       test: 'pods that are gone go first',
+    },
+    {
+      row: 'idle',
+      guard: 'a way that nobody goes any more is forgotten',
+      file: 'learn/fading.ts',
+      on: '++vote.idleHours > KEPT_HOURS.series || ',
+      off: '',
+      test: 'a way that is not gone any more is forgotten',
     },
     {
       row: 'idle',
