@@ -55,11 +55,11 @@ export interface Planes {
   readonly inspector: Inspector
   readonly learner: Learner
   readonly plane: LearningPlane
-  /** Both planes read these options each time that they need them. The others are of the start. */
-  change(options: Pick<Detecting, LiveDetecting>): void
+  /** What is in force. Both planes read it each time that they need it. */
+  readonly options: Detecting
+  /** Puts others in force: all but the window, which is of the start. */
+  change(options: Detecting): void
 }
-
-type LiveDetecting = 'detect' | 'rebaselineMs' | 'isolationForest' | 'jaegerWarnings'
 
 /** A window of everything that is seen takes 0.1 s with 10,000 series (`npm run bench`), and twice as many are allowed. */
 const WINDOW_STEP_MS = 500
@@ -81,16 +81,18 @@ export function planes(
   )
   const current = { ...options, latestMs }
   const learner = new Learner(bus, registry, current)
-  const plane = new LearningPlane(bus, registry, options)
-  const assembler = new Assembler(bus, world, log, registry, options)
+  const plane = new LearningPlane(bus, registry, current)
+  const assembler = new Assembler(bus, world, log, registry, current)
   const inspector = inspect(next, world, bus, guarding, registry, assembler, current)
   return {
     bus,
     inspector,
     learner,
     plane,
-    change({ detect, rebaselineMs, isolationForest, jaegerWarnings }) {
-      Object.assign(current, { detect, rebaselineMs, isolationForest, jaegerWarnings })
+    options: current,
+    change(next) {
+      const { windowMs } = current
+      Object.assign(current, next, { windowMs })
     },
   }
 }
@@ -140,9 +142,9 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
 
   // The two planes, and what they say.
   const latestMs = () => world.now() + config.processors.otlier.windowMs
-  const options = detecting(config)
   const taken = counted(toDestinations, world, registry)
-  const { bus, inspector, learner, plane, change } = planes(taken, world, log, registry, options, latestMs)
+  const both = planes(taken, world, log, registry, detecting(config), latestMs)
+  const { bus, inspector, learner, plane, options } = both
   if (directory !== null) {
     learner.restore(await restoreSnapshot(directory, options.maxSeries, world, log))
     await restorePlane(directory, plane, world, log)
@@ -213,7 +215,7 @@ export async function startOtlier(config: Config, parts: Parts): Promise<Running
 
   function applied(next: Config): void {
     shutdownTimeoutMs = next.shutdownTimeoutMs
-    change(detecting(next))
+    both.change(detecting(next))
   }
 
   function listening(): Record<string, Listen> {

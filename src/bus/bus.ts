@@ -60,7 +60,10 @@ export interface FeatureWindow {
   readonly worker?: string
   readonly startMs: number
   readonly endMs: number
-  /** The worker's tables: rows name their entries by index. They only grow, and are shared between messages. */
+  /**
+   * The worker's tables: rows name their entries by index. They are shared between messages; an entry that a row names never
+   * changes, one that none names may be used for another.
+   */
   readonly series: readonly SeriesKey[]
   /** By series: whom a client or producer calls that sends no telemetry, as one of its first spans says; empty where nothing does. */
   readonly peers: readonly string[]
@@ -165,8 +168,21 @@ export interface IncidentState {
   readonly series: readonly string[]
 }
 
+/** So much time in which traces came is over: whatever has not been seen for too many of these is forgotten (`idle.ts`). */
+export interface Hour {
+  /** The end of its last window. */
+  readonly endMs: number
+}
+
+/** The learning plane knows nothing of these series any more: their models are of no use, whatever their generation. */
+export interface Forgotten {
+  readonly ids: readonly string[]
+}
+
 export interface Topics {
   summary: SeriesSummary
+  hour: Hour
+  forgotten: Forgotten
   features: FeatureWindow
   model: SeriesModel
   incident: IncidentState

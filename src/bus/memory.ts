@@ -13,6 +13,8 @@ export function memoryBus(onBug: (error: unknown) => void, shield?: Shield): Bus
     summary: new Set(),
     features: new Set(),
     model: new Set(),
+    hour: new Set(),
+    forgotten: new Set(),
     incident: new Set(),
     event: new Set(),
   }

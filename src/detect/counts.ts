@@ -84,9 +84,11 @@ export class CountTrack {
       judged.level = usual
       judged.z = 0
       judged.shift = 0
+      judged.sd = 0
       if (this.isReady && usual > 0) {
         const shift = Math.log((usual + 1) / (count + 1))
         judged.shift = shift
+        judged.sd = this.#spread.sd(scale, 1 / (usual + 1))
         judged.z = this.#spread.judge(scale, shift, 1 / (usual + 1), learn)
       }
       scale++

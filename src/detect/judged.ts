@@ -6,10 +6,12 @@ export interface Judged {
   z: number
   /** The departure itself: of durations in logarithms, of shares their difference, of counts in logarithms. */
   shift: number
+  /** The standard deviation that z counts in; 0 where nothing is judged. */
+  sd: number
   /** What is normal, in the same form. */
   level: number
   /** What it rests on: samples; for counts the number expected. */
   n: number
 }
 
-export const newJudged = (): Judged => ({ z: 0, shift: 0, level: 0, n: 0 })
+export const newJudged = (): Judged => ({ z: 0, shift: 0, sd: 0, level: 0, n: 0 })

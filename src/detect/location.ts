@@ -140,12 +140,14 @@ export class LocationTrack {
       if (n > 0) {
         const shift = residual / n
         const sampling = (variance + back * doubt) / (n * n)
+        judged.sd = this.#spread.sd(scale, sampling)
         judged.z = this.#spread.judge(scale, shift, sampling, learn)
         judged.shift = shift
         judged.level = level / n
       } else {
         judged.z = 0
         judged.shift = 0
+        judged.sd = 0
         judged.level = 0
       }
       scale++

@@ -134,11 +134,13 @@ export class ShareTrack {
       judged.level = usual
       judged.z = 0
       judged.shift = 0
+      judged.sd = 0
       if (whole > 0 && isReady) {
         const shift = (hits / whole - usual) * (worse === 'more' ? 1 : -1)
         // 1/n: one item more or less is chance, however seldom it is.
         const sampling = (usual * (1 - usual)) / whole + 1 / (whole * whole) + doubt
         judged.shift = shift
+        judged.sd = this.#spread.sd(scale, sampling)
         judged.z = this.#spread.judge(scale, shift, sampling, learn)
       }
       scale++

@@ -34,6 +34,11 @@ export class Spread {
     this.#windows = Math.min(LEARNED_WINDOWS, this.#windows + 1)
   }
 
+  /** The standard deviation of a departure whose variance by chance is `sampling`. */
+  sd(scale: number, sampling: number): number {
+    return Math.sqrt(sampling + this.#variance[scale])
+  }
+
   /**
    * How many standard deviations a departure is.
    * @param sampling the variance of `shift` that is due to chance

@@ -68,7 +68,13 @@ function renderFamily(lines: string[], family: Family, format: TextFormat, own: 
 }
 
 /** UCUM units by the words that Prometheus names end in. `{span}` and the like are annotations and leave no trace. */
-const UNITS: Record<string, string> = { s: 'seconds', ms: 'milliseconds', By: 'bytes', '1': 'ratio' }
+const UNITS: Record<string, string> = {
+  s: 'seconds',
+  ms: 'milliseconds',
+  By: 'bytes',
+  '1': 'ratio',
+  '{span}/s': 'per_second',
+}
 
 /**
  * The family's name without `_total`. Dotted names get their unit as OpenTelemetry's compatibility rules say; names that

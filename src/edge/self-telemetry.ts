@@ -163,12 +163,13 @@ function adopter({ ValueType }: typeof import('@opentelemetry/api'), registry: R
   const adopted = new Set<string>()
   return () => {
     for (const family of registry.families()) {
-      if (adopted.has(family.name)) continue
-      adopted.add(family.name)
+      const key = `${family.name} ${family.unit}`
+      if (adopted.has(key)) continue
+      adopted.add(key)
       const shape = {
         unit: family.unit,
         description: family.help,
-        valueType: family.unit.startsWith('{') ? ValueType.INT : ValueType.DOUBLE,
+        valueType: /^\{[^}]*\}$/.test(family.unit) ? ValueType.INT : ValueType.DOUBLE,
       }
       const instrument =
         family.kind === 'counter'

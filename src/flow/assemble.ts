@@ -1,12 +1,13 @@
 //! Brings spans together by trace, whatever batch or worker they came in, and publishes what whole traces say window by window.
 import { Cell, type Registry } from '../base/counters.ts'
-import { type Items, NOWHERE } from '../base/item.ts'
+import type { Items } from '../base/item.ts'
 import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
 import type { Bus, SeriesKey } from '../bus/bus.ts'
-import { texts } from '../wire/key-value.ts'
+import { KEPT_HOURS } from '../bus/idle.ts'
 import { StreamClock } from './clock.ts'
-import { CLIENT, hashOf, PRODUCER } from './family.ts'
+import { IdleHours, Numbers } from './numbers.ts'
+import { Peers } from './peers.ts'
 import { PodTable } from './pods.ts'
 import { BYTES_A_SPAN } from './pool.ts'
 import type { Group } from './series.ts'
@@ -23,27 +24,20 @@ export interface AssembleOptions extends WaitOptions {
 export const MAX_SPANS = 2 ** 18
 /** Silence is evidence, for so long. */
 const MAX_SILENCE_MS = 180_000
-const MAX_PEER_BYTES = 256
-/** Hashes of 22 bits: with the number of a window they are exact in a double. */
-const HASH_SHIFT = 10
-const HASHES = 2 ** 22
 /** Senders that are told of by name. */
 const MAX_NAMED_CLOCKS = 100
 
 const NEVER = Number.NEGATIVE_INFINITY
-
-// message Span { ... repeated KeyValue attributes = 9; ... }
-const SPAN_ATTRIBUTES_TAG = 0x4a
-const encoder = new TextEncoder()
-/** What a client or producer says about whom it calls, the most telling first. */
-const PEER_KEYS = [
-  'peer.service',
-  'server.address',
-  'net.peer.name',
-  'db.system.name',
-  'db.system',
-  'messaging.system',
-].map(key => encoder.encode(key))
+/** Stands where no series has the number. */
+const NOTHING: SeriesKey = {
+  id: '',
+  service: '',
+  operation: '',
+  kind: 0,
+  namespace: '',
+  environment: '',
+  overflow: false,
+}
 
 /** The series of one inspector, whose numbers are its own. */
 export interface SeriesNumbers {
@@ -71,14 +65,18 @@ export class Assembler {
   readonly #clock: StreamClock
   readonly #pods: PodTable
   readonly #waiting: Waiting
-  readonly #series: SeriesKey[] = []
-  readonly #peers: string[] = []
-  /** By series: what the span whose peer it is stands for in `peerOrder`; the earliest window in which one of its spans ends. */
-  readonly #peerOrders: number[] = []
-  readonly #peerUntilMs: number[] = []
+  /** Replaced when numbers are given back: what was published before names its series by those before. */
+  #series: SeriesKey[] = []
+  readonly #peers: Peers
   readonly #byId = new Map<string, number>()
+  readonly #numbers = new Numbers()
+  readonly #idle = new IdleHours()
   readonly #ranks = { series: new Ranks(), pods: new Ranks() }
-  #feeds = 0
+  /** How often a series has come or gone. */
+  #changes = 0
+  readonly #feeds: Feed[] = []
+  /** An hour is over. */
+  #hasToForget = false
   /** Windows that end by then are published. */
   #closedMs = NEVER
   /** Empty windows published in a row, in milliseconds. */
@@ -91,10 +89,20 @@ export class Assembler {
     this.#options = options
     this.#clock = new StreamClock(options.windowMs)
     this.#pods = new PodTable(world.random())
+    this.#peers = new Peers(options.windowMs)
+    const series = () => this.#series
+    const pods = this.#pods
     this.#waiting = new Waiting(options, Math.floor(world.random() * 2 ** 32) | 0, {
-      series: this.#series,
-      pods: this.#pods.keys,
-      clockOf: this.#pods.clockOf,
+      get series() {
+        return series()
+      },
+      get pods() {
+        return pods.keys
+      },
+      clockOf: pods.clockOf,
+    })
+    bus.listen('hour', () => {
+      this.#hasToForget = true
     })
     const late = (reason: string) =>
       registry.counter(
@@ -151,7 +159,49 @@ export class Assembler {
 
   /** For each inspector its own. */
   feed(own: SeriesNumbers): Feed {
-    return { number: this.#feeds++, own, shared: new Int32Array(0) }
+    const feed = { number: this.#feeds.length, own, shared: new Int32Array(0) }
+    this.#feeds.push(feed)
+    return feed
+  }
+
+  /** These numbers of an inspector will stand for other series. */
+  released(feed: Feed, gone: readonly number[]): void {
+    for (const series of gone) if (series < feed.shared.length) feed.shared[series] = -1
+  }
+
+  /** Once after each hour: forgets the series and pods of which nothing has been published for too long, and nothing waits. */
+  forget(): void {
+    if (!this.#hasToForget) return
+    this.#hasToForget = false
+    const series = new Set<number>()
+    const pods = new Set<number>()
+    this.#waiting.forEachUse((one, pod) => {
+      series.add(one)
+      pods.add(pod)
+    })
+    const clock = this.#clock
+    this.#pods.forget(
+      KEPT_HOURS.pods,
+      pod => pods.has(pod),
+      sender => clock.forget(sender),
+    )
+    this.#idle.pass(this.#numbers.end)
+    const gone = [...this.#byId].filter(
+      ([, one]) => this.#idle.of(one) > KEPT_HOURS.series && !series.has(one),
+    )
+    if (gone.length === 0) return
+    this.#series = [...this.#series]
+    this.#changes++
+    const numbers = new Set<number>()
+    for (const [id, one] of gone) {
+      this.#byId.delete(id)
+      this.#series[one] = NOTHING
+      this.#numbers.giveBack(one)
+      numbers.add(one)
+    }
+    this.#peers.forget(numbers)
+    for (const { shared } of this.#feeds)
+      for (let own = 0; own < shared.length; own++) if (numbers.has(shared[own])) shared[own] = -1
   }
 
   /** Takes the spans of a scanned batch whose series are known, but for those that end after `latestMs`. */
@@ -179,7 +229,7 @@ export class Assembler {
       else if (endMs > aheadMs) this.#late.ahead.value++
       else {
         const series = this.#seriesOf(feed, items, item)
-        if (endMs < this.#peerUntilMs[series]) this.#hearPeer(series, view, bytes, items, item)
+        this.#peers.hear(series, view, bytes, items, item)
         this.#waiting.add(view, bytes, items, item, series, pod, endMs)
       }
     }
@@ -212,33 +262,13 @@ export class Assembler {
   #meet(key: SeriesKey): number {
     const known = this.#byId.get(key.id)
     if (known !== undefined) return known
-    const series = this.#series.length
-    this.#series.push(key)
+    const series = this.#numbers.take()
+    this.#series[series] = key
     this.#byId.set(key.id, series)
-    this.#peers.push('')
-    this.#peerOrders.push(Number.POSITIVE_INFINITY)
-    const calls = key.kind === CLIENT || key.kind === PRODUCER
-    this.#peerUntilMs.push(calls ? Number.POSITIVE_INFINITY : NEVER)
+    this.#idle.seen(series)
+    this.#changes++
+    this.#peers.meet(series, key.kind)
     return series
-  }
-
-  /**
-   * Whom a series calls is read from one span: of those that end in the earliest window the one with the smallest hash, so that it
-   * does not depend on their order. Of n spans about log n are read, and none once the window is over.
-   */
-  #hearPeer(series: number, view: DataView, bytes: Uint8Array, items: Items, item: number): void {
-    const { windowMs } = this.#options
-    const { contentAt, endAt, spanIdAt, traceIdAt } = items
-    const word = (at: number) => (at === NOWHERE ? 0 : view.getInt32(at + 4))
-    const window = Math.floor(items.endMs[item] / windowMs)
-    const order = window * HASHES + (hashOf(word(traceIdAt[item]), word(spanIdAt[item])) >>> HASH_SHIFT)
-    if (order > this.#peerOrders[series]) return
-    const said = texts(bytes, contentAt[item], endAt[item], SPAN_ATTRIBUTES_TAG, PEER_KEYS, MAX_PEER_BYTES)
-    const peer = said.find(text => text !== '') ?? ''
-    if (order === this.#peerOrders[series] && peer >= this.#peers[series]) return
-    this.#peers[series] = peer
-    this.#peerOrders[series] = order
-    this.#peerUntilMs[series] = (window + 1) * windowMs
   }
 
   #close(): void {
@@ -269,13 +299,15 @@ export class Assembler {
         this.#closedMs,
         {
           series: this.#series,
-          peers: this.#peers,
-          peerOrders: this.#peerOrders,
+          peers: this.#peers.names,
+          peerOrders: this.#peers.orders,
           pods: this.#pods.keys,
+          changes: { series: this.#changes, pods: this.#pods.changes },
           worker: this.#options.worker ?? '',
         },
         this.#ranks,
       )
+      for (const series of message.cells.series) this.#idle.seen(series)
       if (sheet !== null) this.#waiting.drop(sheet)
       this.#bus.publish('features', String(startMs), message)
       this.#silentMs = sheet === null ? this.#silentMs + windowMs : 0

@@ -67,6 +67,15 @@ export class StreamClock {
     return known.behind >= SET_BACK ? 'clock' : 'age'
   }
 
+  /** Forgets a sender, whose number will stand for another. False where it is one of the two by which the clock goes. Between requests. */
+  forget(number: number): boolean {
+    const sender = this.#senders[number]
+    if (sender === undefined) return true
+    if (sender === this.#first || sender === this.#second) return false
+    this.#senders[number] = undefined
+    return true
+  }
+
   /** Takes note of a span end in the request in hand. */
   saw(number: number, endMs: number): void {
     const sender = (this.#senders[number] ??= newSender())

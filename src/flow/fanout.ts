@@ -12,15 +12,21 @@ export type Routes = Readonly<
   Record<Signal, readonly Pick<Queue, 'probe' | 'offer' | 'reserve' | 'retryAfterMs'>[]>
 >
 
+export interface Destined {
+  readonly routes: Routes
+  /** Signals of pipelines that name no exporters: they are taken, learned from, and let go. */
+  readonly letGo?: ReadonlySet<Signal>
+}
+
 /** The queue on disk is tried again after a second. */
 const DISK_RETRY_MS = 1000
 
 /**
  * Accepts a batch when every destination has taken it or passed it over, and those that the sender waits for have answered.
- * `routes` may be replaced at any time: a batch goes to all of the old ones or to all of the new ones. `close` only ends the
+ * `to` may change at any time: a batch goes to all of the old ones or to all of the new ones. `close` only ends the
  * taking: the queues are closed by `closeAll`, which has a deadline and a result.
  */
-export function fanout(to: { readonly routes: Routes }): Sink<CheckedBatch> {
+export function fanout(to: Destined): Sink<CheckedBatch> {
   const stopping: Outcome = {
     kind: 'busy',
     retryAfterMs: STOPPING_RETRY_MS,
@@ -35,8 +41,8 @@ export function fanout(to: { readonly routes: Routes }): Sink<CheckedBatch> {
     async send(batch, taken) {
       if (closed) return stopping
       const { routes } = to
-      // With no destination at all, telemetry is learned from and let go.
-      if (!SIGNALS.some(signal => routes[signal].length > 0)) {
+      // With no destination at all, everything is.
+      if (to.letGo?.has(batch.signal) || !SIGNALS.some(signal => routes[signal].length > 0)) {
         taken?.()
         batch.loan?.share(0)
         return ACCEPTED

@@ -4,13 +4,14 @@ import { Failure } from '../base/errors.ts'
 import { CARRIES_MARK, FAILED, Items, NO_TIMES, NOWHERE } from '../base/item.ts'
 import type { World } from '../base/world.ts'
 import type { Bus, SeriesModel } from '../bus/bus.ts'
+import { KEPT_HOURS } from '../bus/idle.ts'
 import { check } from '../wire/check.ts'
 import { merge } from '../wire/merge.ts'
 import { scanTraces } from '../wire/scan.ts'
 import { splice } from '../wire/splice.ts'
 import { type Finding, type MarkOptions, markBytes, markOf, outlierEvent } from './annotate.ts'
 import type { Assembler, Feed } from './assemble.ts'
-import { registerBands } from './bands.ts'
+import { registerDurations } from './bands.ts'
 import { CHECK_EVERY, type Guards, type Lap } from './guard.ts'
 import { Models } from './models.ts'
 import { SeriesTable } from './series.ts'
@@ -54,6 +55,7 @@ export function inspect(
   const detection = new Detection(world, bus, registry, assembler, options)
   const guarded = guards.batches()
   const closing = guards.step('the closing of windows')
+  const forgetting = guards.step('the forgetting of what is idle')
   const assembling = guards.step('the assembly of traces')
   const malformed = new Failure(
     'OTLIER_MALFORMED',
@@ -66,6 +68,8 @@ export function inspect(
         return items < 0 ? { kind: 'refused', cause: malformed } : next.send({ ...batch, items })
       }
       const { bytes } = batch
+      // Between two batches, so that no number changes its meaning while one is in hand.
+      if (detection.hasToForget) forgetting.attempt(() => detection.forget())
       // Fail open: whatever detection does, the request goes on.
       let items: number
       let pieces: readonly Uint8Array[] | null = null
@@ -119,6 +123,10 @@ class Detection {
   readonly #unmarked: Cell
   /** The latest span end seen. */
   #streamMs = 0
+  /** An hour is over: series that are idle are to be forgotten. */
+  hasToForget = false
+  /** That are over since the start. */
+  #hours = 0
 
   constructor(world: World, bus: Bus, registry: Registry, assembler: Assembler, options: InspectOptions) {
     this.#world = world
@@ -126,10 +134,13 @@ class Detection {
     this.#bus = bus
     this.#registry = registry
     this.#options = options
-    this.#series = new SeriesTable(options.maxSeries, (series, key) => this.#models.met(series, key))
+    this.#series = new SeriesTable(options, (series, key) => this.#models.met(series, key))
     this.#models = new Models(bus, id => this.#series.byId(id))
     this.tally = new Tally(bus, this.#series, options)
     this.#feed = assembler.feed(this.#series)
+    bus.listen('hour', () => {
+      this.hasToForget = true
+    })
     this.#suppressed = registry.counter(
       'otlier.events.suppressed',
       '{event}',
@@ -158,18 +169,37 @@ class Detection {
       '{span}',
       'Spans that end in the future; scored, not learned.',
     )
-    const states = (['learning', 'ready', 'frozen'] as const).map(
+    const states = (['learning', 'ready', 'frozen', 'stale'] as const).map(
       state => [state, gauge('otlier.models', '{model}', 'Models by state.', { state })] as const,
     )
-    registerBands(registry, () => this.#models.all())
+    registerDurations(registry, () => this.#models.all())
     registry.beforeRead(() => {
-      tracked.value = this.#series.keys.length
+      tracked.value = this.#series.size
       overflow.value = this.#series.overflowed
       late.value = this.tally.late
       future.value = this.tally.future
-      const counts = this.#models.states()
+      const counts = this.#models.states(
+        series => (series < 0 ? this.#hours : this.tally.idleHours(series)) >= KEPT_HOURS.fresh,
+      )
       for (const [state, cell] of states) cell.value = counts[state]
     })
+  }
+
+  /** Forgets the series that nobody has sent anything of for too long. Not while a batch is in hand. */
+  forget(): void {
+    this.hasToForget = false
+    this.#hours++
+    this.tally.passHour()
+    const gone = this.#series.forget(series => this.tally.idleHours(series) > KEPT_HOURS.series)
+    this.tally.forget(gone)
+    this.#assembler.released(this.#feed, gone)
+    for (const series of gone) {
+      this.#models.forget(series)
+      this.#told.delete(series)
+    }
+    // The registry knows the cells of those that come again.
+    if (gone.length > 0) this.#outliers.clear()
+    this.#assembler.forget()
   }
 
   /** Scores and tallies the scanned batch; returns it with marks spliced in, or null where there is no outlier. */

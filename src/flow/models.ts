@@ -19,6 +19,9 @@ export class Models {
     this.#numberOf = numberOf
     bus.listen('model', model => this.#take(model))
     bus.listen('incident', incident => this.#hearOf(incident))
+    bus.listen('forgotten', ({ ids }) => {
+      for (const id of ids) this.#drop(id)
+    })
   }
 
   /** To be called for each new series, in the order of their numbers. */
@@ -53,12 +56,31 @@ export class Models {
     for (const model of this.#models) if (model !== undefined) yield model
   }
 
-  /** How many models are in each state. */
-  states(): Record<SeriesModel['state'], number> {
-    const states = { learning: 0, ready: 0, frozen: 0 }
-    for (const model of this.#models) if (model !== undefined) states[model.state]++
-    for (const model of this.#waiting.values()) states[model.state]++
+  /**
+   * How many models are in each state.
+   * @param isStale of a series, or of all that have not been seen since the start where it is -1
+   */
+  states(isStale: (series: number) => boolean): Record<SeriesModel['state'] | 'stale', number> {
+    const states = { learning: 0, ready: 0, frozen: 0, stale: 0 }
+    for (const [series, model] of this.#models.entries())
+      if (model !== undefined) states[isStale(series) ? 'stale' : model.state]++
+    for (const model of this.#waiting.values()) states[isStale(-1) ? 'stale' : model.state]++
     return states
+  }
+
+  /** The number of a series will stand for another. */
+  forget(series: number): void {
+    this.#models[series] = undefined
+    this.limitNs[series] = Number.POSITIVE_INFINITY
+    this.failureRare[series] = 0
+    this.learning[series] = 1
+  }
+
+  /** Nothing is known of a series any more. It may come again. */
+  #drop(id: string): void {
+    this.#waiting.delete(id)
+    const series = this.#numberOf(id)
+    if (series >= 0) this.forget(series)
   }
 
   #take(model: SeriesModel): void {

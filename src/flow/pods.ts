@@ -2,6 +2,7 @@
 import type { Items } from '../base/item.ts'
 import type { PodKey } from '../bus/bus.ts'
 import { texts } from '../wire/key-value.ts'
+import { IdleHours, Numbers } from './numbers.ts'
 import type { Group } from './series.ts'
 
 /** Places that are told apart; the rest share one for each service. */
@@ -42,14 +43,23 @@ const WANTED_BYTES = WANTED.map(key => encoder.encode(key))
 // message Resource { repeated KeyValue attributes = 1; ... }
 const ATTRIBUTES_TAG = 0x0a
 
+/** Stands where no pod has the number. */
+const NOBODY: PodKey = { id: '', service: '', namespace: '', environment: '', name: '', attributes: {} }
+
 export class PodTable {
-  readonly keys: PodKey[] = []
+  /** Replaced when numbers are given back: what was published before names its pods by the one before. */
+  keys: PodKey[] = []
+  /** How often a pod has come or gone. */
+  changes = 0
   /** By pod: a number for whatever has a clock of its own, the machine where the resource names it. */
   readonly clockOf: number[] = []
   /** By clock: what it is called. */
   readonly clockNames: string[] = []
   readonly #maxPods: number
   readonly #byId = new Map<string, number>()
+  readonly #numbers = new Numbers()
+  readonly #idle = new IdleHours()
+  readonly #clockNumbers = new Numbers()
   readonly #clocks = new Map<string, number>()
   /** By hash: the rest of the hash, and the pod. A resource that comes again costs one pass over its bytes. */
   readonly #checks = new Int32Array(REMEMBERED)
@@ -89,11 +99,40 @@ export class PodTable {
     }
     const place = ((low ^ (low >>> 15)) >>> 0) % REMEMBERED
     const check = high ^ (low >>> 7)
-    if (this.#remembered[place] >= 0 && this.#checks[place] === check) return this.#remembered[place]
+    if (this.#remembered[place] >= 0 && this.#checks[place] === check) {
+      this.#idle.seen(this.#remembered[place])
+      return this.#remembered[place]
+    }
     const pod = this.#read(bytes, at, end, group)
+    this.#idle.seen(pod)
     this.#checks[place] = check
     this.#remembered[place] = pod
     return pod
+  }
+
+  /**
+   * An hour is over: gives back the numbers of pods that have been idle for more than `kept`, and of clocks that nobody reads any more.
+   * @param isInUse whether something that is not published yet names the pod
+   * @param release tells whoever follows the clock; false where it cannot be done without
+   */
+  forget(kept: number, isInUse: (pod: number) => boolean, release: (clock: number) => boolean): void {
+    this.#idle.pass(this.#numbers.end)
+    const gone = [...this.#byId].filter(([, pod]) => this.#idle.of(pod) > kept && !isInUse(pod))
+    if (gone.length === 0) return
+    this.changes++
+    this.keys = [...this.keys]
+    for (const [id, pod] of gone) {
+      this.#byId.delete(id)
+      this.keys[pod] = NOBODY
+      this.#numbers.giveBack(pod)
+    }
+    this.#remembered.fill(-1)
+    const read = new Set([...this.#byId.values()].map(pod => this.clockOf[pod]))
+    for (const [key, clock] of this.#clocks) {
+      if (read.has(clock) || !release(clock)) continue
+      this.#clocks.delete(key)
+      this.#clockNumbers.giveBack(clock)
+    }
   }
 
   #read(bytes: Uint8Array, at: number, end: number, group: Group): number {
@@ -118,20 +157,21 @@ export class PodTable {
     const known = this.#byId.get(id)
     if (known !== undefined) return known
     // The one that holds what no longer fits is always there to be found: there are no more of them than services.
-    if (this.keys.length >= this.#maxPods && name !== OTHER_POD)
+    if (this.#numbers.size >= this.#maxPods && name !== OTHER_POD)
       return this.#register(group, OTHER_POD, {}, '')
-    const pod = this.keys.length
-    this.keys.push({ id, service, namespace, environment, name, attributes })
+    const pod = this.#numbers.take()
+    this.keys[pod] = { id, service, namespace, environment, name, attributes }
     this.#byId.set(id, pod)
-    this.clockOf.push(this.#clock(machine === '' ? id : machine, machine === '' ? name || service : machine))
+    this.changes++
+    this.clockOf[pod] = this.#clock(machine === '' ? id : machine, machine === '' ? name || service : machine)
     return pod
   }
 
   #clock(key: string, name: string): number {
     let clock = this.#clocks.get(key)
     if (clock === undefined) {
-      clock = this.clockNames.length
-      this.clockNames.push(name)
+      clock = this.#clockNumbers.take()
+      this.clockNames[clock] = name
       this.#clocks.set(key, clock)
     }
     return clock

@@ -1,6 +1,7 @@
 //! Interns series: from the bytes of a service's identity and a span's name to a small number, without a string on the way.
 import { type Items, NOWHERE } from '../base/item.ts'
 import type { SeriesKey } from '../bus/bus.ts'
+import { Numbers } from './numbers.ts'
 
 /** Longer names are told apart by their first bytes only: the table's memory is bounded by it. */
 const MAX_NAME_BYTES = 256
@@ -10,7 +11,7 @@ export const OVERFLOW_OPERATION = 'otlier.overflow'
 const decoder = new TextDecoder('utf-8')
 
 /**
- * An open-addressing hash table from (seed, bytes) to consecutive numbers. What a look-up needs lies in two places, a slot
+ * An open-addressing hash table from (seed, bytes) to numbers. What a look-up needs lies in two places, a slot
  * and the key: with thousands of series nearly every step to another place waits for memory.
  */
 class ByteTable {
@@ -49,19 +50,36 @@ class ByteTable {
   }
 
   /** Adds a key that is known to be absent. */
-  add(bytes: DataView, at: number, end: number, seed: number): number {
+  add(bytes: DataView, at: number, end: number, seed: number, number: number): void {
     const length = end - at
     const place = this.#end
     this.#end += HEAD_WORDS + ((length + 3) >>> 2)
     while (this.#end > this.#words.length) this.#growKeys()
-    this.#words[place] = this.size
+    this.#words[place] = number
     this.#words[place + 1] = seed
     this.#words[place + 2] = length
     const own = (place + HEAD_WORDS) * 4
     for (let i = 0; i < length; i++) this.#keys.setUint8(own + i, bytes.getUint8(at + i))
     this.#place(hashOf(bytes, at, end, seed), place)
     if (++this.size * 4 > this.#slots.length) this.#growSlots()
-    return this.size - 1
+  }
+
+  /** Leaves those keys whose numbers are kept, and gives back the room of the others. */
+  keep(isKept: (number: number) => boolean): void {
+    const words = this.#words
+    const keys = this.#keys
+    const end = this.#end
+    this.#slots = new Int32Array(2 * 256)
+    this.#words = new Int32Array(1024)
+    this.#keys = new DataView(this.#words.buffer)
+    this.#end = 1
+    this.size = 0
+    for (let place = 1; place < end; ) {
+      const at = (place + HEAD_WORDS) * 4
+      const length = words[place + 2]
+      if (isKept(words[place])) this.add(keys, at, at + length, words[place + 1], words[place])
+      place += HEAD_WORDS + ((length + 3) >>> 2)
+    }
   }
 
   #place(hash: number, place: number): void {
@@ -116,13 +134,20 @@ export interface Group {
   readonly environment: string
   /** The series that holds what no longer fits, -1 until it is needed. */
   overflow: number
+  /** What it is made of: numbers of strings. */
+  readonly identity: readonly number[]
+}
+
+export interface SeriesOptions {
+  /** Read each time: it may change. What has a series keeps it. */
+  readonly maxSeries: number
 }
 
 export class SeriesTable {
   readonly keys: SeriesKey[] = []
   /** The first takes the spans of services beyond `max_series` of them. */
   readonly groups: Group[] = [
-    { number: 0, service: OVERFLOW_OPERATION, namespace: '', environment: '', overflow: -1 },
+    { number: 0, service: OVERFLOW_OPERATION, namespace: '', environment: '', overflow: -1, identity: [] },
   ]
   /** The group of each series. */
   readonly groupOf: number[] = []
@@ -131,20 +156,50 @@ export class SeriesTable {
   #strings = new ByteTable()
   #identities = new ByteTable()
   #series = new ByteTable()
-  #numbers: number[] = []
+  #seriesNumbers = new Numbers()
+  #groupNumbers = new Numbers(1)
+  /** 0 stands for no string. */
+  #stringNumbers = new Numbers(1)
   #byId = new Map<string, number>()
-  #maxSeries: number
+  readonly #options: SeriesOptions
   #onNew: (series: number, key: SeriesKey) => void
 
   /** `onNew` hears of each series when it is met first. */
-  constructor(maxSeries: number, onNew: (series: number, key: SeriesKey) => void) {
-    this.#maxSeries = maxSeries
+  constructor(options: SeriesOptions, onNew: (series: number, key: SeriesKey) => void) {
+    this.#options = options
     this.#onNew = onNew
   }
 
   /** The number of a series by its id, or -1. */
   byId(id: string): number {
     return this.#byId.get(id) ?? -1
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.#seriesNumbers.size
+  }
+
+  /**
+   * Forgets series, and the services that are left without any. Their numbers will stand for others.
+   * @param isIdle asked of every series
+   */
+  forget(isIdle: (series: number) => boolean): readonly number[] {
+    const gone = [...this.#byId.values()].filter(isIdle)
+    if (gone.length === 0) return gone
+    for (const series of gone) {
+      const group = this.groups[this.groupOf[series]]
+      if (group.overflow === series) group.overflow = -1
+      this.#byId.delete(this.keys[series].id)
+      this.#seriesNumbers.giveBack(series)
+    }
+    const left = new Set(this.#byId.values())
+    this.#series.keep(series => left.has(series))
+    const groups = new Set([...left].map(series => this.groupOf[series]))
+    const strings = new Set([...groups].flatMap(group => this.groups[group].identity))
+    giveBackOthers(this.#identities, this.#groupNumbers, groups)
+    giveBackOthers(this.#strings, this.#stringNumbers, strings)
+    return gone
   }
 
   /** Fills the `series` column of a scanned batch. */
@@ -162,7 +217,7 @@ export class SeriesTable {
       const nameEnd = Math.min(items.nameEnd[item], nameAt + MAX_NAME_BYTES)
       const seed = group * 8 + items.kind[item]
       const found = this.#series.find(view, nameAt, nameEnd, seed)
-      if (found >= 0) items.series[item] = this.#numbers[found]
+      if (found >= 0) items.series[item] = found
       else if (found === CROWDED) items.series[item] = this.#overflow(group)
       else items.series[item] = this.#add(bytes, view, nameAt, nameEnd, seed, group)
     }
@@ -170,15 +225,14 @@ export class SeriesTable {
 
   #add(bytes: Uint8Array, view: DataView, at: number, end: number, seed: number, group: number): number {
     // The names are counted, not the series: names that are no UTF-8 may read the same and differ without end.
-    if (this.#series.size >= this.#maxSeries) return this.#overflow(group)
-    const entry = this.#series.add(view, at, end, seed)
+    if (this.#series.size >= this.#options.maxSeries) return this.#overflow(group)
     const { service, namespace, environment } = this.groups[group]
     const operation = decoder.decode(bytes.subarray(at, end))
     const series = this.#register(
       { service, operation, kind: seed & 7, namespace, environment, overflow: false },
       group,
     )
-    this.#numbers[entry] = series
+    this.#series.add(view, at, end, seed, series)
     return series
   }
 
@@ -200,10 +254,10 @@ export class SeriesTable {
     // Two names that differ only in invalid UTF-8 read the same to a person: they are one series.
     const known = this.#byId.get(id)
     if (known !== undefined) return known
-    const series = this.keys.length
+    const series = this.#seriesNumbers.take()
     const full = { id, ...key }
-    this.keys.push(full)
-    this.groupOf.push(group)
+    this.keys[series] = full
+    this.groupOf[series] = group
     this.#byId.set(id, series)
     this.#onNew(series, full)
     return series
@@ -217,19 +271,21 @@ export class SeriesTable {
     identity[1] = namespace
     identity[2] = environment
     const found = this.#identities.find(identityBytes, 0, identityBytes.byteLength, 0)
-    if (found >= 0) return found + 1
-    if (found === CROWDED || this.groups.length > this.#maxSeries) return 0
+    if (found >= 0) return found
+    if (found === CROWDED || this.#groupNumbers.size >= this.#options.maxSeries) return 0
     const text = (at: number, end: number) =>
       at === NOWHERE ? '' : decoder.decode(bytes.subarray(at, Math.min(end, at + MAX_NAME_BYTES)))
-    const number = this.#identities.add(identityBytes, 0, identityBytes.byteLength, 0) + 1
-    this.groups.push({
+    const number = this.#groupNumbers.take()
+    this.#identities.add(identityBytes, 0, identityBytes.byteLength, 0, number)
+    this.groups[number] = {
       number,
       // The name that the semantic conventions give to a service without one.
       service: text(items.serviceAt[resource], items.serviceEnd[resource]) || 'unknown_service',
       namespace: text(items.namespaceAt[resource], items.namespaceEnd[resource]),
       environment: text(items.environmentAt[resource], items.environmentEnd[resource]),
       overflow: -1,
-    })
+      identity: [...identity],
+    }
     return number
   }
 
@@ -238,10 +294,21 @@ export class SeriesTable {
     if (at === NOWHERE) return 0
     const stop = Math.min(end, at + MAX_NAME_BYTES)
     const found = this.#strings.find(bytes, at, stop, 0)
-    if (found >= 0) return found + 1
-    if (found === CROWDED || this.#strings.size > 3 * this.#maxSeries) return 0
-    return this.#strings.add(bytes, at, stop, 0) + 1
+    if (found >= 0) return found
+    if (found === CROWDED || this.#strings.size > 3 * this.#options.maxSeries) return 0
+    const number = this.#stringNumbers.take()
+    this.#strings.add(bytes, at, stop, 0, number)
+    return number
   }
+}
+
+/** Leaves those keys of a table whose numbers are `kept`. */
+function giveBackOthers(table: ByteTable, numbers: Numbers, kept: ReadonlySet<number>): void {
+  table.keep(number => {
+    if (kept.has(number)) return true
+    numbers.giveBack(number)
+    return false
+  })
 }
 
 const identity = new Int32Array(3)

@@ -168,13 +168,18 @@ export class Sheet {
   }
 }
 
-/** Places of keys among all, in the order of their ids: what rows are sorted by. Made anew only when there are more keys. */
+/** Places of keys among all, in the order of their ids: what rows are sorted by. Made anew only when keys have changed. */
 export class Ranks {
   #ranks = new Int32Array(0)
+  #changes = -1
 
-  of(keys: readonly { readonly id: string }[]): Int32Array {
-    if (this.#ranks.length !== keys.length) {
-      const order = Array.from(keys.keys()).sort((a, b) => (keys[a].id < keys[b].id ? -1 : 1))
+  /** @param changes how often a key has come, or gone: those that have gone have no id, and no rank */
+  of(keys: readonly { readonly id: string }[], changes: number): Int32Array {
+    if (this.#changes !== changes) {
+      this.#changes = changes
+      const order = [...keys.keys()]
+        .filter(key => keys[key].id !== '')
+        .sort((a, b) => (keys[a].id < keys[b].id ? -1 : 1))
       this.#ranks = new Int32Array(keys.length)
       for (const [rank, key] of order.entries()) this.#ranks[key] = rank
     }
@@ -187,6 +192,8 @@ export interface Tables {
   readonly peers: readonly string[]
   readonly peerOrders: readonly number[]
   readonly pods: readonly PodKey[]
+  /** How often the keys of each have changed. */
+  readonly changes: { readonly series: number; readonly pods: number }
   readonly worker: string
 }
 
@@ -198,8 +205,9 @@ export function featureWindow(
   tables: Tables,
   ranks: { readonly series: Ranks; readonly pods: Ranks },
 ): FeatureWindow {
-  const bySeries = ranks.series.of(tables.series)
-  const order = sheet === null ? NO_ROWS : sorted(sheet.cells, bySeries, ranks.pods.of(tables.pods))
+  const bySeries = ranks.series.of(tables.series, tables.changes.series)
+  const order =
+    sheet === null ? NO_ROWS : sorted(sheet.cells, bySeries, ranks.pods.of(tables.pods, tables.changes.pods))
   return {
     startMs,
     endMs,

@@ -6,6 +6,7 @@ import { Summary } from '../detect/summary.ts'
 
 export interface TallyOptions {
   readonly windowMs: number
+  /** Read each time: it may change. */
   readonly latenessMs: number
 }
 
@@ -34,6 +35,8 @@ interface Row {
   staged: OpenWindow | null
   /** Samples of a series in learning, sent or waiting. */
   learned: number
+  /** Hours since a window of it was opened. */
+  idleHours: number
 }
 
 /**
@@ -82,9 +85,7 @@ export class Tally {
   readonly #bus: Bus
   readonly #known: Known
   readonly #windowMs: number
-  readonly #latenessMs: number
-  /** More windows of a series than this are never open at once. */
-  readonly #maxOpen: number
+  readonly #options: TallyOptions
   readonly #clocks: (Clock | undefined)[] = []
   readonly #rows: (Row | undefined)[] = []
   readonly #touched: Clock[] = []
@@ -95,8 +96,7 @@ export class Tally {
     this.#bus = bus
     this.#known = known
     this.#windowMs = options.windowMs
-    this.#latenessMs = options.latenessMs
-    this.#maxOpen = MAX_OPEN + Math.ceil(options.latenessMs / options.windowMs)
+    this.#options = options
   }
 
   /**
@@ -136,7 +136,7 @@ export class Tally {
     for (const clock of this.#touched) {
       clock.touched = false
       clock.movedMs = monotonicMs
-      this.#close(clock, clock.nowMs - this.#latenessMs)
+      this.#close(clock, clock.nowMs - this.#options.latenessMs)
     }
     this.#touched.length = 0
   }
@@ -145,13 +145,42 @@ export class Tally {
   passTime(monotonicMs: number): void {
     for (const clock of this.#clocks) {
       if (clock === undefined) continue
-      this.#close(clock, clock.nowMs + monotonicMs - clock.movedMs - this.#latenessMs)
+      this.#close(clock, clock.nowMs + monotonicMs - clock.movedMs - this.#options.latenessMs)
     }
   }
 
   /** Hands over all that is open, complete or not: at the end of a recording, and on stop. */
   flush(): void {
     for (const clock of this.#clocks) if (clock !== undefined) this.#close(clock, Number.POSITIVE_INFINITY)
+  }
+
+  /** An hour is over. */
+  passHour(): void {
+    for (const row of this.#rows) if (row !== undefined) row.idleHours++
+  }
+
+  /** Hours since anything of a series was counted; Infinity where nothing ever was. */
+  idleHours(series: number): number {
+    return this.#rows[series]?.idleHours ?? Number.POSITIVE_INFINITY
+  }
+
+  /** The numbers of these series will stand for others. What waits of them for the end of its window is as old as they are. */
+  forget(gone: readonly number[]): void {
+    const clocks = new Set<Clock>()
+    for (const series of gone) {
+      const row = this.#rows[series]
+      if (row === undefined) continue
+      clocks.add(row.clock)
+      this.#rows[series] = undefined
+      this.#lines[series * LINE + COUNT] = 0
+      this.#starts[series * STARTS] = Number.NaN
+    }
+    for (const [group, clock] of this.#clocks.entries()) {
+      if (clock === undefined || !clocks.has(clock)) continue
+      const rows = clock.rows.splice(0)
+      for (const row of rows) if (this.#rows[row.series] === row) clock.rows.push(row)
+      if (clock.rows.length === 0) this.#clocks[group] = undefined
+    }
   }
 
   #advance(series: number, endMs: number): void {
@@ -202,6 +231,7 @@ export class Tally {
     const window = this.#windowAt(row, endMs)
     if (window === null) return false
     this.#unload(row)
+    row.idleHours = 0
     row.staged = window
     this.#starts[series * STARTS] = window.startMs
     return true
@@ -241,7 +271,7 @@ export class Tally {
     let at = row.open.length
     while (at > 0 && row.open[at - 1].startMs > startMs) at--
     if (at === 0 || row.open[at - 1].startMs !== startMs) {
-      if (row.open.length >= this.#maxOpen) {
+      if (row.open.length >= MAX_OPEN + Math.ceil(this.#options.latenessMs / this.#windowMs)) {
         this.#handOver(row)
         at = 0
       }
@@ -260,7 +290,8 @@ export class Tally {
   #newRow(series: number): Row {
     if ((series + 1) * LINE > this.#lines.length) this.#growLines(series + 1)
     const clock = this.#clockOf(series)
-    const row = { series, key: this.#known.keys[series], clock, open: [], staged: null, learned: 0 }
+    const key = this.#known.keys[series]
+    const row = { series, key, clock, open: [], staged: null, learned: 0, idleHours: 0 }
     clock.rows.push(row)
     this.#rows[series] = row
     return row

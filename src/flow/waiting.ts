@@ -41,7 +41,7 @@ const NEVER = Number.NEGATIVE_INFINITY
 
 export interface WaitOptions {
   readonly windowMs: number
-  /** How long a trace must be quiet before it counts as whole. */
+  /** How long a trace must be quiet before it counts as whole. Read each time: it may change. */
   readonly traceWaitMs: number
   /** Spans that may wait for the rest of their trace. */
   readonly maxSpans: number
@@ -59,6 +59,8 @@ export class Waiting {
   #thinner = 0
   /** The beginning of the latest window in which a span has ended. */
   latestMs: number = NEVER
+  /** The beginning of the earliest window to which something can still be added. */
+  #settlingMs: number = NEVER
   readonly #options: WaitOptions
   readonly #pool: Pool
   readonly #deriver: Deriver
@@ -145,6 +147,7 @@ export class Waiting {
   /** The sheet of a window once all traces that end in it are on it, to be given back by `drop`; null where none does. */
   settle(startMs: number): Sheet | null {
     const endMs = startMs + this.#options.windowMs
+    this.#settlingMs = startMs
     for (let trace = this.#pool.firstOf(startMs); trace >= 0; trace = this.#pool.firstOf(startMs)) {
       this.#deriveDue(trace, endMs)
     }
@@ -156,6 +159,27 @@ export class Waiting {
     sheet.close()
     this.#sheets.delete(sheet.startMs)
     if (sheet.startMs >= this.#thinnerBeforeMs) this.#thicken()
+  }
+
+  /** Calls `use` with the series and the pod of everything that waits, or stands on an open sheet. */
+  forEachUse(use: (series: number, pod: number) => void): void {
+    const { rows, next, traces } = this.#pool
+    this.#pool.forEach(trace => {
+      const at = trace * TRACE_WORDS
+      let span = traces[at + FIRST]
+      for (let left = traces[at + COUNT]; left > 0; left--) {
+        use(rows[span * SPAN_WORDS + SERIES], rows[span * SPAN_WORDS + POD])
+        span = next[span]
+      }
+    })
+    // A link is between series that have cells, but for want of rows.
+    for (const { cells, links } of this.#sheets.values()) {
+      for (let row = 0; row < cells.length; row++) use(cells.first[row], cells.second[row])
+      for (let row = 0; row < links.length; row++) {
+        use(links.first[row], -1)
+        use(links.second[row], -1)
+      }
+    }
   }
 
   /** The beginning of the earliest window for which anything waits; Infinity where nothing does. */
@@ -256,7 +280,8 @@ export class Waiting {
         const nextMs = to < count ? doubles[spans[to] * SPAN_DOUBLES + END_MS] : Number.POSITIVE_INFINITY
         if (nextMs - endMs <= this.#options.traceWaitMs) continue
       }
-      windowMs = this.#windowOf(endMs)
+      // A group that was one with a later one when its own window was closed, before the wait was made shorter, joins the next.
+      windowMs = Math.max(this.#windowOf(endMs), this.#settlingMs)
       if (windowMs >= untilMs) break
       this.#derive(from, to, traceAt, windowMs)
       for (; from < to; from++) pool.freeSpan(spans[from])

@@ -18,6 +18,7 @@ import type { Feature, Sighting } from './places.ts'
 import { type Aside, type Seen, Sightings } from './sightings.ts'
 import { rankSuspects, type Scene } from './suspects.ts'
 
+/** Read each time: they may change. */
 export interface AccountOptions {
   readonly windowMs: number
   /** From the end of a window to the moment at which it is judged. */
@@ -62,7 +63,7 @@ export class Account implements Accounts {
   constructor(options: AccountOptions) {
     this.#options = options
     this.#sightings = new Sightings(options.windowMs)
-    this.#dossiers = new Dossiers(this.#sightings, this.#changes, options.budgetPerDay)
+    this.#dossiers = new Dossiers(this.#sightings, this.#changes, options)
   }
 
   /** After each window, when all has been decided on it. */
@@ -72,6 +73,11 @@ export class Account implements Accounts {
     this.#changes.look(evidence.landscape, evidence.nowMs)
     this.#sightings.note(evidence, decider.level, atMs, this.#earlyMs === Number.POSITIVE_INFINITY)
     this.#dossiers.track(evidence, decider, atMs)
+  }
+
+  /** An hour is over, and something may have been forgotten. */
+  passHour(evidence: Evidence): void {
+    this.#changes.forgot(evidence.landscape)
   }
 
   /** The recording ends at this moment: windows that are closed from now on were not whole. */
@@ -265,7 +271,7 @@ const calm = ({ place, class: of, name, judged }: Feature): Sighting => ({
   place,
   class: of,
   name,
-  judged: judged.map(({ n, level }) => ({ n, level, z: 0, shift: 0 })),
+  judged: judged.map(({ n, level }) => ({ n, level, z: 0, shift: 0, sd: 0 })),
   scale: 0,
   surprise: Number.NEGATIVE_INFINITY,
   sinceMs: Number.NaN,

@@ -26,12 +26,7 @@ export class Changes {
     for (const service of landscape.services.values()) {
       const known = this.#known.get(service)
       if (known === undefined) {
-        this.#known.set(service, {
-          series: service.series.length,
-          pods: service.pods.size,
-          versions: versionsOf(service),
-          callees: service.callees.size,
-        })
+        this.#known.set(service, knownOf(service))
         continue
       }
       const isNews = nowMs - service.firstSeenMs >= SETTLED_MS
@@ -55,6 +50,12 @@ export class Changes {
     }
   }
 
+  /** Something was forgotten: what is new is told from what is left. To be called when all that is new has been. */
+  forgot(landscape: Landscape): void {
+    for (const service of landscape.services.values())
+      if (this.#known.has(service)) this.#known.set(service, knownOf(service))
+  }
+
   /** What changed in these services after `fromMs` and by `untilMs`, of all where none is named. Latest last. */
   between(fromMs: number, untilMs: number, services: ReadonlySet<string> | null): ChangeRecord[] {
     return this.#latest.filter(
@@ -67,6 +68,13 @@ export class Changes {
     if (this.#latest.length > MOST_CHANGES) this.#latest.shift()
   }
 }
+
+const knownOf = (service: ServiceNode): Known => ({
+  series: service.series.length,
+  pods: service.pods.size,
+  versions: versionsOf(service),
+  callees: service.callees.size,
+})
 
 /** Of those that run. Bounded by the number of pods that the landscape keeps. */
 function versionsOf({ pods }: ServiceNode): Set<string> {

@@ -48,14 +48,14 @@ interface Dossier {
 export class Dossiers {
   readonly #sightings: Sightings
   readonly #changes: Changes
-  readonly #budgetPerDay: number
+  readonly #options: { readonly budgetPerDay: number }
   /** Oldest first. */
   readonly #all = new Map<string, Dossier>()
 
-  constructor(sightings: Sightings, changes: Changes, budgetPerDay: number) {
+  constructor(sightings: Sightings, changes: Changes, options: { readonly budgetPerDay: number }) {
     this.#sightings = sightings
     this.#changes = changes
-    this.#budgetPerDay = budgetPerDay
+    this.#options = options
   }
 
   /** What was told of an incident. */
@@ -187,7 +187,7 @@ export class Dossiers {
       suspected: suspects.slice(0, MOST_SUSPECTS).map(({ name }) => clip(name, MOST_CHARACTERS)),
       peakMs,
       level: Number.isFinite(level) ? level : null,
-      budgetPerDay: this.#budgetPerDay,
+      budgetPerDay: this.#options.budgetPerDay,
       suspects: suspects
         .slice(0, MOST_SUSPECTS)
         .map(suspect => suspectRecord(suspect, at => peaks.get(at), record)),

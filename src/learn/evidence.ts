@@ -1,11 +1,14 @@
 //! What every place shows, window by window: levels are learned, departures judged and compared with calm times. Knows no incidents.
 import type { FeatureWindow } from '../bus/bus.ts'
+import { KEPT_HOURS } from '../bus/idle.ts'
 import { CountTrack } from '../detect/counts.ts'
 import { LocationTrack } from '../detect/location.ts'
 import { SCALES, WINDOWS_KEPT } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
 import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
+import { fade, isKnown } from './fading.ts'
 import { type LaggedLevel, Landscape, type Series, type ServiceNode } from './landscape.ts'
+import { levelsOf, sharesLevels } from './levels.ts'
 import { CLASSES, FEATURE_CLASSES, Feature, type FeatureClass, type Place, type Tails } from './places.ts'
 import { type At, Reading } from './reading.ts'
 
@@ -20,6 +23,8 @@ export interface EvidenceOptions {
 const CALM_WINDOWS = 6
 /** Learning stops where the deciding statistic passes what calm times exceed so often a day, whatever the budget. */
 const FREEZE_PER_DAY = 5
+/** So many features are watched for each series that there may be; of an ordinary deployment there are three to six. */
+const MOST_FEATURES = 16
 /** How often levels are read off the record again. */
 const LEVEL_EVERY_MS = 10 * 60_000
 /** After a silence of everybody so many windows are passed over: their traces began in it, and are not whole. */
@@ -71,7 +76,7 @@ export class Evidence {
 
   constructor(options: EvidenceOptions) {
     this.#options = options
-    this.landscape = new Landscape({ maxSeries: options.maxSeries, maxPods: options.maxSeries })
+    this.landscape = new Landscape(options)
     this.#reading = new Reading(this.landscape, (name, service, at) => this.feature(name, service, at))
     this.tails = Object.fromEntries(
       FEATURE_CLASSES.map(name => {
@@ -110,6 +115,8 @@ export class Evidence {
     const id = `${name}|${service.id}|${caller?.id ?? ''}|${series?.key.id ?? ''}|${pod?.key.id ?? ''}|${target}|${detail}`
     let feature = this.#byId.get(id)
     if (feature === undefined) {
+      if (this.features.length >= MOST_FEATURES * this.#options.maxSeries)
+        return this.#crowdedOut(name, service)
       const place: Place = { id, service, caller, series, pod, target, targetService, detail }
       const usual = name === 'pod failure' ? (this.feature('service failure', service).track as never) : null
       feature = new Feature(place, name, usual)
@@ -119,6 +126,13 @@ export class Evidence {
       if (pod !== null) file(this.podsOf, service.name, feature)
     }
     return feature
+  }
+
+  /** Takes what there is no room for. Nobody looks at it. */
+  #crowdedOut(name: FeatureClass, service: ServiceNode): Feature {
+    this.landscape.crowded++
+    const none = { caller: null, series: null, pod: null, target: '', targetService: null, detail: '' }
+    return new Feature({ id: '', service, ...none }, name)
   }
 
   /** The ways between services that are slow in this window, by scale. */
@@ -186,7 +200,6 @@ export class Evidence {
     }
     if (nowMs - this.#levelMs >= LEVEL_EVERY_MS) {
       this.#levelMs = nowMs
-      this.#forgetPods()
       this.#size()
       this.record.forget(nowMs)
       for (const scales of Object.values(this.tails)) for (const tail of scales) tail.forget(nowMs)
@@ -216,19 +229,22 @@ export class Evidence {
     return adopted
   }
 
-  /** Pods come and go with every rollout: what was watched of those that are gone for good is watched no longer. */
-  #forgetPods(): void {
-    const { landscape, nowMs } = this
-    landscape.forgetPods(nowMs)
-    const isGone = ({ place, sinceMs }: Feature) =>
-      place.pod !== null && Number.isNaN(sinceMs) && landscape.pods.get(place.pod.key.id) !== place.pod
-    if (!this.features.some(isGone)) return
-    for (const feature of this.features) if (isGone(feature)) this.#byId.delete(feature.place.id)
-    this.features = this.features.filter(feature => !isGone(feature))
-    for (const [service, pods] of this.podsOf) {
-      const left = pods.filter(feature => !isGone(feature))
-      if (left.length === 0) this.podsOf.delete(service)
-      else this.podsOf.set(service, left)
+  /** An hour is over: what has been idle for too long is watched no longer, and neither is what belongs to it. */
+  passHour(): void {
+    const { landscape } = this
+    fade(landscape)
+    const gone = new Set<Feature>()
+    for (const feature of this.features)
+      if (++feature.idleHours > KEPT_HOURS.series || !isKnown(landscape, feature.place)) gone.add(feature)
+    if (gone.size === 0) return
+    for (const { place } of gone) this.#byId.delete(place.id)
+    this.features = this.features.filter(feature => !gone.has(feature))
+    for (const lists of [this.podsOf, this.gapsFrom]) {
+      for (const [id, features] of lists) {
+        const left = features.filter(feature => !gone.has(feature))
+        if (left.length === 0) lists.delete(id)
+        else lists.set(id, left)
+      }
     }
   }
 
@@ -278,36 +294,6 @@ export class Evidence {
     } else feature.track.adopt()
     for (const each of same) each.clear()
   }
-}
-
-/** Whether two features are judged by the levels of the same series, so that both must begin anew when these change. */
-function sharesLevels(one: Feature, other: Feature): boolean {
-  if (one === other) return true
-  if (!one.class.endsWith(' self') || !other.class.endsWith(' self')) return false
-  if (one.place.service !== other.place.service) return false
-  return (
-    one.class !== 'operation self' || other.place.series === null || other.place.series === one.place.series
-  )
-}
-
-/** The levels by which a feature is judged. None of a pod's: it is judged by its siblings. */
-function* levelsOf({ class: name, place }: Feature): Generator<{ series: Series; lagged: LaggedLevel }> {
-  if (place.pod !== null || CLASSES[name].kind !== 'location') return
-  for (const series of (place.caller ?? place.service).series) {
-    const lagged = levelFor(name, place, series)
-    if (lagged !== null) yield { series, lagged }
-  }
-}
-
-/** The level of a series by which a place is judged; null where it is not. */
-function levelFor(name: FeatureClass, place: Place, series: Series): LaggedLevel | null {
-  if (name === 'edge gap') return series.callee === place.service ? series.gap : null
-  if (name === 'peer duration')
-    return series.callee === null && (series.peer || series.key.operation) === place.target
-      ? series.duration
-      : null
-  if (series.isCall || (place.series !== null && place.series !== series)) return null
-  return series.self
 }
 
 function file(into: Map<string, Feature[]>, key: string, feature: Feature): void {

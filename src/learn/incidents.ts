@@ -9,6 +9,7 @@ import type { Feature, Sighting } from './places.ts'
 import { anomalyEvent, incidentEvent, isSevere, type Told } from './report.ts'
 import { rankPlainly, rankSuspects, type Scene, type Suspect, zOf } from './suspects.ts'
 
+/** Read each time: they may change. */
 export interface IncidentOptions {
   /** False incidents a day that are accepted. */
   readonly budget: number
@@ -21,7 +22,7 @@ export interface IncidentOptions {
 }
 
 /** What joins an open incident may be this much less unusual than what opens one. */
-const JOIN_BELOW = 2.5
+export const JOIN_BELOW = 2.5
 /** A departure is over after so many windows without a sign of it, or so many without any span. */
 const CALM_WINDOWS = 3
 const NO_DATA_WINDOWS = 18
@@ -34,7 +35,7 @@ const UPDATE_MS = 60_000
 const LEVEL_EVERY_MS = 10 * 60_000
 /** After so long without data from anybody, what is open is resolved. */
 const SILENCE_WINDOWS = 18
-const MOST_OPEN = 100
+export const MOST_OPEN = 100
 const MOST_MEMBERS = 50
 
 export interface Member {
@@ -84,6 +85,8 @@ export class Incidents {
   readonly #publish: (event: EventRecord) => void
   readonly #mark: (state: IncidentState) => void
   #levelMs = Number.NEGATIVE_INFINITY
+  /** The budget that `level` is for. */
+  #levelBudget = Number.NaN
 
   /** `mark`: tells the data plane which series an incident affects. */
   constructor(
@@ -104,9 +107,11 @@ export class Incidents {
   /** After each window. */
   step(evidence: Evidence, levelFor: (budget: number) => number): void {
     const nowMs = evidence.nowMs
-    if (nowMs - this.#levelMs >= LEVEL_EVERY_MS) {
+    const { budget } = this.#options
+    if (nowMs - this.#levelMs >= LEVEL_EVERY_MS || budget !== this.#levelBudget) {
       this.#levelMs = nowMs
-      this.level = levelFor(this.#options.budget)
+      this.#levelBudget = budget
+      this.level = levelFor(budget)
     }
     if (evidence.silentWindows > 0) {
       if (evidence.silentWindows >= SILENCE_WINDOWS)
@@ -296,7 +301,7 @@ function leading(incident: Incident): Sighting {
 }
 
 /** A departure that has ended lingers on the longest scale; only the shorter ones say that it is still going on. */
-const isLive = (feature: Feature): boolean => {
+export const isLive = (feature: Feature): boolean => {
   const { judged } = feature
   return (judged[0].n === 0 && judged[1].n === 0) || zOf(feature) > CALM_Z
 }

@@ -47,6 +47,8 @@ interface Stored {
     readonly gap: StoredLevel
     readonly duration: StoredLevel
     readonly lastSeenMs: number
+    /** Missing in what earlier versions wrote. */
+    readonly idleHours?: number
   }[]
   readonly record: StoredRecord
   readonly tails: Readonly<Record<string, readonly StoredRecord[]>>
@@ -68,6 +70,8 @@ export interface StoredFeature {
   readonly frozenMs: number | null
   readonly sinceMs: number | null
   readonly peak: number | null
+  /** Missing in what earlier versions wrote. */
+  readonly idleHours?: number
 }
 
 const levelOf = ({ level }: LaggedLevel): StoredLevel => [level.samples, level.mean, level.variance]
@@ -106,6 +110,7 @@ export function* storeParts(plane: LearningPlane, savedMs: number): Generator<st
       gap: levelOf(series.gap),
       duration: levelOf(series.duration),
       lastSeenMs: series.lastSeenMs,
+      idleHours: series.idleHours,
     })),
     record: record.store(),
     tails: Object.fromEntries(FEATURE_CLASSES.map(name => [name, tails[name].map(tail => tail.store())])),
@@ -131,6 +136,7 @@ const storeFeature = (feature: Feature): StoredFeature => ({
   frozenMs: orNull(feature.frozenMs),
   sinceMs: orNull(feature.sinceMs),
   peak: orNull(feature.peak),
+  idleHours: feature.idleHours,
 })
 
 const orNull = (value: number) => (Number.isFinite(value) ? value : null)
@@ -151,9 +157,10 @@ export function* loadParts(plane: LearningPlane, parts: Iterable<string>): Gener
     landscape.serviceOf(name, namespace, environment, firstSeenMs)
   for (const [key, firstSeenMs, lastSeenMs, isYoungFrom] of stored.pods)
     landscape.restorePod(key, firstSeenMs, lastSeenMs, isYoungFrom)
-  for (const { key, peer, callee, self, gap, duration, lastSeenMs } of stored.series) {
+  for (const { key, peer, callee, self, gap, duration, lastSeenMs, idleHours = 0 } of stored.series) {
     const series = landscape.meet(key, peer, lastSeenMs)
     if (series === null) continue
+    series.idleHours = idleHours
     fill(series.self, self)
     fill(series.gap, gap)
     fill(series.duration, duration)
@@ -199,6 +206,7 @@ function restoreFeature(evidence: Evidence, stored: StoredFeature): void {
   feature.frozenMs = stored.frozenMs ?? Number.NaN
   feature.sinceMs = stored.sinceMs ?? Number.NaN
   feature.peak = stored.peak ?? Number.NEGATIVE_INFINITY
+  feature.idleHours = stored.idleHours ?? 0
 }
 
 /** Writes it; a disk that fails is told of and changes nothing else. */

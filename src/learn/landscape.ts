@@ -11,8 +11,8 @@ const CONSUMER = 5
 
 /** A pod that appears when its service has been known for so long is young for as long: caches are cold and code is not compiled. */
 export const YOUTH_MS = 5 * 60_000
-/** Pods seen last before this long are forgotten. */
-const POD_FORGOTTEN_MS = 6 * 3_600_000
+/** Operations, and services, that one series calls are told apart; further ones are left out, and counted. */
+const MOST_CALLS = 256
 
 export interface ServiceNode {
   /** Namespace, name and environment in one. */
@@ -34,6 +34,7 @@ export interface Pod {
   readonly service: ServiceNode
   readonly firstSeenMs: number
   lastSeenMs: number
+  idleHours: number
   readonly isYoungFrom: boolean
 }
 
@@ -68,6 +69,14 @@ export class LaggedLevel {
   }
 }
 
+/** What one operation calls, by this window's links. */
+interface Call {
+  parents: number
+  children: number
+  /** Hours since there was one. */
+  idleHours: number
+}
+
 export interface Series {
   readonly key: SeriesKey
   readonly service: ServiceNode
@@ -77,11 +86,13 @@ export interface Series {
   readonly peer: string
   /** Whom a client calls, where the other side has been seen. */
   callee: ServiceNode | null
-  readonly votes: Map<ServiceNode, number>
+  readonly votes: Map<ServiceNode, { times: number; idleHours: number }>
   readonly self: LaggedLevel
   readonly gap: LaggedLevel
   readonly duration: LaggedLevel
   lastSeenMs: number
+  /** Hours since then. */
+  idleHours: number
   /** End of the last window in which it had a row. */
   lastTouchedMs: number
   /** This window's counts. */
@@ -100,13 +111,13 @@ export interface Series {
   slowTrace: string
   plainTrace: string
   /** Children by series, as this window's links say; of calls only. */
-  readonly calls: Map<Series, { parents: number; children: number }>
+  readonly calls: Map<Series, Call>
 }
 
 /** Bounds of what is kept: beyond them nothing new is met, and it is counted. */
 export interface Bounds {
+  /** As many pods. Read each time: it may change. */
   readonly maxSeries: number
-  readonly maxPods: number
 }
 
 export class Landscape {
@@ -128,8 +139,10 @@ export class Landscape {
     let known = this.#seriesOf.get(window.series)
     if (known === undefined) this.#seriesOf.set(window.series, (known = []))
     const found = known[index]
-    if (found !== undefined) {
-      if (found !== null) found.lastSeenMs = window.endMs
+    // One that was forgotten in between is met again, and there may be room by now.
+    if (found != null && this.series.get(found.key.id) === found) {
+      found.lastSeenMs = window.endMs
+      found.idleHours = 0
       return found
     }
     const key = window.series[index]
@@ -140,9 +153,9 @@ export class Landscape {
     let known = this.#podsOf.get(window.pods)
     if (known === undefined) this.#podsOf.set(window.pods, (known = []))
     const found = known[index]
-    // A pod that was forgotten in between is met again.
     if (found != null && this.pods.get(found.key.id) === found) {
       found.lastSeenMs = window.endMs
+      found.idleHours = 0
       return found
     }
     return (known[index] = this.#meetPod(window.pods[index], window.endMs))
@@ -172,7 +185,11 @@ export class Landscape {
 
   meet(key: SeriesKey, peer: string, nowMs: number): Series | null {
     const known = this.series.get(key.id)
-    if (known !== undefined) return known
+    if (known !== undefined) {
+      known.lastSeenMs = nowMs
+      known.idleHours = 0
+      return known
+    }
     if (this.series.size >= this.#bounds.maxSeries) {
       this.crowded++
       return null
@@ -190,6 +207,7 @@ export class Landscape {
       gap: new LaggedLevel(),
       duration: new LaggedLevel(),
       lastSeenMs: nowMs,
+      idleHours: 0,
       lastTouchedMs: Number.NaN,
       spans: 0,
       traces: 0,
@@ -215,10 +233,10 @@ export class Landscape {
     const known = this.pods.get(key.id)
     if (known !== undefined) {
       known.lastSeenMs = nowMs
+      known.idleHours = 0
       return known
     }
-    if (this.pods.size >= this.#bounds.maxPods) this.forgetPods(nowMs)
-    if (this.pods.size >= this.#bounds.maxPods) {
+    if (this.pods.size >= this.#bounds.maxSeries) {
       this.crowded++
       return null
     }
@@ -228,6 +246,7 @@ export class Landscape {
       service,
       firstSeenMs: nowMs,
       lastSeenMs: nowMs,
+      idleHours: 0,
       isYoungFrom: nowMs - service.firstSeenMs >= YOUTH_MS,
     }
     service.pods.add(pod)
@@ -235,22 +254,37 @@ export class Landscape {
     return pod
   }
 
-  /** Those that were seen last a while ago. */
-  forgetPods(nowMs: number): void {
-    for (const [id, pod] of this.pods) {
-      if (nowMs - pod.lastSeenMs < POD_FORGOTTEN_MS) continue
-      this.pods.delete(id)
-      pod.service.pods.delete(pod)
+  /** The call of one operation by another in this window; null where there is no room for it. */
+  callOf(parent: Series, child: Series): Call | null {
+    const known = parent.calls.get(child)
+    if (known !== undefined) {
+      known.idleHours = 0
+      return known
     }
+    if (parent.calls.size >= MOST_CALLS) {
+      this.crowded++
+      return null
+    }
+    const call = { parents: 0, children: 0, idleHours: 0 }
+    parent.calls.set(child, call)
+    return call
   }
 
   /** A client and what answered it. */
   saw(caller: Series, callee: Series, times: number): void {
     if (caller.service === callee.service) return
-    const votes = (caller.votes.get(callee.service) ?? 0) + times
-    caller.votes.set(callee.service, votes)
+    let votes = caller.votes.get(callee.service)
+    if (votes === undefined) {
+      if (caller.votes.size >= MOST_CALLS) {
+        this.crowded++
+        return
+      }
+      caller.votes.set(callee.service, (votes = { times: 0, idleHours: 0 }))
+    }
+    votes.times += times
+    votes.idleHours = 0
     if (caller.callee === callee.service) return
-    if (caller.callee === null || votes > (caller.votes.get(caller.callee) ?? 0))
+    if (caller.callee === null || votes.times > (caller.votes.get(caller.callee)?.times ?? 0))
       caller.callee = callee.service
     caller.service.callees.add(callee.service)
     callee.service.callers.add(caller.service)
@@ -259,14 +293,14 @@ export class Landscape {
   /** The same, as it was known before a restart. */
   calls(caller: Series, callee: ServiceNode): void {
     caller.callee = callee
-    caller.votes.set(callee, 1)
+    caller.votes.set(callee, { times: 1, idleHours: 0 })
     caller.service.callees.add(callee)
     callee.callers.add(caller.service)
   }
 
   restorePod(key: PodKey, firstSeenMs: number, lastSeenMs: number, isYoungFrom: boolean): void {
     const service = this.serviceOf(key.service, key.namespace, key.environment, lastSeenMs)
-    const pod: Pod = { key, service, firstSeenMs, lastSeenMs, isYoungFrom }
+    const pod: Pod = { key, service, firstSeenMs, lastSeenMs, idleHours: 0, isYoungFrom }
     service.pods.add(pod)
     this.pods.set(key.id, pod)
   }

@@ -2,6 +2,7 @@
 import type { Cell, Registry } from '../base/counters.ts'
 import { Sketch } from '../base/sketch.ts'
 import type { Bus, SeriesKey, SeriesModel, SeriesSummary } from '../bus/bus.ts'
+import { KEPT_HOURS } from '../bus/idle.ts'
 import {
   type FailureState,
   failureModel,
@@ -50,6 +51,8 @@ export interface SeriesState {
   generation: number
   /** End of the last window learned. */
   untilMs: number
+  /** Hours since it was. */
+  idleHours: number
   latency: LatencyState
   failure: FailureState
   latencyHold: Hold | null
@@ -62,7 +65,7 @@ export class Learner {
   readonly #options: LearnOptions
   readonly #held: Cell
   readonly #shifts: Cell
-  readonly #unlisten: () => void
+  readonly #unlisten: readonly (() => void)[]
 
   constructor(bus: Bus, registry: Registry, options: LearnOptions) {
     this.#bus = bus
@@ -73,11 +76,14 @@ export class Learner {
       'Windows of a series kept out of its baseline.',
     )
     this.#shifts = registry.counter('otlier.baseline.shifts', '{shift}', 'New levels adopted as normal.')
-    this.#unlisten = bus.listen('summary', summary => this.hear(summary))
+    this.#unlisten = [
+      bus.listen('summary', summary => this.hear(summary)),
+      bus.listen('hour', () => this.#passHour()),
+    ]
   }
 
   close(): void {
-    this.#unlisten()
+    for (const unlisten of this.#unlisten) unlisten()
   }
 
   /** Takes back what a snapshot held, and tells the data plane. */
@@ -95,6 +101,7 @@ export class Learner {
       state = newState(series)
       this.states.set(series.id, state)
     }
+    state.idleHours = 0
     this.#forget(state, windowEndMs)
     const ready = latencySamples(state.latency) >= MIN_SAMPLES
     if (!ready || !this.#holdLatency(state, summary, windowStartMs, windowEndMs))
@@ -103,6 +110,17 @@ export class Learner {
       learnFailure(state.failure, summary)
     }
     this.#publish(state, medianOf(summary))
+  }
+
+  /** An hour is over: series that have been idle for too long are forgotten. One that comes again is new. */
+  #passHour(): void {
+    const ids: string[] = []
+    for (const [id, state] of this.states) {
+      if (++state.idleHours <= KEPT_HOURS.series) continue
+      ids.push(id)
+      this.states.delete(id)
+    }
+    if (ids.length > 0) this.#bus.publish('forgotten', '', { ids })
   }
 
   #forget(state: SeriesState, nowMs: number): void {
@@ -203,6 +221,7 @@ export function newState(key: SeriesKey): SeriesState {
     key,
     generation: 0,
     untilMs: 0,
+    idleHours: 0,
     latency: newLatencyState(),
     failure: newFailureState(),
     latencyHold: null,

@@ -221,11 +221,18 @@ export class Feature {
   calm = 0
   /** What it teaches is held back: since when, else NaN. */
   frozenMs = Number.NaN
+  /** Hours since a window had anything of it. */
+  idleHours = 0
+  /** The sum that says whether a window has. */
+  readonly #sign: 'a' | 'b' | 'd'
 
   constructor(place: Place, featureClass: FeatureClass, usual: Usual | null = null) {
     const row = CLASSES[featureClass]
     this.place = place
     this.class = featureClass
+    // What is counted, or missing, is there when it comes; a share when there is something to take it of.
+    this.#sign =
+      row.kind === 'location' ? 'd' : row.kind === 'count' || featureClass.endsWith(' missing') ? 'a' : 'b'
     this.track =
       row.kind === 'location'
         ? new LocationTrack()
@@ -246,12 +253,13 @@ export class Feature {
   judge(windowMs: number): void {
     const { track, judged } = this
     const learn = !this.isFrozen
+    if (this[this.#sign] > 0) this.idleHours = 0
     if (track instanceof LocationTrack) track.push(this.a, this.b, this.c, this.d, this.e)
     else if (track instanceof ShareTrack) track.push(this.a, this.b, learn, windowMs)
     else track.push(this.a, learn, windowMs)
     this.a = this.b = this.c = this.d = this.e = 0
     this.#quiet = !(track instanceof CountTrack) && track.isEmpty
-    if (this.#quiet) for (const each of judged) each.z = each.shift = each.n = 0
+    if (this.#quiet) for (const each of judged) each.z = each.shift = each.sd = each.n = 0
     // What departs says nothing about what is usual from window to window.
     else track.judge(judged, learn && Number.isNaN(this.sinceMs))
   }

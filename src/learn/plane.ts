@@ -6,11 +6,14 @@ import { levelFor } from '../detect/unusual.ts'
 import { Account } from './account.ts'
 import { type Adopted, Evidence } from './evidence.ts'
 import { Incidents } from './incidents.ts'
+import { countAnomaly, registerOutputs } from './outputs.ts'
 import { percent } from './phrases.ts'
 import { CLASSES } from './places.ts'
 import { resourceOf } from './report.ts'
+import { Suppressed } from './suppressed.ts'
 import { Workers } from './workers.ts'
 
+/** Read each time: all but `windowMs`, and how many budgets there are, may change. */
 export interface PlaneOptions {
   readonly windowMs: number
   readonly traceWaitMs: number
@@ -25,14 +28,18 @@ export interface PlaneOptions {
   readonly ablate?: readonly string[]
 }
 
+const HOUR_MS = 3_600_000
+
 export class LearningPlane {
   evidence: Evidence
   readonly deciders: readonly Incidents[]
   /** What can be asked about it all, at the first budget. */
   readonly account: Account
+  readonly #suppressed: Suppressed
+  /** Of the hour that has begun. */
+  #activeMs = 0
   readonly #options: PlaneOptions
   readonly #bus: Bus
-  readonly #delayMs: number
   readonly #workers: Workers
   readonly #unlisten: () => void
 
@@ -40,31 +47,44 @@ export class LearningPlane {
     const { windowMs, budgets, ablate = [], workers = 1 } = options
     this.#options = options
     this.#bus = bus
-    this.#delayMs = options.traceWaitMs + options.latenessMs
     this.evidence = new Evidence(options)
     this.deciders = budgets.map(
-      budget =>
+      (_, at) =>
         new Incidents(
           {
-            budget,
+            get budget() {
+              return options.budgets[at]
+            },
             windowMs,
-            delayMs: this.#delayMs,
+            get delayMs() {
+              return delayOf(options)
+            },
             tag: budgets.length > 1,
             explainAway: !ablate.includes('explaining'),
           },
-          event => this.#publish(event),
+          event => {
+            // Metrics tell of the first budget.
+            if (at === 0) countAnomaly(registry, event)
+            this.#publish(event)
+          },
           state => this.#bus.publish('incident', state.id, state),
         ),
     )
     this.account = new Account({
       windowMs,
-      delayMs: this.#delayMs,
-      budgetPerDay: budgets[0],
+      get delayMs() {
+        return delayOf(options)
+      },
+      get budgetPerDay() {
+        return options.budgets[0]
+      },
       tagged: budgets.length > 1,
     })
-    const open = registry.gauge('otlier.incidents.open', '{incident}', 'Incidents that are open.')
-    registry.beforeRead(() => {
-      open.value = this.deciders[0].open.length
+    this.#suppressed = new Suppressed(registry)
+    registerOutputs(registry, {
+      windowMs,
+      features: () => this.evidence.features,
+      open: () => this.deciders[0].open,
     })
     const deaf = bus.listen('event', event => this.account.hear(event))
     this.#workers = new Workers(workers, windowMs, registry)
@@ -100,7 +120,19 @@ export class LearningPlane {
     }
     for (const decider of this.deciders)
       decider.step(this.evidence, budget => levelFor(this.evidence.record, budget))
+    if (this.evidence.silentWindows === 0) this.#suppressed.look(this.evidence, this.deciders[0])
     this.account.note(this.evidence, this.deciders[0])
+    if (window.cells.length > 0) this.#passTime(window.endMs)
+  }
+
+  /** Counts the hours in which traces come: idleness is measured in them. */
+  #passTime(endMs: number): void {
+    this.#activeMs += this.#options.windowMs
+    if (this.#activeMs < HOUR_MS) return
+    this.#activeMs = 0
+    this.evidence.passHour()
+    this.account.passHour(this.evidence)
+    this.#bus.publish('hour', '', { endMs })
   }
 
   #publish(event: EventRecord): void {
@@ -115,7 +147,7 @@ export class LearningPlane {
     this.#bus.publish('event', place.id, {
       name: 'otlier.baseline.shift',
       timeNs: BigInt(Math.round(sinceMs)) * 1_000_000n,
-      observedMs: this.evidence.nowMs + this.#delayMs,
+      observedMs: this.evidence.nowMs + delayOf(this.#options),
       severity: 9,
       body: `${place.service.name}: ${name} is now normally ${value(after)} (before: ${value(before)})`,
       traceId: '',
@@ -132,3 +164,6 @@ export class LearningPlane {
     })
   }
 }
+
+/** From the end of a window to the moment at which it is judged. */
+const delayOf = ({ traceWaitMs, latenessMs }: PlaneOptions): number => traceWaitMs + latenessMs

@@ -121,8 +121,8 @@ export class Reading {
         if (!child.isCall) this.#landscape.saw(parent, child, links.children[row])
         continue
       }
-      let call = parent.calls.get(child)
-      if (call === undefined) parent.calls.set(child, (call = { parents: 0, children: 0 }))
+      const call = this.#landscape.callOf(parent, child)
+      if (call === null) continue
       call.parents += links.parents[row]
       call.children += links.children[row]
     }

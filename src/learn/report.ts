@@ -36,7 +36,7 @@ export function anomalyEvent(
     observedMs: nowMs + delayMs,
     severity: over ? 9 : isSevere(member) ? 17 : 13,
     body: clip(`${place.service.name}: ${over ? `over after ${minutes} min: ` : ''}${member.phrase}`, 300),
-    traceId: '',
+    traceId: over ? '' : slowTrace(feature, member.sinceMs),
     spanId: '',
     resource: resourceOf(place.service),
     attributes: {
@@ -74,8 +74,7 @@ export function incidentEvent(
   const lead = suspects[0]
   const said = lead === undefined ? [] : contributors(pods(lead.name), nowMs)
   const services = [...new Set(features.map(({ place }) => place.service.name))].sort()
-  const slow = ({ place }: Feature) => place.series?.slowTrace ?? slowest(place.service, incident.sinceMs)
-  const traces = [...new Set(features.map(slow))]
+  const traces = [...new Set(features.map(feature => slowTrace(feature, incident.sinceMs)))]
   const attributes: Attributes = {
     'otlier.incident.id': incident.id,
     'otlier.incident.title': incident.title,
@@ -110,6 +109,10 @@ export const resourceOf = ({ name, namespace, environment }: ServiceNode): Attri
   ...(namespace === '' ? {} : { 'service.namespace': namespace }),
   ...(environment === '' ? {} : { 'deployment.environment.name': environment }),
 })
+
+/** A trace that shows what a feature tells of; empty where there is none. */
+const slowTrace = ({ place }: Feature, sinceMs: number): string =>
+  place.series?.slowTrace ?? slowest(place.service, sinceMs)
 
 /** The trace of the slowest span of a service, by the last window with spans of each series. */
 const slowest = (service: ServiceNode, sinceMs: number): string => {

@@ -25,6 +25,8 @@ interface StoredSeries {
   readonly key: SeriesKey
   readonly generation: number
   readonly untilMs: number
+  /** Missing in what earlier versions wrote. */
+  readonly idleHours?: number
   readonly latency: {
     readonly within: StoredSketch
     readonly beyond: StoredSketch
@@ -205,6 +207,7 @@ const storeSeries = (state: SeriesState): StoredSeries => ({
   key: state.key,
   generation: state.generation,
   untilMs: state.untilMs,
+  idleHours: state.idleHours,
   latency: {
     within: storeSketch(state.latency.within),
     beyond: storeSketch(state.latency.beyond),
@@ -219,6 +222,7 @@ const loadSeries = (stored: StoredSeries): SeriesState => ({
   key: stored.key,
   generation: stored.generation,
   untilMs: stored.untilMs,
+  idleHours: stored.idleHours ?? 0,
   latency: {
     within: loadSketch(stored.latency.within),
     beyond: loadSketch(stored.latency.beyond),

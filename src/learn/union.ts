@@ -1,54 +1,45 @@
-//! One window of several workers as the sum of their rows, in one table of series and pods.
+//! One window of several workers as the sum of their rows, with tables of its own.
 import type { Bins, Cells, FeatureWindow, Links, LogMoments, PodKey, SeriesKey } from '../bus/bus.ts'
 
 const ID_BYTES = 16
 
-/** A worker's own tables; they only grow. */
-interface Known {
-  readonly series: number[]
-  readonly pods: number[]
+/** By a worker's number of a series, or of a pod, that has a row: the number in the union. */
+interface Numbers {
+  readonly series: readonly number[]
+  readonly pods: readonly number[]
 }
 
-/** The tables of the union: those of all workers, by id. */
-export class Tables {
+/** The tables of the union, made of what has a row. */
+class Tables {
   readonly series: SeriesKey[] = []
   readonly peers: string[] = []
   readonly pods: PodKey[] = []
+  readonly #peerOrders: number[] = []
   readonly #series = new Map<string, number>()
   readonly #pods = new Map<string, number>()
-  /** By the worker's table, its numbers here. */
-  readonly #known = new WeakMap<readonly SeriesKey[], Known>()
-  /** By series that has had no row yet: who of the workers says whom it calls. Later it is settled. */
-  readonly #said: ({ readonly of: FeatureWindow; readonly at: number }[] | null)[] = []
 
-  /** The numbers here of a worker's series and pods. */
-  numbers(part: FeatureWindow): Known {
-    let known = this.#known.get(part.series)
-    if (known === undefined) this.#known.set(part.series, (known = { series: [], pods: [] }))
-    for (let at = known.series.length; at < part.series.length; at++) {
-      const series = intern(part.series[at], this.series, this.#series)
-      known.series.push(series)
-      const said = (this.#said[series] === undefined ? (this.#said[series] = []) : this.#said[series]) ?? []
-      said.push({ of: part, at })
-      this.peers[series] ??= ''
-    }
-    for (let at = known.pods.length; at < part.pods.length; at++)
-      known.pods.push(intern(part.pods[at], this.pods, this.#pods))
-    return known
+  numbers({ series, pods, cells, links }: FeatureWindow): Numbers {
+    const numbers = { series: [] as number[], pods: [] as number[] }
+    for (const at of [...cells.series, ...links.parent, ...links.child])
+      numbers.series[at] ??= intern(series[at], this.series, this.#series)
+    for (const at of cells.pod) numbers.pods[at] ??= intern(pods[at], this.pods, this.#pods)
+    return numbers
   }
 
-  /** The first row of a series: whom it calls is what the worker with the earliest span says. */
-  settle(series: number): void {
-    const said = this.#said[series]
-    if (said === null || said === undefined) return
-    let first = Number.POSITIVE_INFINITY
-    for (const { of, at } of said) {
-      const order = of.peerOrders?.[at] ?? Number.POSITIVE_INFINITY
-      if (order > first || (order === first && of.peers[at] >= this.peers[series])) continue
-      this.peers[series] = of.peers[at]
-      first = order
+  /**
+   * Whom a series calls is what the worker with the earliest span says. That span may be of a trace that ends in a later window,
+   * so workers without a row are asked as well.
+   */
+  hearPeers({ series, peers, peerOrders }: FeatureWindow): void {
+    for (const [at, { id }] of series.entries()) {
+      const own = this.#series.get(id)
+      if (own === undefined) continue
+      const order = peerOrders?.[at] ?? Number.POSITIVE_INFINITY
+      const known = this.#peerOrders[own]
+      if (order > known || (order === known && peers[at] >= this.peers[own])) continue
+      this.#peerOrders[own] = order
+      this.peers[own] = peers[at]
     }
-    this.#said[series] = null
   }
 }
 
@@ -60,9 +51,11 @@ function intern<T extends { readonly id: string }>(key: T, keys: T[], numbers: M
 }
 
 /** The sum of what several workers say of one window. Rows come in the order of ids, as each worker has them. */
-export function union(parts: readonly FeatureWindow[], tables: Tables): FeatureWindow {
+export function union(parts: readonly FeatureWindow[]): FeatureWindow {
+  const tables = new Tables()
   const [{ startMs, endMs }] = parts
   const known = parts.map(part => tables.numbers(part))
+  for (const part of parts) tables.hearPeers(part)
   const cells = inOrder(parts.length, {
     length: part => parts[part].cells.length,
     first: (part, row) => known[part].series[parts[part].cells.series[row]],
@@ -70,7 +63,6 @@ export function union(parts: readonly FeatureWindow[], tables: Tables): FeatureW
     before: (a, b) => tables.series[a].id < tables.series[b].id,
     beforeSecond: (a, b) => tables.pods[a].id < tables.pods[b].id,
   })
-  for (const series of cells.first) tables.settle(series)
   const links = inOrder(parts.length, {
     length: part => parts[part].links.length,
     first: (part, row) => known[part].series[parts[part].links.parent[row]],

@@ -1,7 +1,7 @@
 //! Brings the windows of several workers together: each is handed on once, as the sum of all, when all of them have passed it.
 import type { Cell, Registry } from '../base/counters.ts'
 import type { FeatureWindow } from '../bus/bus.ts'
-import { Tables, union } from './union.ts'
+import { union } from './union.ts'
 
 /** A worker that is so many windows behind the others is waited for no longer, until it is heard again. Bounds what waits, too. */
 const MOST_BEHIND = 18
@@ -14,7 +14,6 @@ const MOST_WORKERS = 1024
  */
 export class Workers {
   readonly #windowMs: number
-  readonly #tables = new Tables()
   /** By worker, the end of its last window. */
   readonly #passed = new Map<string, number>()
   /** Windows that wait for a worker, by their start. */
@@ -81,7 +80,7 @@ export class Workers {
         const parts = this.#waiting.get(startMs) as FeatureWindow[]
         this.#waiting.delete(startMs)
         this.#untilMs = startMs + this.#windowMs
-        return union(parts, this.#tables)
+        return union(parts)
       })
   }
 }

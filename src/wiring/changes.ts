@@ -7,6 +7,10 @@ export const LIVE: readonly string[] = [
   'shutdown_timeout',
   // But for what a listener is made of, and where its address stays: `receivers.ts` names that.
   'receivers',
+  'processors.otlier.budget',
+  'processors.otlier.allowed_lateness',
+  'processors.otlier.trace_wait',
+  'processors.otlier.max_series',
   'processors.otlier.rebaseline_after',
   'processors.otlier.jaeger_warnings',
   'processors.otlier.compat',
@@ -22,11 +26,8 @@ type Reads = (config: Config) => unknown
 export const AT_START: Readonly<Record<string, Reads>> = {
   directory: config => config.directory,
   memory_limit_mib: config => config.memoryLimitBytes,
-  'processors.otlier.budget': config => config.processors.otlier.budgetPerDay,
+  // What is usual from window to window has been learned for windows of this length.
   'processors.otlier.window': config => config.processors.otlier.windowMs,
-  'processors.otlier.allowed_lateness': config => config.processors.otlier.allowedLatenessMs,
-  'processors.otlier.trace_wait': config => config.processors.otlier.traceWaitMs,
-  'processors.otlier.max_series': config => config.processors.otlier.maxSeries,
   'service.metrics.endpoint': config => config.service.metrics.endpoint,
   'service.metrics.otlp': config => config.service.metrics.otlp,
   'service.health.endpoint': config => config.service.health.endpoint,

@@ -29,6 +29,8 @@ export interface DestinationsOptions {
 export interface Destinations {
   /** The queues of each signal. Replaced as a whole, and so between two batches. */
   readonly routes: Readonly<Record<Signal, readonly Queue[]>>
+  /** Signals of pipelines without exporters: nobody is to have them. */
+  readonly letGo: ReadonlySet<Signal>
   /** All that are in a pipeline. */
   readonly queues: readonly Queue[]
   /** By id, what is to be said about those that are not used. */
@@ -57,6 +59,7 @@ export function makeDestinations(
 ): Destinations {
   let open: ReadonlyMap<string, Open> = new Map()
   let routes: Destinations['routes'] = { traces: [], metrics: [], logs: [] }
+  let letGo: ReadonlySet<Signal> = new Set()
   let notes: Record<string, string> = {}
   let areLeftoversTold = false
   /** Taken out of the pipelines, and still delivering what they had taken. */
@@ -169,6 +172,7 @@ export function makeDestinations(
         open = next
         notes = said
         routes = routesOf(config, next)
+        letGo = new Set(SIGNALS.filter(signal => config.service.pipelines[signal]?.exporters.length === 0))
         for (const { queue: old } of removed) drain(old, config.shutdownTimeoutMs)
       },
       async cancel() {
@@ -214,6 +218,9 @@ export function makeDestinations(
   return {
     get routes() {
       return routes
+    },
+    get letGo() {
+      return letGo
     },
     get queues() {
       return [...open.values()].map(one => one.queue)

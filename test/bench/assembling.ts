@@ -46,7 +46,7 @@ export function assembling(): Assembling {
     for (let row = 0; row < cells.length; row++) seen += cells.spans[row]
   })
   const registry = new Registry()
-  const table = new SeriesTable(20_000, () => {})
+  const table = new SeriesTable({ maxSeries: 20_000 }, () => {})
   const assembler = new Assembler(bus, realWorld, silentLog, registry, {
     windowMs: 10_000,
     latenessMs: 10_000,

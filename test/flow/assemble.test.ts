@@ -13,7 +13,7 @@ import {
   TRACE_ID as traceId,
   whole,
 } from '../kit/assembly.ts'
-import { START_MS } from '../kit/planes.ts'
+import { DETECTING, START_MS } from '../kit/planes.ts'
 import { between, bytes, forSeedsAsync, int, type Random, seeded } from '../kit/random.ts'
 import { arrivals, randomTraces } from '../kit/traces.ts'
 import { featuresOf } from '../oracle/assembly.ts'
@@ -53,6 +53,35 @@ describe('what is published', () => {
         expect(to.registry.total('otlier.assembly.spans.late')).toBe(0)
         expect(to.registry.read('otlier.assembly.spans')).toBe(0)
       }
+    })
+  })
+
+  test('has every span once, and every window once, also where the waits change in between', async () => {
+    await forSeedsAsync(3, async random => {
+      // What comes twice may be found so only within one wait.
+      const ids = new Set<string>()
+      const once = randomTraces(random, 120, 180_000).filter(({ span: { traceId, spanId } }) => {
+        const isNew = !ids.has(traceId + spanId)
+        ids.add(traceId + spanId)
+        return isNew
+      })
+      const spans = arrivals(random, once, LATENESS_MS)
+      const waits = { ...DETECTING }
+      const to = assembling({}, 1, waits)
+      for (let at = 0; at < spans.length; at += 20) {
+        Object.assign(waits, {
+          traceWaitMs: between(random, 1, 30) * 1000,
+          latenessMs: between(random, 10, 30) * 1000,
+        })
+        await to.send(spans.slice(at, at + 20))
+      }
+      to.flush()
+      for (const [at, { startMs }] of to.messages.entries())
+        if (at > 0) expect(startMs).toBe(to.messages[at - 1].endMs)
+      const sum = (of: Iterable<number>) => [...of].reduce((total, one) => total + one, 0)
+      const model = expected(spans).flatMap(({ cells }) => cells.map(cell => cell.spans))
+      expect(sum(to.messages.flatMap(({ cells }) => [...cells.spans]))).toBe(sum(model))
+      expect(to.registry.total('otlier.assembly.spans.late')).toBe(0)
     })
   })
 

@@ -5,7 +5,7 @@ import { silentLog } from '../../src/base/log.ts'
 import { closeAll, fanout, type Routes } from '../../src/flow/fanout.ts'
 import { QUEUE_LIMITS, type QueueOptions, queue } from '../../src/flow/queue.ts'
 import { RETRY_DEFAULTS } from '../../src/flow/retry.ts'
-import type { CheckedBatch, Signal } from '../../src/flow/sink.ts'
+import { ACCEPTED, type CheckedBatch, type Signal } from '../../src/flow/sink.ts'
 import { BUSY, DELIVERED, type ScriptedExporter, scriptedExporter, UNSUPPORTED } from '../kit/exporter.ts'
 import { simulatedWorld } from '../kit/world.ts'
 
@@ -126,6 +126,9 @@ test('with no destination at all everything is accepted; with none for one signa
   const routes: Routes = { traces: queues, metrics: [], logs: [] }
   expect((await fanout({ routes }).send(batch())).kind).toBe('accepted')
   expect((await fanout({ routes }).send(batch('metrics'))).kind).toBe('refused')
+  // A pipeline that names no exporters says that nobody is to have it, whoever takes the rest.
+  const letGo = new Set(['metrics'] as const)
+  expect(await fanout({ routes, letGo }).send(batch('metrics'))).toEqual(ACCEPTED)
 })
 
 test('once closed, senders are told to come again', async () => {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { attributesOf, decodeRequest } from '../kit/messages.ts'
 import { metricsRequest, oddRequest, type PlainSpan, tracesRequest } from '../kit/odd.ts'
-import { batchOf, recordedPlanes, spanAt } from '../kit/planes.ts'
+import { batchOf, DETECTING, recordedPlanes, spanAt } from '../kit/planes.ts'
 import { forSeedsAsync, int, logNormal, pick, seeded } from '../kit/random.ts'
 import { removeMarks } from '../oracle/marks.ts'
 
@@ -215,6 +215,20 @@ describe('series', () => {
     expect(removeMarks(bytes).marks).toEqual([])
     expect(planes.registry.read('otlier.series.overflow')).toBe(20 * 20 + 1)
     expect(planes.registry.read('otlier.series.tracked')).toBe(11)
+  })
+
+  test('with a larger max_series they get their own, and with a smaller one nobody loses his', async () => {
+    const planes = recordedPlanes({ maxSeries: 2 })
+    const send = async (names: readonly string[], atMs: number) => {
+      for (const name of names) await planes.send(ordinary(3, atMs, { name }))
+      return planes.registry.read('otlier.series.tracked')
+    }
+    expect(await send(['a', 'b', 'c', 'd'], 0)).toBe(3)
+    planes.change({ ...DETECTING, maxSeries: 3 })
+    expect(await send(['a', 'b', 'c', 'd'], 1000)).toBe(4)
+    planes.change({ ...DETECTING, maxSeries: 1 })
+    expect(await send(['a', 'b', 'c', 'd', 'e'], 2000)).toBe(4)
+    expect([...planes.models.keys()].filter(name => name === 'e')).toEqual([])
   })
 
   test('the same operation of another namespace, environment or kind is another series', async () => {

@@ -7,6 +7,7 @@ import { type AssembleOptions, Assembler } from '../../src/flow/assemble.ts'
 import { guards } from '../../src/flow/guard.ts'
 import { type Inspector, inspect } from '../../src/flow/inspect.ts'
 import { ACCEPTED, type Batch } from '../../src/flow/sink.ts'
+import type { Detecting } from '../../src/otlier.ts'
 import type { CellRow, Fact, WindowRows } from '../oracle/assembly.ts'
 import { recordingLog } from './log.ts'
 import { type PlainSpan, tracesRequest } from './odd.ts'
@@ -61,8 +62,12 @@ export function requestOf(sent: readonly Sent[]): Uint8Array {
   return tracesRequest(groups)
 }
 
-/** Inspectors that feed one assembler, with all that it publishes. */
-export function assembling(options: Partial<AssembleOptions> = {}, workers = 1) {
+/** Inspectors that feed one assembler, with all that it publishes. `all` may be changed meanwhile. */
+export function assembling(
+  options: Partial<AssembleOptions> = {},
+  workers = 1,
+  all: Detecting = { ...DETECTING, ...options },
+) {
   const world = simulatedWorld(1)
   const registry = new Registry()
   const { log, lines } = recordingLog()
@@ -71,7 +76,6 @@ export function assembling(options: Partial<AssembleOptions> = {}, workers = 1) 
     throw error
   })
   bus.listen('features', message => messages.push(message))
-  const all = { ...DETECTING, ...options }
   const limit = { ms: Number.POSITIVE_INFINITY }
   const assembler = new Assembler(bus, world, log, registry, all)
   const next = {
@@ -91,6 +95,7 @@ export function assembling(options: Partial<AssembleOptions> = {}, workers = 1) 
   }
   return {
     world,
+    bus,
     registry,
     lines,
     messages,

@@ -1,48 +1,10 @@
 //! Laws of the learning plane: who is blamed for what, when it is told, and what a restart keeps.
 import { expect, test } from 'vitest'
-import { Registry } from '../../src/base/counters.ts'
-import type { EventRecord, IncidentState } from '../../src/bus/bus.ts'
-import { memoryBus } from '../../src/bus/memory.ts'
 import { loadPlane, restorePlane, savePlane, storePlane } from '../../src/learn/keep.ts'
-import { LearningPlane, type PlaneOptions } from '../../src/learn/plane.ts'
 import { recordingLog } from '../kit/log.ts'
-import { Shop, type Trouble, WINDOW_MS } from '../kit/shop.ts'
+import { HOUR, MINUTE, SLOW_TRACE, scene } from '../kit/plane.ts'
+import type { Trouble } from '../kit/shop.ts'
 import { simulatedWorld } from '../kit/world.ts'
-
-const OPTIONS: PlaneOptions = {
-  windowMs: WINDOW_MS,
-  traceWaitMs: 10_000,
-  latenessMs: 10_000,
-  rebaselineMs: 3_600_000,
-  maxSeries: 1000,
-  budgets: [1],
-}
-const MINUTE = 6
-const HOUR = 60 * MINUTE
-/** Of every slow span of the shop. */
-const SLOW_TRACE = '07'.repeat(16)
-
-function scene(seed: number, options: Partial<PlaneOptions> = {}, shop = new Shop(seed)) {
-  const bus = memoryBus(error => {
-    throw error
-  })
-  const events: EventRecord[] = []
-  const states: IncidentState[] = []
-  bus.listen('event', event => events.push(event))
-  bus.listen('incident', state => states.push(state))
-  const plane = new LearningPlane(bus, new Registry(), { ...OPTIONS, ...options })
-  const run = (windows: number, trouble?: Trouble) => {
-    for (let n = 0; n < windows; n++) bus.publish('features', '', shop.window(trouble))
-  }
-  const named = (name: string) => events.filter(event => event.name === name)
-  const suspects = () => {
-    const last = events
-      .filter(({ attributes }) => attributes['otlier.incident.suspects'] !== undefined)
-      .at(-1)
-    return (last?.attributes['otlier.incident.suspects'] ?? []) as string[]
-  }
-  return { plane, shop, events, states, run, named, suspects }
-}
 
 const TROUBLES: readonly (readonly [string, Trouble, string])[] = [
   ['a service that is slow itself', { slow: { carts: 5 } }, 'carts'],
@@ -166,4 +128,21 @@ test('the same windows give the same events, and a budget changes decisions and 
     return one.plane.evidence.record.store()
   })
   expect(small).toEqual(large)
+})
+
+test('another budget decides from the next window on, and nothing that was learned is lost by it', () => {
+  const [changed, same] = [scene(20), scene(20)]
+  for (const one of [changed, same]) one.run(2 * HOUR + 1)
+  const [decider] = changed.plane.deciders
+  expect(decider.level).toBe(same.plane.deciders[0].level)
+  Object.assign(changed.options, { budgets: [1e-4] })
+  for (const one of [changed, same]) one.run(1)
+  expect(decider.level).toBeGreaterThan(same.plane.deciders[0].level + 1)
+  expect(storePlane(changed.plane, 0)).toBe(storePlane(same.plane, 0))
+  // It is what events and answers speak of, too.
+  const answer = changed.plane.account.assess(null, null)
+  expect(answer).toMatchObject({ budgetPerDay: 1e-4, level: decider.level })
+  for (const one of [changed, same]) one.run(5 * MINUTE, { slow: { carts: 1.6 } })
+  expect(changed.named('otlier.incident.opened')).toEqual([])
+  expect(same.named('otlier.incident.opened')).toHaveLength(1)
 })

@@ -53,8 +53,11 @@ test('what four workers say is what one says that has all traces, in whatever or
   })
 })
 
+/** Of the window in which a series is first seen: that is what counts. */
 const peersOf = (windows: readonly FeatureWindow[]) =>
-  new Map(windows.flatMap(({ series, peers }) => series.map(({ id }, at) => [id, peers[at]] as const)))
+  new Map(
+    windows.flatMap(({ series, peers }) => series.map(({ id }, at) => [id, peers[at]] as const)).toReversed(),
+  )
 
 const numbers = (windows: readonly FeatureWindow[]) => windows.map(({ startMs }) => startMs / WINDOW_MS)
 

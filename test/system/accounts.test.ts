@@ -155,3 +155,20 @@ test('what is turned away stands in no account but its own', async () => {
   for (let n = 0; n < 6; n++) codes.push(await otlier.send(big(), 2))
   expect(new Set(codes)).toEqual(new Set([0, 14]))
 })
+
+test('traces of a pipeline that names no exporters are taken, learned from and let go, whoever takes the logs', async () => {
+  const { backend, settings } = await destination('logs', [])
+  const service = await startService([...settings, 'service.pipelines.traces.exporters=[]'])
+  stops.push(() => service.stop())
+  const client = new GrpcClient(service.grpcPort)
+  stops.push(async () => client.session.destroy())
+  const now = Date.now()
+  const history = Array.from({ length: 300 }, (_, n) => span(now - 60_000 + n * 100, 10 + (n % 5)))
+  expect((await client.export('traces', request(history))).code).toBe(0)
+  expect((await client.export('traces', request([span(now - 4000, 3000)]))).code).toBe(0)
+  // What was learned is told: the event of the outlier goes where logs go, and no span anywhere.
+  await expect.poll(() => backend.requests.map(({ signal }) => signal)).toEqual(['logs'])
+  const metrics = await service.metrics()
+  expect(metrics.get('otlier_receiver_accepted_spans_total')).toBe(301)
+  expect(metrics.get('otlier_receiver_refused_spans_total')).toBe(0)
+})

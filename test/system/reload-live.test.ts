@@ -103,6 +103,25 @@ describe('detection', () => {
     expect(await marksOf(5)).toHaveLength(1)
   })
 
+  test('the budget, the waits and the number of series change without a restart: the connection and what was learned stay', async () => {
+    const peer = await backend()
+    const otlier = await service(toGrpc(peer.grpc))
+    await otlier.client.export('traces', traces(history()))
+    await until('the history has arrived', () => peer.requests.length === 1)
+    const changed = [
+      'processors.otlier.budget=5/day',
+      'processors.otlier.trace_wait=4s',
+      'processors.otlier.allowed_lateness=6s',
+      'processors.otlier.max_series=30000',
+    ]
+    expect(await otlier.reconfigure([...toGrpc(peer.grpc), ...changed])).toBe(true)
+    expect(otlier.says('take effect at the next start')).toEqual([])
+    // The client has one session, and it has not been replaced.
+    expect((await otlier.client.export('traces', traces([slow()]))).code).toBe(0)
+    await until('it has arrived', () => peer.requests.length === 2)
+    expect(removeMarks(peer.requests[1].bytes).marks).toHaveLength(1)
+  })
+
   test('settings that are read at the start are named, and the rest of the configuration is in force', async () => {
     const [first, second] = [await backend(), await backend()]
     const otlier = await service(toGrpc(first.grpc))

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { ANSWERS } from './answers.ts'
 import { EXPORTERS } from './exporters.ts'
+import { IDLE } from './idle.ts'
 import { KEEPING } from './keeping.ts'
 import { MEMORY } from './memory.ts'
 import { ORDER } from './order.ts'
@@ -87,6 +88,7 @@ const teeth = [
   ...SECURITY,
   ...SERVICE,
   ...MEMORY,
+  ...IDLE,
   ...KEEPING,
   ...ANSWERS,
 ]

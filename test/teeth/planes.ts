@@ -145,7 +145,7 @@ export const PLANES = [
       row: 'series',
       guard: 'the number of series is capped',
       file: 'flow/series.ts',
-      on: 'if (this.#series.size >= this.#maxSeries) return this.#overflow(group)',
+      on: 'if (this.#series.size >= this.#options.maxSeries) return this.#overflow(group)',
       off: '',
       test: 'beyond max_series a service shares one overflow series',
     },
