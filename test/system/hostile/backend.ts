@@ -1,4 +1,4 @@
-//! A backend that takes so many spans a second and no more: what is beyond is UNAVAILABLE, with the time after which to come again.
+//! A backend that takes so many spans a second and no more (`rate N` changes it): what is beyond is UNAVAILABLE, with the time after which to come again.
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { gunzipSync } from 'node:zlib'
@@ -12,7 +12,7 @@ export interface Taken {
 }
 
 const PREFIX_BYTES = 5
-const ratePerSecond = Number(process.argv[2])
+let ratePerSecond = Number(process.argv[2])
 /** With room it takes a request of any size; the spans beyond its rate are paid for by the next. */
 let dueMs = 0
 const taken = { spans: 0, requests: 0, refused: 0 }
@@ -57,6 +57,8 @@ function retryInfo(ms: number): Uint8Array {
 }
 
 process.on('message', message => {
-  if (message === 'taken') process.send?.(taken satisfies Taken)
+  const rate = /^rate (\d+)$/.exec(String(message))
+  if (rate !== null) ratePerSecond = Number(rate[1])
+  process.send?.(taken satisfies Taken)
 })
 server.listen(0, '127.0.0.1', () => console.log(`port ${(server.address() as AddressInfo).port}`))
