@@ -10,6 +10,7 @@ import { IdleHours, Numbers } from './numbers.ts'
 import { Peers } from './peers.ts'
 import { PodTable } from './pods.ts'
 import { BYTES_A_SPAN } from './pool.ts'
+import { Sampler } from './sampler.ts'
 import type { Group } from './series.ts'
 import { featureWindow, Ranks } from './sheet.ts'
 import { Waiting, type WaitOptions } from './waiting.ts'
@@ -65,6 +66,7 @@ export class Assembler {
   readonly #clock: StreamClock
   readonly #pods: PodTable
   readonly #waiting: Waiting
+  readonly #sampler: Sampler
   /** Replaced when numbers are given back: what was published before names its series by those before. */
   #series: SeriesKey[] = []
   readonly #peers: Peers
@@ -104,6 +106,7 @@ export class Assembler {
     bus.listen('hour', () => {
       this.#hasToForget = true
     })
+    this.#sampler = new Sampler(options.windowMs)
     const late = (reason: string) =>
       registry.counter(
         'otlier.assembly.spans.late',
@@ -231,6 +234,7 @@ export class Assembler {
         const series = this.#seriesOf(feed, items, item)
         this.#peers.hear(series, view, bytes, items, item)
         this.#waiting.add(view, bytes, items, item, series, pod, endMs)
+        this.#sampler.add(view, bytes, items, item, series, endMs)
       }
     }
     this.#clock.settle(monotonicMs)
@@ -306,6 +310,7 @@ export class Assembler {
           worker: this.#options.worker ?? '',
         },
         this.#ranks,
+        this.#sampler.settle(startMs, this.#series, this.#ranks.series),
       )
       for (const series of message.cells.series) this.#idle.seen(series)
       if (sheet !== null) this.#waiting.drop(sheet)

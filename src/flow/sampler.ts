@@ -1,0 +1,283 @@
+//! Draws a few spans of each series and window, by the hashes of their trace ids, and keeps the beginning of their bytes until the window is closed.
+import { FAILED, type Items, NO_TIMES, NOWHERE } from '../base/item.ts'
+import { NO_SAMPLES, type Samples, type SeriesKey } from '../bus/bus.ts'
+import { plainAttributes } from '../wire/plain.ts'
+import { hashOf } from './family.ts'
+import { columnsOf, type Drawn } from './samples.ts'
+import type { Ranks } from './sheet.ts'
+
+/** Spans of one series, window and outcome. */
+const KEPT = 8
+/** Spans of one window. What goes beyond is cut off when there are twice as many, and at the end. */
+const MOST = 2048
+const ROOM = 2 * MOST
+/** Windows in which spans are drawn at once. */
+const MAX_OPEN = 64
+/** Draws whose columns are kept for later windows: as many as are open in ordinary times. */
+const MAX_IDLE = 4
+/** The attributes stand near the beginning of a span, and what comes after so many bytes is not looked at. */
+const SPAN_BYTES = 1024
+/** Larger resources are taken to say nothing. */
+const MAX_RESOURCE_BYTES = 8192
+/** Resources that are remembered. When there are so many, all are forgotten. */
+const MAX_RESOURCES = 1024
+/** Whoever samples traces by their ids does not thereby choose those that are drawn here. */
+const SALT = 0x27d4eb2f
+
+const NONE = -1
+const NO_LIMIT = 2 ** 32
+const SMALLEST = 64
+
+// message Span { ... repeated KeyValue attributes = 9; ... }    message Resource { repeated KeyValue attributes = 1; ... }
+const SPAN_ATTRIBUTES_TAG = 0x4a
+const RESOURCE_ATTRIBUTES_TAG = 0x0a
+
+/** Where a span stands. */
+interface Source {
+  readonly view: DataView
+  readonly bytes: Uint8Array
+  readonly items: Items
+}
+
+/**
+ * What has been drawn of one window. A line is a series and an outcome: it keeps the spans of the KEPT traces with the smallest hashes,
+ * and of all lines together the MOST smallest are kept. That depends on what has come, and not on when.
+ */
+class Draw {
+  startMs = 0
+  /** By line: how many spans have come, how many are kept, where they are, and from which hash on none is taken. */
+  #seen = new Uint32Array(SMALLEST)
+  #count = new Uint8Array(SMALLEST)
+  #slots = new Uint16Array(SMALLEST * KEPT)
+  #limit = new Float64Array(SMALLEST).fill(NO_LIMIT)
+  /** The lines that are in use. */
+  #lines: number[] = []
+  /** From which hash on none is taken in any line. */
+  #limitOfAll = NO_LIMIT
+  /** By slot. */
+  #used = 0
+  readonly #free: number[] = []
+  #hash = new Uint32Array(SMALLEST)
+  #spanHash = new Int32Array(SMALLEST)
+  /** Four words: the trace's id. */
+  #trace = new Int32Array(4 * SMALLEST)
+  #durationNs = new Float64Array(SMALLEST)
+  #length = new Uint16Array(SMALLEST)
+  #bytes = new Uint8Array(SPAN_BYTES * SMALLEST)
+  readonly #resource: (readonly string[])[] = []
+
+  begin(startMs: number): void {
+    this.startMs = startMs
+    for (const line of this.#lines) {
+      this.#seen[line] = this.#count[line] = 0
+      this.#limit[line] = NO_LIMIT
+    }
+    this.#lines.length = this.#free.length = this.#resource.length = this.#used = 0
+    this.#limitOfAll = NO_LIMIT
+  }
+
+  /** Whether the span of this line and hash is to be drawn; counts it. */
+  wants(line: number, hash: number): boolean {
+    if (line >= this.#seen.length) this.#growLines(line)
+    if (this.#seen[line]++ === 0) this.#lines.push(line)
+    return hash <= this.#limit[line] && hash < this.#limitOfAll
+  }
+
+  /** Draws it. `resourceOf`: what its resource says. */
+  add(line: number, hash: number, item: number, from: Source, resourceOf: () => readonly string[]): void {
+    const { view, items } = from
+    const traceAt = items.traceIdAt[item]
+    const idAt = items.spanIdAt[item]
+    const spanHash = idAt === NOWHERE ? 0 : hashOf(view.getInt32(idAt), view.getInt32(idAt + 4))
+    let slot = NONE
+    let last = NONE
+    for (let nth = 0; nth < this.#count[line]; nth++) {
+      const each = this.#slots[line * KEPT + nth]
+      if (this.#hash[each] === hash && this.#isTrace(each, view, traceAt)) slot = each
+      if (last === NONE || this.#hash[each] > this.#hash[last]) last = each
+    }
+    if (slot !== NONE) {
+      // Of a trace one span, whichever comes first.
+      if (spanHash >= this.#spanHash[slot]) return
+    } else if (this.#count[line] < KEPT) {
+      slot = this.#newSlot()
+      this.#slots[line * KEPT + this.#count[line]++] = slot
+    } else if (hash === this.#hash[last]) return
+    else slot = last
+    this.#hash[slot] = hash
+    this.#spanHash[slot] = spanHash
+    for (let word = 0; word < 4; word++) this.#trace[4 * slot + word] = view.getInt32(traceAt + 4 * word)
+    this.#durationNs[slot] = items.durationNs[item]
+    const at = items.contentAt[item]
+    const end = Math.min(items.endAt[item], at + SPAN_BYTES)
+    this.#length[slot] = end - at
+    this.#bytes.set(from.bytes.subarray(at, end), slot * SPAN_BYTES)
+    this.#resource[slot] = resourceOf()
+    this.#limit[line] = this.#count[line] < KEPT ? NO_LIMIT : this.#largest(line)
+    if (this.#used - this.#free.length >= ROOM) this.#cut()
+  }
+
+  #isTrace(slot: number, view: DataView, at: number): boolean {
+    for (let word = 0; word < 4; word++)
+      if (this.#trace[4 * slot + word] !== view.getInt32(at + 4 * word)) return false
+    return true
+  }
+
+  #largest(line: number): number {
+    let largest = 0
+    for (let nth = 0; nth < KEPT; nth++) {
+      const hash = this.#hash[this.#slots[line * KEPT + nth]]
+      if (hash > largest) largest = hash
+    }
+    return largest
+  }
+
+  #newSlot(): number {
+    const free = this.#free.pop()
+    if (free !== undefined) return free
+    if (this.#used === this.#hash.length) {
+      this.#hash = doubled(this.#hash)
+      this.#spanHash = doubled(this.#spanHash)
+      this.#trace = doubled(this.#trace)
+      this.#durationNs = doubled(this.#durationNs)
+      this.#length = doubled(this.#length)
+      this.#bytes = doubled(this.#bytes)
+    }
+    return this.#used++
+  }
+
+  /** Leaves the MOST smallest hashes, and lets nothing in that is larger. */
+  #cut(): void {
+    const hashes = this.#lines.flatMap(line => this.#slotsOf(line).map(slot => this.#hash[slot]))
+    if (hashes.length <= MOST) return
+    this.#limitOfAll = hashes.sort((a, b) => a - b)[MOST]
+    for (const line of this.#lines) {
+      const slots = this.#slotsOf(line)
+      this.#count[line] = 0
+      for (const slot of slots) {
+        if (this.#hash[slot] >= this.#limitOfAll) this.#free.push(slot)
+        else this.#slots[line * KEPT + this.#count[line]++] = slot
+      }
+      if (this.#count[line] < KEPT) this.#limit[line] = NO_LIMIT
+    }
+  }
+
+  #slotsOf(line: number): number[] {
+    return [...this.#slots.subarray(line * KEPT, line * KEPT + this.#count[line])]
+  }
+
+  /** What is drawn, by line and hash. Nothing must be added afterwards. */
+  *drawn(): Generator<Drawn> {
+    this.#cut()
+    for (const line of this.#lines) {
+      const slots = this.#slotsOf(line).sort((a, b) => this.#hash[a] - this.#hash[b])
+      for (const slot of slots) {
+        const at = slot * SPAN_BYTES
+        const said = plainAttributes(this.#bytes, at, at + this.#length[slot], SPAN_ATTRIBUTES_TAG)
+        yield {
+          series: line >> 1,
+          failed: (line & 1) === 1,
+          durationNs: this.#durationNs[slot],
+          weight: this.#seen[line] / slots.length,
+          said: [said, this.#resource[slot]],
+        }
+      }
+    }
+  }
+
+  #growLines(line: number): void {
+    const length = Math.max(2 * this.#seen.length, 2 ** Math.ceil(Math.log2(line + 1)))
+    const seen = new Uint32Array(length)
+    const count = new Uint8Array(length)
+    const slots = new Uint16Array(length * KEPT)
+    const limit = new Float64Array(length).fill(NO_LIMIT)
+    seen.set(this.#seen)
+    count.set(this.#count)
+    slots.set(this.#slots)
+    limit.set(this.#limit)
+    this.#seen = seen
+    this.#count = count
+    this.#slots = slots
+    this.#limit = limit
+  }
+}
+
+function doubled<T extends Int32Array | Uint32Array | Uint16Array | Uint8Array | Float64Array>(column: T): T {
+  const Column = column.constructor as new (length: number) => T
+  const grown = new Column(column.length * 2)
+  grown.set(column)
+  return grown
+}
+
+/** The draws of all windows that are open. */
+export class Sampler {
+  readonly #windowMs: number
+  readonly #open = new Map<number, Draw>()
+  /** Their columns are used again. */
+  readonly #idle: Draw[] = []
+  #last: Draw | null = null
+  /** What resources say, by their bytes. */
+  readonly #resources = new Map<string, readonly string[]>()
+
+  constructor(windowMs: number) {
+    this.#windowMs = windowMs
+  }
+
+  /** Takes note of a span with times and ids; of others nothing is drawn. `view` is of the same bytes. */
+  add(view: DataView, bytes: Uint8Array, items: Items, item: number, series: number, endMs: number): void {
+    const traceAt = items.traceIdAt[item]
+    const flags = items.flags[item]
+    if (traceAt === NOWHERE || (flags & NO_TIMES) !== 0) return
+    let draw = this.#last
+    if (draw === null || !(endMs >= draw.startMs && endMs < draw.startMs + this.#windowMs)) {
+      draw = this.#at(endMs)
+      if (draw === null) return
+    }
+    const low = hashOf(view.getInt32(traceAt + 8) ^ SALT, view.getInt32(traceAt + 12))
+    const hash = hashOf(view.getInt32(traceAt) ^ low, view.getInt32(traceAt + 4)) >>> 0
+    const line = 2 * series + ((flags & FAILED) !== 0 ? 1 : 0)
+    if (!draw.wants(line, hash)) return
+    const resource = items.scopeResource[items.scope[item]]
+    draw.add(line, hash, item, { view, bytes, items }, () => this.#resource(bytes, items, resource))
+  }
+
+  /** What was drawn of the window that begins there. Earlier ones are forgotten. */
+  settle(startMs: number, series: readonly SeriesKey[], ranks: Ranks): Samples {
+    let samples = NO_SAMPLES
+    for (const [at, draw] of this.#open) {
+      if (at > startMs) continue
+      if (at === startMs) samples = columnsOf([...draw.drawn()], ranks.of(series))
+      this.#open.delete(at)
+      if (this.#idle.length < MAX_IDLE) this.#idle.push(draw)
+      this.#last = null
+    }
+    return samples
+  }
+
+  #at(endMs: number): Draw | null {
+    const startMs = Math.floor(endMs / this.#windowMs) * this.#windowMs
+    let draw = this.#open.get(startMs)
+    if (draw === undefined) {
+      if (this.#open.size >= MAX_OPEN) return null
+      draw = this.#idle.pop() ?? new Draw()
+      draw.begin(startMs)
+      this.#open.set(startMs, draw)
+    }
+    this.#last = draw
+    return draw
+  }
+
+  #resource(bytes: Uint8Array, items: Items, resource: number): readonly string[] {
+    const at = items.resourceMessageAt[resource]
+    const end = items.resourceMessageEnd[resource]
+    if (end - at > MAX_RESOURCE_BYTES) return []
+    const key = Buffer.from(bytes.buffer, bytes.byteOffset + at, end - at).toString('latin1')
+    let said = this.#resources.get(key)
+    if (said === undefined) {
+      if (this.#resources.size >= MAX_RESOURCES) this.#resources.clear()
+      said = plainAttributes(bytes, at, end, RESOURCE_ATTRIBUTES_TAG)
+      this.#resources.set(key, said)
+    }
+    return said
+  }
+}
