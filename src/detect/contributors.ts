@@ -47,13 +47,17 @@ const LEAST_BEFORE = 30
 const LEAST_RISE = { slow: Math.log(1.3), failed: 0.05 } as const
 /** The rest rises by less than this part of it. */
 const REST = 2 / 3
+/** So many standard errors of it more than the rest, where shares are compared. */
+const RISE_Z = 2.5
 /** The least share of the hurt ones, and how many times its share of the others. */
-const LEAST_SHARE = 0.3
-const LEAST_LIFT = 1.5
+const LEAST_SHARE = 0.2
+const LEAST_LIFT = 2
 /** A key with more different values than this part of its spans names the span, and no kind of span. */
 const IDENTIFIES = 0.5
-/** What is beyond this many standard deviations counts as slow: the 95th percentile of a normal law. */
-const SLOW_Z = 1.645
+/** Attributes that so large a part of the spans of either share are had by nearly the same ones. */
+const ALIKE = 0.9
+/** Where of a larger kind of spans those beside the one found lie so far out, too, it is the larger kind that is hurt. */
+const REST_Z = 2
 /** What is believed of an attribute that was seldom seen: as if so many spans of the usual kind had been seen with it. */
 const PRIOR = 10
 /** However alike the values of a key are, they differ by this part of the variance from span to span. */
@@ -124,7 +128,7 @@ export function contributors(population: Population): Contributor[] {
   const seen = new Set(known)
   let tried = 0
   while (found.length < MOST) {
-    const candidates: { attribute: number; z: number; rise: number; part: number[] }[] = []
+    const candidates: Candidate[] = []
     for (const part of parts) {
       const sums = sumsOf(population, part)
       for (const [attribute, own] of sums.by) {
@@ -132,21 +136,18 @@ export function contributors(population: Population): Contributor[] {
         const rest = sums.all.less(own)
         if (own.n < LEAST || rest.n < LEAST || own.rows < LEAST || rest.rows < LEAST) continue
         tried++
-        const { z, rise } =
-          population.hurt === 'slow'
-            ? slower(population, attribute, own, rest)
-            : failsMore(population, attribute, own, rest)
+        const { z, rise } = risen(population, attribute, own, rest)
         if (z > 0) candidates.push({ attribute, z, rise, part })
       }
     }
     candidates.sort((a, b) => b.z - a.z || a.attribute - b.attribute)
     let named: Contributor | null = null
-    for (const { attribute, z, rise, part } of candidates) {
-      if (tried * tailOf(z) > ALPHA) break
-      const best = broadest(attribute, part, candidates, population, values)
-      const shares = sharesOf(population, best, rise)
+    for (const candidate of candidates) {
+      if (tried * tailOf(candidate.z) > ALPHA) break
+      const { attribute, z, rise } = broadest(candidate, candidates, population, values)
+      const shares = sharesOf(population, attribute, rise)
       if (shares.ofHurt < LEAST_SHARE || shares.ofHurt < LEAST_LIFT * shares.ofNormal) continue
-      named = { attribute: best, z, ...shares }
+      named = { attribute, z, ...shares }
       break
     }
     if (named === null) break
@@ -155,6 +156,13 @@ export function contributors(population: Population): Contributor[] {
     parts = divided(parts, said, named.attribute)
   }
   return found
+}
+
+interface Candidate {
+  readonly attribute: number
+  readonly z: number
+  readonly rise: number
+  readonly part: readonly number[]
 }
 
 /** How many spans have a key, and how many values it has. */
@@ -202,6 +210,13 @@ function sumsOf({ y, weight, said }: Population, part: readonly number[]) {
 }
 
 const NOTHING = { z: 0, rise: 0 }
+
+/** How much spans with an attribute have risen, and how far out that lies against those without. */
+function risen(population: Population, attribute: number, own: Sums, rest: Sums) {
+  return population.hurt === 'slow'
+    ? slower(population, attribute, own, rest)
+    : failsMore(population, attribute, own, rest)
+}
 
 /** Whether spans with it have become slower than those without by more than they were before. */
 function slower(population: Population, attribute: number, own: Sums, rest: Sums) {
@@ -255,6 +270,10 @@ function failsMore({ beforeAll, before }: Population, attribute: number, own: Su
   const rise = own.mean - usual
   const restRise = rest.mean - usualRest
   if (rise < LEAST_RISE.failed || restRise > REST * rise) return NOTHING
+  // The odds below do not know that spans with it may always have failed more often.
+  const doubt =
+    doubtOf(own.mean, own.n) + doubtOf(rest.mean, rest.n) + doubtOf(usual, before[attribute].n + PRIOR)
+  if (rise - restRise < RISE_Z * Math.sqrt(doubt)) return NOTHING
   const fine = all.w - all.f
   const fine2 = all.w2 - all.f2
   if (!(all.f2 > 0 && fine2 > 0)) return NOTHING
@@ -269,32 +288,54 @@ function failsMore({ beforeAll, before }: Population, attribute: number, own: Su
   return { z, rise }
 }
 
-/** Of the attributes that nearly the same spans of the part have, the one whose key has the fewest values. */
-function broadest(
-  attribute: number,
-  part: readonly number[],
-  candidates: readonly { readonly attribute: number; readonly part: readonly number[] }[],
-  { said, keyOf }: Population,
-  values: readonly Values[],
-): number {
-  const rowsOf = (of: number) => part.filter(row => Array.prototype.includes.call(said[row], of))
-  const own = new Set(rowsOf(attribute))
-  const size = (of: number) => values[keyOf[of]].different.size
-  let best = attribute
-  for (const { attribute: other, part: where } of candidates) {
-    if (where !== part || other === attribute) continue
-    if (size(other) > size(best) || (size(other) === size(best) && other >= best)) continue
-    const rows = rowsOf(other)
-    const both = rows.filter(row => own.has(row)).length
-    if (both >= 0.9 * (rows.length + own.size - both)) best = other
-  }
-  return best
+/** The variance of a share, by Jeffreys' estimate of it. */
+function doubtOf(share: number, n: number): number {
+  const p = (n * share + 0.5) / (n + 1)
+  return (p * (1 - p)) / n
 }
 
-/** Shares among all spans. What counts as slow is beyond the usual, and beyond half of the rise. */
+/**
+ * The kind of spans that is hurt, where one of them has been found: of the attributes that nearly the same spans have, the one whose key
+ * has the fewest values; else one of more spans, where those that it has beside are hurt as well.
+ */
+function broadest(
+  found: Candidate,
+  candidates: readonly Candidate[],
+  population: Population,
+  values: readonly Values[],
+): Candidate {
+  const { said, keyOf } = population
+  const { part } = found
+  const has = (attribute: number) => (row: number) => Array.prototype.includes.call(said[row], attribute)
+  const own = part.filter(has(found.attribute))
+  const size = ({ attribute }: Candidate) => values[keyOf[attribute]].different.size
+  let same = found
+  for (const other of candidates) {
+    if (other === found || other.part !== part) continue
+    const rows = part.filter(has(other.attribute))
+    const both = own.filter(has(other.attribute)).length
+    if (both >= ALIKE * (rows.length + own.length - both)) {
+      if (size(other) < size(same) || (size(other) === size(same) && other.attribute < same.attribute))
+        same = other
+    } else if (both >= ALIKE * own.length) {
+      const beside = sumsOf(
+        population,
+        rows.filter(row => !has(found.attribute)(row)),
+      ).all
+      const rest = sumsOf(
+        population,
+        part.filter(row => !has(other.attribute)(row)),
+      ).all
+      if (Math.min(beside.n, beside.rows, rest.n, rest.rows) < LEAST) continue
+      if (risen(population, other.attribute, beside, rest).z >= REST_Z) return other
+    }
+  }
+  return same
+}
+
+/** Shares among all spans. Slow is what is nearer to what has risen than to what is usual. */
 function sharesOf({ y, weight, said, hurt, beforeAll }: Population, attribute: number, rise: number) {
-  const limit =
-    hurt === 'failed' ? 0.5 : beforeAll.mean + Math.max(SLOW_Z * Math.sqrt(beforeAll.variance), rise / 2)
+  const limit = hurt === 'failed' ? 0.5 : beforeAll.mean + rise / 2
   const own = [0, 0]
   const all = [0, 0]
   for (let row = 0; row < said.length; row++) {
