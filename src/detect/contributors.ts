@@ -37,7 +37,7 @@ export interface Contributor {
 }
 
 /** The chance that something is named where nothing sets the hurt ones apart. */
-const ALPHA = 0.005
+const ALPHA = 0.002
 const MOST = 3
 /** Spans with and without the attribute that are needed, and among those with it that failed; effective numbers. */
 const LEAST = 5

@@ -9,6 +9,9 @@ const LOOK_MS = 60_000
 /** Features of the first suspect whose spans are compared until something is found. */
 const MOST_LOOKED_AT = 3
 
+/** z on the shortest scale from which on it is going on beyond doubt. */
+const LIVE_Z = 2
+
 /** What sets the hurt spans of the first suspect apart, as it was found last; of whom, and when it was looked for. */
 export interface Contributed {
   contributors: readonly string[]
@@ -33,14 +36,19 @@ export function contribute(incident: Incident, evidence: Evidence, attribution: 
   if (first === undefined) return false
   const isOther = first.name !== incident.contributorsOf
   if (!isOther && nowMs - incident.lookedMs < LOOK_MS) return false
-  incident.lookedMs = nowMs
   if (isOther) incident.contributors = []
   incident.contributorsOf = first.name
+  // When it is over, what lingers in the last windows says nothing of whom it hits: what was found before is better.
+  const least = incident.contributors.length === 0 ? Number.NEGATIVE_INFINITY : LIVE_Z
+  const live = first.features
+    .slice(0, MOST_LOOKED_AT)
+    .flatMap(({ place }) => members.get(place.id) ?? [])
+    .filter(({ over, calm, feature }) => !over && calm === 0 && feature.judged[0].z >= least)
+  if (live.length === 0) return false
+  incident.lookedMs = nowMs
   const { texts, values } = contributors(podsOf.get(first.name) ?? [], nowMs)
   const said = new Set(texts.map(keyOf))
-  for (const { place } of first.features.slice(0, MOST_LOOKED_AT)) {
-    const member = members.get(place.id)
-    if (member === undefined || member.over) continue
+  for (const member of live) {
     const found = attribution.of(member.feature, values)
     if (found.length === 0) continue
     member.contributors = found
