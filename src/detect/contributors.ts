@@ -282,10 +282,18 @@ function failsMore({ beforeAll, before }: Population, attribute: number, own: Su
   const fineN = (fine * fine) / fine2
   const hurtShare = own.f / all.f
   const fineShare = (own.w - own.f) / fine
-  const cells = [hurtN * hurtShare, hurtN * (1 - hurtShare), fineN * fineShare, fineN * (1 - fineShare)]
-  const [a, b, c, d] = cells.map(cell => Math.max(0, cell) + 0.5)
-  const z = Math.log((a * d) / (b * c)) / Math.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
+  const z = oddsZ(hurtN * hurtShare, hurtN * (1 - hurtShare), fineN * fineShare, fineN * (1 - fineShare))
   return { z, rise }
+}
+
+/**
+ * How far out the odds of `a` against `b` lie above those of `c` against `d`, in standard errors of the logarithm of their ratio, with
+ * Jeffreys' prior.
+ */
+export function oddsZ(a: number, b: number, c: number, d: number): number {
+  const [hurt, hurtRest, fine, fineRest] = [a, b, c, d].map(cell => Math.max(0, cell) + 0.5)
+  const error = Math.sqrt(1 / hurt + 1 / hurtRest + 1 / fine + 1 / fineRest)
+  return Math.log((hurt * fineRest) / (hurtRest * fine)) / error
 }
 
 /** The variance of a share, by Jeffreys' estimate of it. */

@@ -1,5 +1,6 @@
 //! Incidents in words: what is wrong, how much against what is normal, since when, and because of what.
 import { clip, duration, number } from '../base/words.ts'
+import { oddsZ } from '../detect/contributors.ts'
 import type { Sighting as Feature } from './places.ts'
 import type { Suspect } from './suspects.ts'
 
@@ -64,6 +65,8 @@ export function title(
 const POD_Z = 3
 /** Of a pod that fails: so many times as often as its siblings. */
 const POD_RATIO = 3
+/** And so far out, in standard errors. */
+const SIBLINGS_Z = 2.5
 
 /**
  * What sets the hurt ones apart: a pod against its siblings, and its version or node where no sibling shares it.
@@ -95,6 +98,10 @@ export function contributors(
     }
     const elsewhere = whole > 0 ? failed / whole : 0
     if (whole === 0 || shift <= 0 || level + shift < POD_RATIO * elsewhere) continue
+    const { n } = feature.judged[1]
+    const own = n * (level + shift)
+    // One or two that failed more in a pod are chance, as long as its siblings fail as well.
+    if (oddsZ(own, n - own, failed, whole - failed) < SIBLINGS_Z) continue
     best = { feature, z, how: `${percent(level + shift)} fail, ${percent(elsewhere)} elsewhere` }
   }
   const pod = best?.feature.place.pod
