@@ -93,7 +93,7 @@ export interface Samples {
   readonly attributes: readonly (readonly [key: string, value: string])[]
   /** Of row i the attributes from `from[i]` to before `from[i + 1]`. */
   readonly from: Int32Array
-  readonly attribute: Int32Array
+  readonly attribute: Uint16Array
 }
 
 /** A window without any. */
@@ -105,7 +105,7 @@ export const NO_SAMPLES: Samples = {
   weight: new Float64Array(0),
   attributes: [],
   from: new Int32Array(1),
-  attribute: new Int32Array(0),
+  attribute: new Uint16Array(0),
 }
 
 /** One row for each series and pod. All counts are sums of weights. */

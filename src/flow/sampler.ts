@@ -1,7 +1,7 @@
 //! Draws a few spans of each series and window, by the hashes of their trace ids, and keeps the beginning of their bytes until the window is closed.
 import { FAILED, type Items, NO_TIMES, NOWHERE } from '../base/item.ts'
 import { NO_SAMPLES, type Samples, type SeriesKey } from '../bus/bus.ts'
-import { plainAttributes } from '../wire/plain.ts'
+import { eachAttribute, type Plain, plainAttribute } from '../wire/plain.ts'
 import { hashOf } from './family.ts'
 import { columnsOf, type Drawn } from './samples.ts'
 import type { Ranks } from './sheet.ts'
@@ -9,7 +9,7 @@ import type { Ranks } from './sheet.ts'
 /** Spans of one series, window and outcome. */
 const KEPT = 8
 /** Spans of one window. What goes beyond is cut off when there are twice as many, and at the end. */
-const MOST = 2048
+const MOST = 1024
 const ROOM = 2 * MOST
 /** Windows in which spans are drawn at once. */
 const MAX_OPEN = 64
@@ -21,15 +21,16 @@ const SPAN_BYTES = 1024
 const MAX_RESOURCE_BYTES = 8192
 /** Resources that are remembered. When there are so many, all are forgotten. */
 const MAX_RESOURCES = 1024
+const MAX_RESOURCE_ATTRIBUTES = 64
 /** Whoever samples traces by their ids does not thereby choose those that are drawn here. */
 const SALT = 0x27d4eb2f
 
 const NONE = -1
 const NO_LIMIT = 2 ** 32
+const NOTHING: readonly Plain[] = []
 const SMALLEST = 64
 
-// message Span { ... repeated KeyValue attributes = 9; ... }    message Resource { repeated KeyValue attributes = 1; ... }
-const SPAN_ATTRIBUTES_TAG = 0x4a
+// message Resource { repeated KeyValue attributes = 1; ... }
 const RESOURCE_ATTRIBUTES_TAG = 0x0a
 
 /** Where a span stands. */
@@ -64,7 +65,7 @@ class Draw {
   #durationNs = new Float64Array(SMALLEST)
   #length = new Uint16Array(SMALLEST)
   #bytes = new Uint8Array(SPAN_BYTES * SMALLEST)
-  readonly #resource: (readonly string[])[] = []
+  readonly #resource: (readonly Plain[])[] = []
 
   begin(startMs: number): void {
     this.startMs = startMs
@@ -84,7 +85,7 @@ class Draw {
   }
 
   /** Draws it. `resourceOf`: what its resource says. */
-  add(line: number, hash: number, item: number, from: Source, resourceOf: () => readonly string[]): void {
+  add(line: number, hash: number, item: number, from: Source, resourceOf: () => readonly Plain[]): void {
     const { view, items } = from
     const traceAt = items.traceIdAt[item]
     const idAt = items.spanIdAt[item]
@@ -173,13 +174,15 @@ class Draw {
       const slots = this.#slotsOf(line).sort((a, b) => this.#hash[a] - this.#hash[b])
       for (const slot of slots) {
         const at = slot * SPAN_BYTES
-        const said = plainAttributes(this.#bytes, at, at + this.#length[slot], SPAN_ATTRIBUTES_TAG)
         yield {
           series: line >> 1,
           failed: (line & 1) === 1,
           durationNs: this.#durationNs[slot],
           weight: this.#seen[line] / slots.length,
-          said: [said, this.#resource[slot]],
+          bytes: this.#bytes,
+          at,
+          end: at + this.#length[slot],
+          resource: this.#resource[slot],
         }
       }
     }
@@ -217,7 +220,7 @@ export class Sampler {
   readonly #idle: Draw[] = []
   #last: Draw | null = null
   /** What resources say, by their bytes. */
-  readonly #resources = new Map<string, readonly string[]>()
+  readonly #resources = new Map<string, readonly Plain[]>()
 
   constructor(windowMs: number) {
     this.#windowMs = windowMs
@@ -267,17 +270,20 @@ export class Sampler {
     return draw
   }
 
-  #resource(bytes: Uint8Array, items: Items, resource: number): readonly string[] {
+  #resource(bytes: Uint8Array, items: Items, resource: number): readonly Plain[] {
     const at = items.resourceMessageAt[resource]
     const end = items.resourceMessageEnd[resource]
-    if (end - at > MAX_RESOURCE_BYTES) return []
+    if (end - at > MAX_RESOURCE_BYTES) return NOTHING
     const key = Buffer.from(bytes.buffer, bytes.byteOffset + at, end - at).toString('latin1')
-    let said = this.#resources.get(key)
-    if (said === undefined) {
-      if (this.#resources.size >= MAX_RESOURCES) this.#resources.clear()
-      said = plainAttributes(bytes, at, end, RESOURCE_ATTRIBUTES_TAG)
-      this.#resources.set(key, said)
-    }
+    const known = this.#resources.get(key)
+    if (known !== undefined) return known
+    const said: Plain[] = []
+    eachAttribute(bytes, at, end, RESOURCE_ATTRIBUTES_TAG, (from, to) => {
+      const plain = said.length < MAX_RESOURCE_ATTRIBUTES ? plainAttribute(bytes, from, to) : null
+      if (plain !== null) said.push(plain)
+    })
+    if (this.#resources.size >= MAX_RESOURCES) this.#resources.clear()
+    this.#resources.set(key, said)
     return said
   }
 }

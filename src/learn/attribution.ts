@@ -16,7 +16,7 @@ const MOST_SPANS = 3000
 /** Comparisons in one window: one takes some milliseconds, and the plane is not to be held up by a hundred departures at once. */
 const MOST_A_WINDOW = 8
 /** Attributes of which is known what is usual, for each side of a service. */
-const MOST_ATTRIBUTES = 128
+const MOST_ATTRIBUTES = 96
 /** What is usual is of the last so many spans or so: beyond, everything weighs half. */
 const KEPT_SPANS = 1000
 /** A series' usual duration must rest on so many spans before others are compared with it. */
