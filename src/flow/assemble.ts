@@ -3,9 +3,10 @@ import { Cell, type Registry } from '../base/counters.ts'
 import type { Items } from '../base/item.ts'
 import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
-import type { Bus, SeriesKey } from '../bus/bus.ts'
+import { type Bus, NO_SAMPLES, type SeriesKey } from '../bus/bus.ts'
 import { KEPT_HOURS } from '../bus/idle.ts'
 import { StreamClock } from './clock.ts'
+import type { Guard, Guards } from './guard.ts'
 import { IdleHours, Numbers } from './numbers.ts'
 import { Peers } from './peers.ts'
 import { PodTable } from './pods.ts'
@@ -67,6 +68,7 @@ export class Assembler {
   readonly #pods: PodTable
   readonly #waiting: Waiting
   readonly #sampler: Sampler
+  readonly #reading: Guard
   /** Replaced when numbers are given back: what was published before names its series by those before. */
   #series: SeriesKey[] = []
   readonly #peers: Peers
@@ -85,7 +87,14 @@ export class Assembler {
   #silentMs = 0
   readonly #late: Readonly<Record<'age' | 'clock' | 'history' | 'ahead', Cell>>
 
-  constructor(bus: Bus, world: World, log: Log, registry: Registry, options: AssembleOptions) {
+  constructor(
+    bus: Bus,
+    world: World,
+    log: Log,
+    registry: Registry,
+    guards: Guards,
+    options: AssembleOptions,
+  ) {
     this.#bus = bus
     this.#log = log
     this.#options = options
@@ -107,6 +116,7 @@ export class Assembler {
       this.#hasToForget = true
     })
     this.#sampler = new Sampler(options.windowMs)
+    this.#reading = guards.step('the reading of samples')
     const late = (reason: string) =>
       registry.counter(
         'otlier.assembly.spans.late',
@@ -310,7 +320,8 @@ export class Assembler {
           worker: this.#options.worker ?? '',
         },
         this.#ranks,
-        this.#sampler.settle(startMs, this.#series, this.#ranks.series),
+        this.#reading.attempt(() => this.#sampler.settle(startMs, this.#series, this.#ranks.series)) ??
+          NO_SAMPLES,
       )
       for (const series of message.cells.series) this.#idle.seen(series)
       if (sheet !== null) this.#waiting.drop(sheet)

@@ -77,7 +77,7 @@ export function assembling(
   })
   bus.listen('features', message => messages.push(message))
   const limit = { ms: Number.POSITIVE_INFINITY }
-  const assembler = new Assembler(bus, world, log, registry, all)
+  const assembler = new Assembler(bus, world, log, registry, guards(world, log, registry), all)
   const next = {
     async send() {
       return ACCEPTED
