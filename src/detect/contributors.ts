@@ -1,4 +1,5 @@
 //! Which attributes set apart the spans that are hurt from those that are not: found among all, with a correction for how many were tried.
+import { asNormal, doubtOf, oddsZ, tailOf } from './significance.ts'
 
 /** Spans of one place while it departs, with what they say, and what such spans were like before. Attributes are numbers from 0 on. */
 export interface Population {
@@ -287,22 +288,6 @@ function failsMore({ beforeAll, before }: Population, attribute: number, own: Su
 }
 
 /**
- * How far out the odds of `a` against `b` lie above those of `c` against `d`, in standard errors of the logarithm of their ratio, with
- * Jeffreys' prior.
- */
-export function oddsZ(a: number, b: number, c: number, d: number): number {
-  const [hurt, hurtRest, fine, fineRest] = [a, b, c, d].map(cell => Math.max(0, cell) + 0.5)
-  const error = Math.sqrt(1 / hurt + 1 / hurtRest + 1 / fine + 1 / fineRest)
-  return Math.log((hurt * fineRest) / (hurtRest * fine)) / error
-}
-
-/** The variance of a share, by Jeffreys' estimate of it. */
-function doubtOf(share: number, n: number): number {
-  const p = (n * share + 0.5) / (n + 1)
-  return (p * (1 - p)) / n
-}
-
-/**
  * The kind of spans that is hurt, where one of them has been found: of the attributes that nearly the same spans have, the one whose key
  * has the fewest values; else one of more spans, where those that it has beside are hurt as well.
  */
@@ -356,12 +341,3 @@ function sharesOf({ y, weight, said, hurt, beforeAll }: Population, attribute: n
     ofNormal: all[0] > 0 ? own[0] / all[0] : 0,
   }
 }
-
-/** The z that is as far out as this t (Wallace 1959). */
-function asNormal(t: number, freedom: number): number {
-  const z = Math.sqrt(freedom * Math.log1p((t * t) / freedom))
-  return (Math.sign(t) * z * (8 * freedom + 1)) / (8 * freedom + 3)
-}
-
-/** An upper bound of the normal law's tail beyond z > 0 (Mills). */
-const tailOf = (z: number): number => Math.exp((-z * z) / 2) / (z * Math.sqrt(2 * Math.PI))
