@@ -1,16 +1,13 @@
 //! Draws a few spans of each series and window, by the hashes of their trace ids, and keeps the beginning of their bytes until the window is closed.
 import { FAILED, type Items, NO_TIMES, NOWHERE } from '../base/item.ts'
-import { NO_SAMPLES, type Samples, type SeriesKey } from '../bus/bus.ts'
+import { MOST_SAMPLES, NO_SAMPLES, SAMPLES_KEPT, type Samples, type SeriesKey } from '../bus/bus.ts'
 import { eachAttribute, type Plain, plainAttribute } from '../wire/plain.ts'
 import { hashOf } from './family.ts'
 import { columnsOf, type Drawn } from './samples.ts'
 import type { Ranks } from './sheet.ts'
 
-/** Spans of one series, window and outcome. */
-const KEPT = 8
-/** Spans of one window. What goes beyond is cut off when there are twice as many, and at the end. */
-const MOST = 1024
-const ROOM = 2 * MOST
+/** What goes beyond MOST_SAMPLES is cut off when there are twice as many, and at the end. */
+const ROOM = 2 * MOST_SAMPLES
 /** Windows in which spans are drawn at once. */
 const MAX_OPEN = 64
 /** Draws whose columns are kept for later windows: as many as are open in ordinary times. */
@@ -41,15 +38,15 @@ interface Source {
 }
 
 /**
- * What has been drawn of one window. A line is a series and an outcome: it keeps the spans of the KEPT traces with the smallest hashes,
- * and of all lines together the MOST smallest are kept. That depends on what has come, and not on when.
+ * What has been drawn of one window. A line is a series and an outcome: it keeps the spans of the SAMPLES_KEPT traces with the smallest hashes,
+ * and of all lines together the MOST_SAMPLES smallest are kept. That depends on what has come, and not on when.
  */
 class Draw {
   startMs = 0
   /** By line: how many spans have come, how many are kept, where they are, and from which hash on none is taken. */
   #seen = new Uint32Array(SMALLEST)
   #count = new Uint8Array(SMALLEST)
-  #slots = new Uint16Array(SMALLEST * KEPT)
+  #slots = new Uint16Array(SMALLEST * SAMPLES_KEPT)
   #limit = new Float64Array(SMALLEST).fill(NO_LIMIT)
   /** The lines that are in use. */
   #lines: number[] = []
@@ -93,16 +90,16 @@ class Draw {
     let slot = NONE
     let last = NONE
     for (let nth = 0; nth < this.#count[line]; nth++) {
-      const each = this.#slots[line * KEPT + nth]
+      const each = this.#slots[line * SAMPLES_KEPT + nth]
       if (this.#hash[each] === hash && this.#isTrace(each, view, traceAt)) slot = each
       if (last === NONE || this.#hash[each] > this.#hash[last]) last = each
     }
     if (slot !== NONE) {
       // Of a trace one span, whichever comes first.
       if (spanHash >= this.#spanHash[slot]) return
-    } else if (this.#count[line] < KEPT) {
+    } else if (this.#count[line] < SAMPLES_KEPT) {
       slot = this.#newSlot()
-      this.#slots[line * KEPT + this.#count[line]++] = slot
+      this.#slots[line * SAMPLES_KEPT + this.#count[line]++] = slot
     } else if (hash === this.#hash[last]) return
     else slot = last
     this.#hash[slot] = hash
@@ -114,7 +111,7 @@ class Draw {
     this.#length[slot] = end - at
     this.#bytes.set(from.bytes.subarray(at, end), slot * SPAN_BYTES)
     this.#resource[slot] = resourceOf()
-    this.#limit[line] = this.#count[line] < KEPT ? NO_LIMIT : this.#largest(line)
+    this.#limit[line] = this.#count[line] < SAMPLES_KEPT ? NO_LIMIT : this.#largest(line)
     if (this.#used - this.#free.length >= ROOM) this.#cut()
   }
 
@@ -126,8 +123,8 @@ class Draw {
 
   #largest(line: number): number {
     let largest = 0
-    for (let nth = 0; nth < KEPT; nth++) {
-      const hash = this.#hash[this.#slots[line * KEPT + nth]]
+    for (let nth = 0; nth < SAMPLES_KEPT; nth++) {
+      const hash = this.#hash[this.#slots[line * SAMPLES_KEPT + nth]]
       if (hash > largest) largest = hash
     }
     return largest
@@ -147,24 +144,24 @@ class Draw {
     return this.#used++
   }
 
-  /** Leaves the MOST smallest hashes, and lets nothing in that is larger. */
+  /** Leaves the MOST_SAMPLES smallest hashes, and lets nothing in that is larger. */
   #cut(): void {
     const hashes = this.#lines.flatMap(line => this.#slotsOf(line).map(slot => this.#hash[slot]))
-    if (hashes.length <= MOST) return
-    this.#limitOfAll = hashes.sort((a, b) => a - b)[MOST]
+    if (hashes.length <= MOST_SAMPLES) return
+    this.#limitOfAll = hashes.sort((a, b) => a - b)[MOST_SAMPLES]
     for (const line of this.#lines) {
       const slots = this.#slotsOf(line)
       this.#count[line] = 0
       for (const slot of slots) {
         if (this.#hash[slot] >= this.#limitOfAll) this.#free.push(slot)
-        else this.#slots[line * KEPT + this.#count[line]++] = slot
+        else this.#slots[line * SAMPLES_KEPT + this.#count[line]++] = slot
       }
-      if (this.#count[line] < KEPT) this.#limit[line] = NO_LIMIT
+      if (this.#count[line] < SAMPLES_KEPT) this.#limit[line] = NO_LIMIT
     }
   }
 
   #slotsOf(line: number): number[] {
-    return [...this.#slots.subarray(line * KEPT, line * KEPT + this.#count[line])]
+    return [...this.#slots.subarray(line * SAMPLES_KEPT, line * SAMPLES_KEPT + this.#count[line])]
   }
 
   /** What is drawn, by line and hash. Nothing must be added afterwards. */
@@ -179,6 +176,7 @@ class Draw {
           failed: (line & 1) === 1,
           durationNs: this.#durationNs[slot],
           weight: this.#seen[line] / slots.length,
+          hash: this.#hash[slot],
           bytes: this.#bytes,
           at,
           end: at + this.#length[slot],
@@ -192,7 +190,7 @@ class Draw {
     const length = Math.max(2 * this.#seen.length, 2 ** Math.ceil(Math.log2(line + 1)))
     const seen = new Uint32Array(length)
     const count = new Uint8Array(length)
-    const slots = new Uint16Array(length * KEPT)
+    const slots = new Uint16Array(length * SAMPLES_KEPT)
     const limit = new Float64Array(length).fill(NO_LIMIT)
     seen.set(this.#seen)
     count.set(this.#count)

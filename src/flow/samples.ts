@@ -17,6 +17,7 @@ export interface Drawn {
   readonly failed: boolean
   readonly durationNs: number
   readonly weight: number
+  readonly hash: number
   readonly bytes: Uint8Array
   readonly at: number
   readonly end: number
@@ -73,6 +74,7 @@ export function columnsOf(drawn: readonly Drawn[], ranks: Int32Array): Samples {
     failed: Uint8Array.from(rows, ({ failed }) => Number(failed)),
     durationNs: Float64Array.from(rows, ({ durationNs }) => durationNs),
     weight: Float64Array.from(rows, ({ weight }) => weight),
+    hash: Uint32Array.from(rows, ({ hash }) => hash),
     attributes,
     from,
     attribute: Uint16Array.from(attribute),

@@ -1,5 +1,6 @@
 //! One window of several workers as the sum of their rows, with tables of its own.
 import type { Bins, Cells, FeatureWindow, Links, LogMoments, PodKey, SeriesKey } from '../bus/bus.ts'
+import { unionOfSamples } from './samples.ts'
 
 const ID_BYTES = 16
 
@@ -79,6 +80,11 @@ export function union(parts: readonly FeatureWindow[]): FeatureWindow {
     cells: cellsOf(parts, cells),
     bins: binsOf(parts, cells),
     links: linksOf(parts, links),
+    samples: unionOfSamples(
+      parts,
+      tables.series,
+      known.map(({ series }) => series),
+    ),
   }
 }
 

@@ -1,7 +1,6 @@
 //! Laws of the spans that are drawn: which they are follows from the spans alone, they stand for all of them, and there are never many.
 import { expect, test } from 'vitest'
-import type { FeatureWindow } from '../../src/bus/bus.ts'
-import { assembling, type Sent, sent } from '../kit/assembly.ts'
+import { assembling, drawn, type Sent, sent } from '../kit/assembly.ts'
 import { tracesRequest } from '../kit/odd.ts'
 import { batchOf, START_MS } from '../kit/planes.ts'
 import { between, bytes, chance, forSeedsAsync, int, pick, type Random, seeded } from '../kit/random.ts'
@@ -31,21 +30,6 @@ function minute(random: Random, count: number): Sent[] {
     )
   })
 }
-
-/** What was drawn of each window, with names for numbers. */
-const drawn = (messages: readonly FeatureWindow[]) =>
-  messages.map(({ startMs, series, samples: { length, from, ...of } }) => ({
-    startMs,
-    rows: Array.from({ length }, (_, row) => ({
-      series: series[of.series[row]].operation,
-      failed: of.failed[row],
-      durationNs: of.durationNs[row],
-      weight: of.weight[row],
-      said: Array.from(of.attribute.subarray(from[row], from[row + 1]), number =>
-        of.attributes[number].join('='),
-      ),
-    })),
-  }))
 
 test('which spans are drawn depends neither on their order within the lateness, nor on batches and workers', async () => {
   await forSeedsAsync(5, async random => {

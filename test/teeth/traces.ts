@@ -198,7 +198,7 @@ export const TRACES = [
       guard: 'of a series, window and outcome few spans are drawn',
       file: 'flow/sampler.ts',
       on: 'return hash <= this.#limit[line] && hash < this.#limitOfAll',
-      off: 'return this.#count[line] < KEPT',
+      off: 'return this.#count[line] < SAMPLES_KEPT',
       test: 'which spans are drawn depends neither on their order',
     },
     {
@@ -213,7 +213,7 @@ export const TRACES = [
       row: 'samples',
       guard: 'what is drawn of a window is bounded',
       file: 'flow/sampler.ts',
-      on: 'if (hashes.length <= MOST) return',
+      on: 'if (hashes.length <= MOST_SAMPLES) return',
       off: 'if (hashes.length >= 0) return',
       test: 'a window holds 1,024 spans',
     },
