@@ -192,6 +192,7 @@ export class Assembler {
       series.add(one)
       pods.add(pod)
     })
+    this.#sampler.forEachUse(one => series.add(one))
     const clock = this.#clock
     this.#pods.forget(
       KEPT_HOURS.pods,
@@ -320,8 +321,9 @@ export class Assembler {
           worker: this.#options.worker ?? '',
         },
         this.#ranks,
-        this.#reading.attempt(() => this.#sampler.settle(startMs, this.#series, this.#ranks.series)) ??
-          NO_SAMPLES,
+        this.#reading.attempt(() =>
+          this.#sampler.settle(startMs, this.#ranks.series.of(this.#series, this.#changes)),
+        ) ?? NO_SAMPLES,
       )
       for (const series of message.cells.series) this.#idle.seen(series)
       if (sheet !== null) this.#waiting.drop(sheet)

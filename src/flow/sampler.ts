@@ -1,10 +1,9 @@
 //! Draws a few spans of each series and window, by the hashes of their trace ids, and keeps the beginning of their bytes until the window is closed.
 import { FAILED, type Items, NO_TIMES, NOWHERE } from '../base/item.ts'
-import { MOST_SAMPLES, NO_SAMPLES, SAMPLES_KEPT, type Samples, type SeriesKey } from '../bus/bus.ts'
+import { MOST_SAMPLES, NO_SAMPLES, SAMPLES_KEPT, type Samples } from '../bus/bus.ts'
 import { eachAttribute, type Plain, plainAttribute } from '../wire/plain.ts'
 import { hashOf } from './family.ts'
 import { columnsOf, type Drawn } from './samples.ts'
-import type { Ranks } from './sheet.ts'
 
 /** What goes beyond MOST_SAMPLES is cut off when there are twice as many, and at the end. */
 const ROOM = 2 * MOST_SAMPLES
@@ -164,6 +163,10 @@ class Draw {
     return [...this.#slots.subarray(line * SAMPLES_KEPT, line * SAMPLES_KEPT + this.#count[line])]
   }
 
+  forEachUse(use: (series: number) => void): void {
+    for (const line of this.#lines) use(line >> 1)
+  }
+
   /** What is drawn, by line and hash. Nothing must be added afterwards. */
   *drawn(): Generator<Drawn> {
     this.#cut()
@@ -242,12 +245,20 @@ export class Sampler {
     draw.add(line, hash, item, { view, bytes, items }, () => this.#resource(bytes, items, resource))
   }
 
-  /** What was drawn of the window that begins there. Earlier ones are forgotten. */
-  settle(startMs: number, series: readonly SeriesKey[], ranks: Ranks): Samples {
+  /** The series of which something is drawn. */
+  forEachUse(use: (series: number) => void): void {
+    for (const draw of this.#open.values()) draw.forEachUse(use)
+  }
+
+  /**
+   * What was drawn of the window that begins there. Earlier ones are forgotten.
+   * @param ranks of series
+   */
+  settle(startMs: number, ranks: Int32Array): Samples {
     let samples = NO_SAMPLES
     for (const [at, draw] of this.#open) {
       if (at > startMs) continue
-      if (at === startMs) samples = columnsOf([...draw.drawn()], ranks.of(series))
+      if (at === startMs) samples = columnsOf([...draw.drawn()], ranks)
       this.#open.delete(at)
       if (this.#idle.length < MAX_IDLE) this.#idle.push(draw)
       this.#last = null

@@ -4,7 +4,7 @@ import type { FeatureWindow, Samples } from '../bus/bus.ts'
 import { type Before, contributors } from '../detect/contributors.ts'
 import { LAG_WINDOWS, WINDOWS_KEPT } from '../detect/scales.ts'
 import type { Evidence } from './evidence.ts'
-import type { Series, ServiceNode } from './landscape.ts'
+import type { Landscape, Series, ServiceNode } from './landscape.ts'
 import { percent } from './phrases.ts'
 import { CLASSES, type Feature } from './places.ts'
 
@@ -170,6 +170,16 @@ export class Attribution {
       this.#made.set(key, made)
     }
     return made
+  }
+
+  /** What belongs to series and services that are forgotten, once an hour. */
+  passHour({ services, series }: Landscape): void {
+    for (const known of this.#levels.keys())
+      if (series.get(known.key.id) !== known) this.#levels.delete(known)
+    for (const service of this.#hurt.keys())
+      if (services.get(service.id) !== service) this.#hurt.delete(service)
+    for (const id of this.#sides.keys())
+      if (!services.has(id.slice(id.indexOf(' ') + 1))) this.#sides.delete(id)
   }
 
   #note(service: ServiceNode, sinceMs: number, nowMs: number): void {

@@ -135,6 +135,7 @@ export class LearningPlane {
     if (this.#activeMs < HOUR_MS) return
     this.#activeMs = 0
     this.evidence.passHour()
+    this.#attribution.passHour(this.evidence.landscape)
     this.account.passHour(this.evidence)
     this.#bus.publish('hour', '', { endMs })
   }

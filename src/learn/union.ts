@@ -19,9 +19,9 @@ class Tables {
   readonly #series = new Map<string, number>()
   readonly #pods = new Map<string, number>()
 
-  numbers({ series, pods, cells, links }: FeatureWindow): Numbers {
+  numbers({ series, pods, cells, links, samples }: FeatureWindow): Numbers {
     const numbers = { series: [] as number[], pods: [] as number[] }
-    for (const at of [...cells.series, ...links.parent, ...links.child])
+    for (const at of [...cells.series, ...links.parent, ...links.child, ...samples.series])
       numbers.series[at] ??= intern(series[at], this.series, this.#series)
     for (const at of cells.pod) numbers.pods[at] ??= intern(pods[at], this.pods, this.#pods)
     return numbers
