@@ -82,7 +82,7 @@ export function planes(
   const current = { ...options, latestMs }
   const learner = new Learner(bus, registry, current)
   const plane = new LearningPlane(bus, registry, current)
-  const assembler = new Assembler(bus, world, log, registry, current)
+  const assembler = new Assembler(bus, world, log, registry, guarding, current)
   const inspector = inspect(next, world, bus, guarding, registry, assembler, current)
   return {
     bus,

@@ -73,6 +73,46 @@ export interface FeatureWindow {
   readonly cells: Cells
   readonly bins: Bins
   readonly links: Links
+  readonly samples: Samples
+}
+
+/**
+ * Spans that ended in the window, up to eight of each series that failed and as many that did not, with what their attributes and those
+ * of their resource say. Which ones, the hashes of their trace ids decide, and so neither order nor chance. Of a trace at most one span
+ * of a series and outcome.
+ */
+export interface Samples {
+  readonly length: number
+  readonly series: Int32Array
+  /** 1 where the span failed. */
+  readonly failed: Uint8Array
+  readonly durationNs: Float64Array
+  /** For how many spans of its series and outcome it stands. */
+  readonly weight: Float64Array
+  /** Of its trace's id: the smallest are drawn. */
+  readonly hash: Uint32Array
+  /** What `attribute` names by number, as key and value. The rarest are left out where there are too many. */
+  readonly attributes: readonly (readonly [key: string, value: string])[]
+  /** Of row i the attributes from `from[i]` to before `from[i + 1]`. */
+  readonly from: Int32Array
+  readonly attribute: Uint16Array
+}
+
+/** Spans of one series, window and outcome, and spans of one window. */
+export const SAMPLES_KEPT = 8
+export const MOST_SAMPLES = 1024
+
+/** A window without any. */
+export const NO_SAMPLES: Samples = {
+  length: 0,
+  series: new Int32Array(0),
+  failed: new Uint8Array(0),
+  durationNs: new Float64Array(0),
+  weight: new Float64Array(0),
+  hash: new Uint32Array(0),
+  attributes: [],
+  from: new Int32Array(1),
+  attribute: new Uint16Array(0),
 }
 
 /** One row for each series and pod. All counts are sums of weights. */

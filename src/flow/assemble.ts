@@ -3,13 +3,15 @@ import { Cell, type Registry } from '../base/counters.ts'
 import type { Items } from '../base/item.ts'
 import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
-import type { Bus, SeriesKey } from '../bus/bus.ts'
+import { type Bus, NO_SAMPLES, type SeriesKey } from '../bus/bus.ts'
 import { KEPT_HOURS } from '../bus/idle.ts'
 import { StreamClock } from './clock.ts'
+import type { Guard, Guards } from './guard.ts'
 import { IdleHours, Numbers } from './numbers.ts'
 import { Peers } from './peers.ts'
 import { PodTable } from './pods.ts'
 import { BYTES_A_SPAN } from './pool.ts'
+import { Sampler } from './sampler.ts'
 import type { Group } from './series.ts'
 import { featureWindow, Ranks } from './sheet.ts'
 import { Waiting, type WaitOptions } from './waiting.ts'
@@ -65,6 +67,8 @@ export class Assembler {
   readonly #clock: StreamClock
   readonly #pods: PodTable
   readonly #waiting: Waiting
+  readonly #sampler: Sampler
+  readonly #reading: Guard
   /** Replaced when numbers are given back: what was published before names its series by those before. */
   #series: SeriesKey[] = []
   readonly #peers: Peers
@@ -83,7 +87,14 @@ export class Assembler {
   #silentMs = 0
   readonly #late: Readonly<Record<'age' | 'clock' | 'history' | 'ahead', Cell>>
 
-  constructor(bus: Bus, world: World, log: Log, registry: Registry, options: AssembleOptions) {
+  constructor(
+    bus: Bus,
+    world: World,
+    log: Log,
+    registry: Registry,
+    guards: Guards,
+    options: AssembleOptions,
+  ) {
     this.#bus = bus
     this.#log = log
     this.#options = options
@@ -104,6 +115,8 @@ export class Assembler {
     bus.listen('hour', () => {
       this.#hasToForget = true
     })
+    this.#sampler = new Sampler(options.windowMs)
+    this.#reading = guards.step('the reading of samples')
     const late = (reason: string) =>
       registry.counter(
         'otlier.assembly.spans.late',
@@ -179,6 +192,7 @@ export class Assembler {
       series.add(one)
       pods.add(pod)
     })
+    this.#sampler.forEachUse(one => series.add(one))
     const clock = this.#clock
     this.#pods.forget(
       KEPT_HOURS.pods,
@@ -231,6 +245,7 @@ export class Assembler {
         const series = this.#seriesOf(feed, items, item)
         this.#peers.hear(series, view, bytes, items, item)
         this.#waiting.add(view, bytes, items, item, series, pod, endMs)
+        this.#sampler.add(view, bytes, items, item, series, endMs)
       }
     }
     this.#clock.settle(monotonicMs)
@@ -306,6 +321,9 @@ export class Assembler {
           worker: this.#options.worker ?? '',
         },
         this.#ranks,
+        this.#reading.attempt(() =>
+          this.#sampler.settle(startMs, this.#ranks.series.of(this.#series, this.#changes)),
+        ) ?? NO_SAMPLES,
       )
       for (const series of message.cells.series) this.#idle.seen(series)
       if (sheet !== null) this.#waiting.drop(sheet)

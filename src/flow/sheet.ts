@@ -1,5 +1,5 @@
 //! What the traces of one window add up to: a row of sums for each series and pod, and for each pair of series.
-import type { Bins, Cells, FeatureWindow, Links, LogMoments, PodKey, SeriesKey } from '../bus/bus.ts'
+import type { Bins, Cells, FeatureWindow, Links, LogMoments, PodKey, Samples, SeriesKey } from '../bus/bus.ts'
 
 /** Rows of all open sheets together; what comes beyond them is left out, and counted. */
 const MAX_CELLS = 2 ** 17
@@ -204,6 +204,7 @@ export function featureWindow(
   endMs: number,
   tables: Tables,
   ranks: { readonly series: Ranks; readonly pods: Ranks },
+  samples: Samples,
 ): FeatureWindow {
   const bySeries = ranks.series.of(tables.series, tables.changes.series)
   const order =
@@ -215,6 +216,7 @@ export function featureWindow(
     cells: cellsOf(sheet, order),
     bins: binsOf(sheet, order),
     links: linksOf(sheet, bySeries),
+    samples,
   }
 }
 

@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto'
 import { clip } from '../base/words.ts'
 import type { EventRecord, IncidentState } from '../bus/bus.ts'
+import type { Attribution } from './attribution.ts'
+import { type Contributed, contribute, NOTHING_FOUND } from './contribute.ts'
 import type { Evidence } from './evidence.ts'
 import { belongs } from './gather.ts'
 import { phrase, title } from './phrases.ts'
@@ -49,9 +51,11 @@ export interface Member {
   over: boolean
   /** Its end has been told. */
   told: boolean
+  /** What sets its hurt spans apart, as it was found last. */
+  contributors: readonly string[]
 }
 
-export interface Incident {
+export interface Incident extends Contributed {
   readonly id: string
   readonly openedMs: number
   readonly sinceMs: number
@@ -80,7 +84,6 @@ export class Incidents {
   readonly open: Incident[] = []
   /** The deciding statistic from which on an incident opens. */
   level = Number.POSITIVE_INFINITY
-  #pods: (service: string) => readonly Feature[] = () => []
   readonly #options: IncidentOptions
   readonly #publish: (event: EventRecord) => void
   readonly #mark: (state: IncidentState) => void
@@ -104,8 +107,8 @@ export class Incidents {
     return { level: this.level, delayMs, budget: tag ? budget : null }
   }
 
-  /** After each window. */
-  step(evidence: Evidence, levelFor: (budget: number) => number): void {
+  /** After each window. `attribution` has it already. */
+  step(evidence: Evidence, attribution: Attribution, levelFor: (budget: number) => number): void {
     const nowMs = evidence.nowMs
     const { budget } = this.#options
     if (nowMs - this.#levelMs >= LEVEL_EVERY_MS || budget !== this.#levelBudget) {
@@ -133,12 +136,12 @@ export class Incidents {
     for (const feature of active) {
       if (this.open.some(incident => incident.members.get(feature.place.id)?.over === false)) continue
       const home = this.open.find(incident => belongs(incident, feature, this.level))
-      if (home !== undefined) this.#join(home, feature, nowMs)
-      else if (feature.surprise >= this.level && this.open.length < MOST_OPEN) this.#begin(feature, nowMs)
+      if (home !== undefined) this.#join(home, feature, nowMs, attribution)
+      else if (feature.surprise >= this.level && this.open.length < MOST_OPEN)
+        this.#begin(feature, nowMs, attribution)
     }
     const scene = sceneOf(evidence)
-    this.#pods = service => evidence.podsOf.get(service) ?? []
-    for (const incident of [...this.open]) this.#review(incident, scene, nowMs)
+    for (const incident of [...this.open]) this.#review(incident, scene, evidence, attribution)
   }
 
   store(): StoredIncident[] {
@@ -164,12 +167,13 @@ export class Incidents {
   /** An incident that was open goes on; nothing is said of it again. */
   restore(stored: readonly StoredIncident[], find: (id: string) => Feature | undefined): void {
     for (const { members, ...each } of stored) {
-      const incident: Incident = { ...each, members: new Map(), suspects: [], quiet: 0 }
+      const incident: Incident = { ...each, ...NOTHING_FOUND, members: new Map(), suspects: [], quiet: 0 }
       for (const { place, sinceMs, peak, phrase } of members) {
         const feature = find(place)
         if (feature === undefined) continue
         const id = incidentId(incident.openedMs, `${incident.id} ${place}`)
-        incident.members.set(place, { feature, id, sinceMs, peak, phrase, calm: 0, over: false, told: false })
+        const member = { feature, id, sinceMs, peak, phrase, calm: 0, over: false, told: false }
+        incident.members.set(place, { ...member, contributors: [] })
       }
       if (incident.members.size === 0) continue
       this.open.push(incident)
@@ -190,7 +194,7 @@ export class Incidents {
     }
   }
 
-  #begin(feature: Feature, nowMs: number): void {
+  #begin(feature: Feature, nowMs: number, attribution: Attribution): void {
     const incident: Incident = {
       id: incidentId(nowMs, feature.place.id),
       openedMs: nowMs,
@@ -199,15 +203,16 @@ export class Incidents {
       suspects: [],
       title: '',
       severity: 'warning',
+      ...NOTHING_FOUND,
       quiet: 0,
       saidMs: Number.NEGATIVE_INFINITY,
       said: '',
     }
     this.open.push(incident)
-    this.#join(incident, feature, nowMs)
+    this.#join(incident, feature, nowMs, attribution)
   }
 
-  #join(incident: Incident, feature: Feature, nowMs: number): void {
+  #join(incident: Incident, feature: Feature, nowMs: number, attribution: Attribution): void {
     const known = incident.members.get(feature.place.id)
     if (known !== undefined) {
       known.over = false
@@ -226,13 +231,15 @@ export class Incidents {
       calm: 0,
       over: false,
       told: false,
+      contributors: attribution.of(feature),
     }
     incident.members.set(feature.place.id, member)
     this.#publish(anomalyEvent('otlier.anomaly.opened', incident, member, nowMs, this.#told))
     this.#mark({ id: incident.id, open: true, series: seriesOf(incident) })
   }
 
-  #review(incident: Incident, scene: Scene, nowMs: number): void {
+  #review(incident: Incident, scene: Scene, evidence: Evidence, attribution: Attribution): void {
+    const { nowMs } = evidence
     const members = [...incident.members.values()]
     const now = members.filter(member => !member.over)
     if (now.length === 0) {
@@ -249,20 +256,22 @@ export class Incidents {
     incident.suspects = suspects
     const lead = leading(incident)
     incident.severity = members.some(isSevere) ? 'critical' : incident.severity
-    incident.title = title(suspects, lead, incident.sinceMs)
+    const isFound = contribute(incident, evidence, attribution)
+    incident.title = title(suspects, lead, incident.sinceMs, incident.contributors)
     const said = suspects
       .slice(0, 3)
       .map(({ name }) => name)
       .join()
     const first = incident.saidMs === Number.NEGATIVE_INFINITY
     const isNews =
-      said !== incident.said &&
-      (nowMs - incident.saidMs >= UPDATE_MS || firstOf(said) !== firstOf(incident.said))
+      isFound ||
+      (said !== incident.said &&
+        (nowMs - incident.saidMs >= UPDATE_MS || firstOf(said) !== firstOf(incident.said)))
     if (!first && !isNews) return
     incident.said = said
     incident.saidMs = nowMs
     const name = first ? 'otlier.incident.opened' : 'otlier.incident.updated'
-    this.#publish(incidentEvent(name, incident, nowMs, incident.title, this.#told, this.#pods))
+    this.#publish(incidentEvent(name, incident, nowMs, incident.title, this.#told))
   }
 
   #resolve(incident: Incident, nowMs: number, why: string): void {
@@ -277,7 +286,7 @@ export class Incidents {
       `${incident.suspects[0]?.name ?? ''}: over after ${minutes} min, ${why}. ${incident.title}`,
       400,
     )
-    this.#publish(incidentEvent('otlier.incident.resolved', incident, nowMs, body, this.#told, this.#pods))
+    this.#publish(incidentEvent('otlier.incident.resolved', incident, nowMs, body, this.#told))
   }
 }
 

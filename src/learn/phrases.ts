@@ -1,5 +1,6 @@
 //! Incidents in words: what is wrong, how much against what is normal, since when, and because of what.
 import { clip, duration, number } from '../base/words.ts'
+import { oddsZ } from '../detect/significance.ts'
 import type { Sighting as Feature } from './places.ts'
 import type { Suspect } from './suspects.ts'
 
@@ -45,11 +46,17 @@ export function phrase(feature: Feature): string {
   }
 }
 
-/** One line for a tired person. */
-export function title(suspects: readonly Suspect[], feature: Feature, sinceMs: number): string {
+/** One line for a tired person. `contributors`: what sets the hurt ones apart, the first says for whom. */
+export function title(
+  suspects: readonly Suspect[],
+  feature: Feature,
+  sinceMs: number,
+  contributors: readonly string[],
+): string {
   const [first] = suspects
+  const whom = contributors.length === 0 ? '' : `, where ${contributors[0].replace(/ \([^(]*\)$/, '')}`
   return clip(
-    `${first?.name ?? feature.place.service.name}: ${phrase(feature)}, since ${clock(sinceMs)}`,
+    `${first?.name ?? feature.place.service.name}: ${phrase(feature)}, since ${clock(sinceMs)}${whom}`,
     MOST,
   )
 }
@@ -58,12 +65,18 @@ export function title(suspects: readonly Suspect[], feature: Feature, sinceMs: n
 const POD_Z = 3
 /** Of a pod that fails: so many times as often as its siblings. */
 const POD_RATIO = 3
+/** And so far out, in standard errors. */
+const SIBLINGS_Z = 2.5
 
 /**
  * What sets the hurt ones apart: a pod against its siblings, and its version or node where no sibling shares it.
  * @param pods the pods' features of the first suspect
+ * @returns what is told, and the values in it
  */
-export function contributors(pods: readonly Feature[], nowMs: number): string[] {
+export function contributors(
+  pods: readonly Feature[],
+  nowMs: number,
+): { readonly texts: string[]; readonly values: readonly string[] } {
   const here = pods.filter(
     ({ place, judged }) => place.pod !== null && judged[1].n > 0 && place.pod.lastSeenMs >= nowMs - 60_000,
   )
@@ -85,12 +98,17 @@ export function contributors(pods: readonly Feature[], nowMs: number): string[] 
     }
     const elsewhere = whole > 0 ? failed / whole : 0
     if (whole === 0 || shift <= 0 || level + shift < POD_RATIO * elsewhere) continue
+    const { n } = feature.judged[1]
+    const own = n * (level + shift)
+    // One or two that failed more in a pod are chance, as long as its siblings fail as well.
+    if (oddsZ(own, n - own, failed, whole - failed) < SIBLINGS_Z) continue
     best = { feature, z, how: `${percent(level + shift)} fail, ${percent(elsewhere)} elsewhere` }
   }
   const pod = best?.feature.place.pod
-  if (best === null || pod == null) return []
+  if (best === null || pod == null) return { texts: [], values: [] }
   const siblings = [...pod.service.pods].filter(other => other !== pod && other.lastSeenMs >= nowMs - 60_000)
   const found: string[] = []
+  const values = [pod.key.name]
   // A version says more than a node, and a node more than a pod.
   for (const name of ['service.version', 'k8s.node.name', 'cloud.availability_zone']) {
     const value = pod.key.attributes[name]
@@ -98,9 +116,11 @@ export function contributors(pods: readonly Feature[], nowMs: number): string[] 
       value !== undefined &&
       siblings.length > 0 &&
       siblings.every(other => other.key.attributes[name] !== value)
-    )
+    ) {
       found.push(clip(`${name}=${value} (${best.how})`, MOST))
+      values.push(value)
+    }
   }
   found.push(clip(`k8s.pod.name=${pod.key.name} (${best.how})`, MOST))
-  return found
+  return { texts: found, values }
 }

@@ -4,6 +4,7 @@ import { duration } from '../base/words.ts'
 import type { Bus, EventRecord } from '../bus/bus.ts'
 import { levelFor } from '../detect/unusual.ts'
 import { Account } from './account.ts'
+import { Attribution } from './attribution.ts'
 import { type Adopted, Evidence } from './evidence.ts'
 import { Incidents } from './incidents.ts'
 import { countAnomaly, registerOutputs } from './outputs.ts'
@@ -42,6 +43,7 @@ export class LearningPlane {
   readonly #bus: Bus
   readonly #workers: Workers
   readonly #unlisten: () => void
+  #attribution = new Attribution()
 
   constructor(bus: Bus, registry: Registry, options: PlaneOptions) {
     const { windowMs, budgets, ablate = [], workers = 1 } = options
@@ -100,6 +102,7 @@ export class LearningPlane {
   /** As if nothing had been learned. */
   forget(): void {
     this.evidence = new Evidence(this.#options)
+    this.#attribution = new Attribution()
     for (const { open } of this.deciders) open.length = 0
   }
 
@@ -114,12 +117,13 @@ export class LearningPlane {
 
   #hear(window: Parameters<Evidence['window']>[0]): void {
     const adopted = this.evidence.window(window)
+    this.#attribution.note(window, this.evidence)
     for (const one of adopted) {
       this.#tellShift(one)
       for (const decider of this.deciders) decider.adopted(one.feature, window.endMs)
     }
     for (const decider of this.deciders)
-      decider.step(this.evidence, budget => levelFor(this.evidence.record, budget))
+      decider.step(this.evidence, this.#attribution, budget => levelFor(this.evidence.record, budget))
     if (this.evidence.silentWindows === 0) this.#suppressed.look(this.evidence, this.deciders[0])
     this.account.note(this.evidence, this.deciders[0])
     if (window.cells.length > 0) this.#passTime(window.endMs)
@@ -131,6 +135,7 @@ export class LearningPlane {
     if (this.#activeMs < HOUR_MS) return
     this.#activeMs = 0
     this.evidence.passHour()
+    this.#attribution.passHour(this.evidence.landscape)
     this.account.passHour(this.evidence)
     this.#bus.publish('hour', '', { endMs })
   }

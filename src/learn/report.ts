@@ -4,7 +4,6 @@ import { clip } from '../base/words.ts'
 import type { EventRecord } from '../bus/bus.ts'
 import type { Incident, Member } from './incidents.ts'
 import type { ServiceNode } from './landscape.ts'
-import { contributors } from './phrases.ts'
 import { CLASSES, type Feature } from './places.ts'
 
 /** What every event says beside its subject. */
@@ -55,24 +54,23 @@ export function anomalyEvent(
       'otlier.anomaly.series.service': place.service.name,
       ...(place.series === null ? {} : { 'otlier.anomaly.series.operation': place.series.key.operation }),
       ...(place.caller === null ? {} : { 'otlier.anomaly.edge.caller': place.caller.name }),
+      ...(member.contributors.length === 0 ? {} : { 'otlier.anomaly.contributors': member.contributors }),
       ...(budget === null ? {} : { 'otlier.budget': budget }),
     },
   }
 }
 
-/** An incident opens, changes, or is over. `pods`: the features of the pods of a service, by its name. */
+/** An incident opens, changes, or is over. */
 export function incidentEvent(
   name: string,
   incident: Incident,
   nowMs: number,
   body: string,
   { delayMs, budget }: Told,
-  pods: (service: string) => readonly Feature[],
 ): EventRecord {
-  const { suspects } = incident
+  const { suspects, contributors } = incident
   const features = [...incident.members.values()].map(({ feature }) => feature)
   const lead = suspects[0]
-  const said = lead === undefined ? [] : contributors(pods(lead.name), nowMs)
   const services = [...new Set(features.map(({ place }) => place.service.name))].sort()
   const traces = [...new Set(features.map(feature => slowTrace(feature, incident.sinceMs)))]
   const attributes: Attributes = {
@@ -85,7 +83,7 @@ export function incidentEvent(
     'otlier.incident.services': services,
     'otlier.incident.anomaly_ids': [...incident.members.values()].map(({ id }) => id),
     'otlier.incident.trace_ids': traces.filter(id => id !== '').slice(0, 5),
-    ...(said.length === 0 ? {} : { 'otlier.incident.contributors': said }),
+    ...(contributors.length === 0 ? {} : { 'otlier.incident.contributors': contributors }),
     ...(budget === null ? {} : { 'otlier.budget': budget }),
   }
   const service =

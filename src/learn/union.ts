@@ -1,5 +1,6 @@
 //! One window of several workers as the sum of their rows, with tables of its own.
 import type { Bins, Cells, FeatureWindow, Links, LogMoments, PodKey, SeriesKey } from '../bus/bus.ts'
+import { unionOfSamples } from './samples.ts'
 
 const ID_BYTES = 16
 
@@ -18,9 +19,9 @@ class Tables {
   readonly #series = new Map<string, number>()
   readonly #pods = new Map<string, number>()
 
-  numbers({ series, pods, cells, links }: FeatureWindow): Numbers {
+  numbers({ series, pods, cells, links, samples }: FeatureWindow): Numbers {
     const numbers = { series: [] as number[], pods: [] as number[] }
-    for (const at of [...cells.series, ...links.parent, ...links.child])
+    for (const at of [...cells.series, ...links.parent, ...links.child, ...samples.series])
       numbers.series[at] ??= intern(series[at], this.series, this.#series)
     for (const at of cells.pod) numbers.pods[at] ??= intern(pods[at], this.pods, this.#pods)
     return numbers
@@ -79,6 +80,11 @@ export function union(parts: readonly FeatureWindow[]): FeatureWindow {
     cells: cellsOf(parts, cells),
     bins: binsOf(parts, cells),
     links: linksOf(parts, links),
+    samples: unionOfSamples(
+      parts,
+      tables.series,
+      known.map(({ series }) => series),
+    ),
   }
 }
 

@@ -5,6 +5,7 @@ import { silentLog } from '../../src/base/log.ts'
 import { realWorld } from '../../src/base/world.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
 import { Assembler, MAX_SPANS } from '../../src/flow/assemble.ts'
+import { guards } from '../../src/flow/guard.ts'
 import { SeriesTable } from '../../src/flow/series.ts'
 import { scanTraces } from '../../src/wire/scan.ts'
 import { bytes, int, logNormal, type Random, seeded } from '../kit/random.ts'
@@ -47,12 +48,19 @@ export function assembling(): Assembling {
   })
   const registry = new Registry()
   const table = new SeriesTable({ maxSeries: 20_000 }, () => {})
-  const assembler = new Assembler(bus, realWorld, silentLog, registry, {
-    windowMs: 10_000,
-    latenessMs: 10_000,
-    traceWaitMs: 10_000,
-    maxSpans: MAX_SPANS,
-  })
+  const assembler = new Assembler(
+    bus,
+    realWorld,
+    silentLog,
+    registry,
+    guards(realWorld, silentLog, registry),
+    {
+      windowMs: 10_000,
+      latenessMs: 10_000,
+      traceWaitMs: 10_000,
+      maxSpans: MAX_SPANS,
+    },
+  )
   const feed = assembler.feed(table)
   const made = Array.from({ length: REQUESTS }, (_, n) => request(random, n))
   for (const { bytes, items } of made) table.intern(bytes, items)

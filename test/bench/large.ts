@@ -187,8 +187,8 @@ export function deployment(): Deployment {
   }
   new Learner(high, registry, options)
   const plane = new LearningPlane(high, registry, options)
-  const assembler = new Assembler(low, realWorld, silentLog, registry, options)
   const guarding = guards({ ...realWorld, cpu: () => 0 }, silentLog, registry)
+  const assembler = new Assembler(low, realWorld, silentLog, registry, guarding, options)
   const next = {
     async send(_: CheckedBatch) {
       return ACCEPTED

@@ -1,5 +1,5 @@
 //! The simulated world as windows of features, summed up from its traces directly: what the data plane would publish, without the bytes between.
-import { type FeatureWindow, type LogMoments, MEASURE } from '../../src/bus/bus.ts'
+import { type FeatureWindow, type LogMoments, MEASURE, NO_SAMPLES } from '../../src/bus/bus.ts'
 import { STEP_MS } from '../world/climate.ts'
 import { APART, FAILED, MOST_SPANS, type Trace } from '../world/trace.ts'
 import { Reading } from '../world/windows.ts'
@@ -278,6 +278,7 @@ class Sums {
       },
       bins: open.samples.bins(length, this.weight),
       links: this.linksOf(open),
+      samples: NO_SAMPLES,
     }
     this.open.delete(number)
     open.clear()

@@ -1,7 +1,7 @@
 //! Spans for the laws of assembly: as requests for the planes and as facts for the oracle, and messages in a form to compare.
 import { expect } from 'vitest'
 import { Registry } from '../../src/base/counters.ts'
-import type { Bins, FeatureWindow, LogMoments } from '../../src/bus/bus.ts'
+import { type Bins, type FeatureWindow, type LogMoments, NO_SAMPLES } from '../../src/bus/bus.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
 import { type AssembleOptions, Assembler } from '../../src/flow/assemble.ts'
 import { guards } from '../../src/flow/guard.ts'
@@ -77,7 +77,7 @@ export function assembling(
   })
   bus.listen('features', message => messages.push(message))
   const limit = { ms: Number.POSITIVE_INFINITY }
-  const assembler = new Assembler(bus, world, log, registry, all)
+  const assembler = new Assembler(bus, world, log, registry, guards(world, log, registry), all)
   const next = {
     async send() {
       return ACCEPTED
@@ -206,6 +206,21 @@ export async function whole(spans: readonly Sent[]) {
   return to
 }
 
+/** What was drawn of each window, with names for numbers. */
+export const drawn = (messages: readonly FeatureWindow[]) =>
+  messages.map(({ startMs, series, samples: { length, from, ...of } }) => ({
+    startMs,
+    rows: Array.from({ length }, (_, row) => ({
+      series: series[of.series[row]].operation,
+      failed: of.failed[row],
+      durationNs: of.durationNs[row],
+      weight: of.weight[row],
+      said: Array.from(of.attribute.subarray(from[row], from[row + 1]), number =>
+        of.attributes[number].join('='),
+      ),
+    })),
+  }))
+
 /** What a worker says of a window in which nothing ended; windows are counted from 1970. */
 export const emptyWindow = (worker: string, number: number): FeatureWindow => {
   const none = new Float64Array(0)
@@ -243,5 +258,6 @@ export const emptyWindow = (worker: string, number: number): FeatureWindow => {
       weight: none,
     },
     links: { length: 0, parent: rows, child: rows, parents: none, children: none },
+    samples: NO_SAMPLES,
   }
 }

@@ -4,6 +4,7 @@ import {
   type FeatureWindow,
   type LogMoments,
   MEASURE,
+  NO_SAMPLES,
   type PodKey,
   type SeriesKey,
 } from '../../src/bus/bus.ts'
@@ -233,6 +234,7 @@ export class Shop {
         parents: Float64Array.from(pairs, ([, { parents }]) => parents),
         children: Float64Array.from(pairs, ([, { children }]) => children),
       },
+      samples: NO_SAMPLES,
     }
   }
 }

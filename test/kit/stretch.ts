@@ -163,10 +163,11 @@ export function receiving(kind: Kind, live: boolean): Receiving {
   const own = registry()
   new Learner(bus, own, DETECTING)
   const plane = new LearningPlane(bus, own, { ...DETECTING, workers: planes })
-  const assemblers = Array.from(
-    { length: planes },
-    (_, n) => new Assembler(bus, world, LOUD, registry(), { ...DETECTING, worker: `worker-${n}` }),
-  )
+  const assemblers = Array.from({ length: planes }, (_, n) => {
+    const counters = registry()
+    const options = { ...DETECTING, worker: `worker-${n}` }
+    return new Assembler(bus, world, LOUD, counters, guards(world, LOUD, counters), options)
+  })
   const inspectors: Inspector[] = Array.from({ length: receivers }, (_, n) => {
     const counters = registry()
     const guarding = guards(world, LOUD, counters)

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { Registry } from '../../src/base/counters.ts'
 import type { FeatureWindow } from '../../src/bus/bus.ts'
 import { Workers } from '../../src/learn/workers.ts'
-import { assembling, emptyWindow, filled, type Sent, sent } from '../kit/assembly.ts'
+import { assembling, drawn, emptyWindow, filled, type Sent, sent } from '../kit/assembly.ts'
 import { forSeedsAsync, int, shuffled } from '../kit/random.ts'
 import { arrivals, randomTraces } from '../kit/traces.ts'
 
@@ -50,6 +50,8 @@ test('what four workers say is what one says that has all traces, in whatever or
     windows.push(...whole.flush())
     expect(filled({ messages: windows })).toEqual(filled(alone))
     expect(peersOf(windows)).toEqual(peersOf(alone.messages))
+    const ofSpans = (each: ReturnType<typeof drawn>) => each.filter(({ rows }) => rows.length > 0)
+    expect(ofSpans(drawn(windows))).toEqual(ofSpans(drawn(alone.messages)))
   })
 })
 

@@ -1,7 +1,14 @@
 //! Windows as they are kept for a self-test: only what the learning plane reads, packed.
 import { promisify } from 'node:util'
 import { constants, zstdCompress, zstdDecompressSync } from 'node:zlib'
-import type { Bins, Cells, FeatureWindow, Links, LogMoments } from '../../bus/bus.ts'
+import {
+  type Bins,
+  type Cells,
+  type FeatureWindow,
+  type Links,
+  type LogMoments,
+  NO_SAMPLES,
+} from '../../bus/bus.ts'
 
 const squeeze = promisify(zstdCompress)
 /** The fastest: most of these numbers are small and whole, and most of their bytes are zero. */
@@ -57,7 +64,7 @@ export class PackedWindow {
     )
   }
 
-  /** A copy that belongs to the caller. What the learning plane does not read is zero, the ids of traces are too. */
+  /** A copy that belongs to the caller, without samples. What the learning plane does not read is zero, the ids of traces are too. */
   unpack(): FeatureWindow {
     // From the start of a buffer of its own: columns of eight bytes have to lie at multiples of eight.
     const { buffer } = Uint8Array.from(this.packed.open())
@@ -106,6 +113,7 @@ export class PackedWindow {
       },
       bins: { length: bins, row, measure, bucket, weight },
       links: { length: links, parent, child, parents, children },
+      samples: NO_SAMPLES,
     }
   }
 }

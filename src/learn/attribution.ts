@@ -1,0 +1,312 @@
+//! What the hurt spans of a place have in common: keeps the drawn spans of the last minutes and what was usual before, and compares on demand.
+import { clip } from '../base/words.ts'
+import type { FeatureWindow, Samples } from '../bus/bus.ts'
+import { type Before, contributors } from '../detect/contributors.ts'
+import { LAG_WINDOWS, WINDOWS_KEPT } from '../detect/scales.ts'
+import type { Evidence } from './evidence.ts'
+import type { Landscape, Series, ServiceNode } from './landscape.ts'
+import { percent } from './phrases.ts'
+import { CLASSES, type Feature } from './places.ts'
+
+const SERVER = 2
+const CONSUMER = 5
+
+/** Spans that are compared at most, the latest. */
+const MOST_SPANS = 3000
+/** Comparisons in one window: one takes some milliseconds, and the plane is not to be held up by a hundred departures at once. */
+const MOST_A_WINDOW = 8
+/** Attributes of which is known what is usual, for each side of a service. */
+const MOST_ATTRIBUTES = 96
+/** What is usual is of the last so many spans or so: beyond, everything weighs half. */
+const KEPT_SPANS = 1000
+/** A series' usual duration must rest on so many spans before others are compared with it. */
+const LEAST_KNOWN = 10
+const MOST_CHARACTERS = 200
+
+/** Effective numbers, mean and squares of durations, and failures. */
+class Usual {
+  w = 0
+  w2 = 0
+  mean = 0
+  /** Sum of squared distances from the mean, weighted. */
+  squares = 0
+  failed = 0
+  /** Spans that had not failed. */
+  fine = 0
+
+  add(weight: number, y: number, failed: boolean): void {
+    this.w += weight
+    this.w2 += weight * weight
+    const off = y - this.mean
+    this.mean += (off * weight) / this.w
+    this.squares += weight * off * (y - this.mean)
+    if (failed) this.failed += weight
+    else this.fine++
+  }
+
+  get n(): number {
+    return this.w2 > 0 ? (this.w * this.w) / this.w2 : 0
+  }
+
+  halve(): void {
+    this.w /= 2
+    // The effective number halves with the weights.
+    this.w2 /= 2
+    this.squares /= 2
+    this.failed /= 2
+    this.fine /= 2
+  }
+
+  before(hurt: 'slow' | 'failed'): Before {
+    const { n, w, mean, squares, failed, fine } = this
+    if (!(w > 0)) return { n: 0, mean: 0, variance: 0, fine: 0 }
+    const rate = failed / w
+    return hurt === 'slow'
+      ? { n, mean, variance: squares / w, fine }
+      : { n, mean: rate, variance: rate * (1 - rate), fine }
+  }
+}
+
+/** What is usual of the spans that a service serves, or of those by which it calls others. */
+class Side {
+  readonly all = new Usual()
+  readonly byKey = new Map<string, Map<string, Usual>>()
+  #attributes = 0
+
+  of(key: string, value: string): Usual | null {
+    let values = this.byKey.get(key)
+    if (values === undefined) this.byKey.set(key, (values = new Map()))
+    let usual = values.get(value)
+    if (usual !== undefined) return usual
+    if (this.#attributes >= MOST_ATTRIBUTES) this.#drop(2)
+    if (this.#attributes >= MOST_ATTRIBUTES) return null
+    this.#attributes++
+    values.set(value, (usual = new Usual()))
+    return usual
+  }
+
+  age(): void {
+    if (this.all.n < KEPT_SPANS) return
+    this.all.halve()
+    for (const values of this.byKey.values()) for (const usual of values.values()) usual.halve()
+    this.#drop(0.5)
+  }
+
+  /** Those of fewer spans: identifiers, and what is no longer seen. */
+  #drop(least: number): void {
+    for (const [key, values] of this.byKey) {
+      for (const [value, { n }] of values) {
+        if (n >= least) continue
+        values.delete(value)
+        this.#attributes--
+      }
+      if (values.size === 0) this.byKey.delete(key)
+    }
+  }
+}
+
+interface Kept {
+  readonly startMs: number
+  readonly endMs: number
+  readonly samples: Samples
+  /** Rows by series. */
+  readonly rows: ReadonlyMap<Series, readonly number[]>
+  learned: boolean
+}
+
+/** While something of a service departs, its spans do not say what is usual. */
+interface Hurt {
+  sinceMs: number
+  untilMs: number
+}
+
+export class Attribution {
+  readonly #kept: Kept[] = []
+  /** Of each series the logarithm of its durations. */
+  readonly #levels = new Map<Series, Usual>()
+  readonly #sides = new Map<string, Side>()
+  readonly #hurt = new Map<ServiceNode, Hurt>()
+  readonly #made = new Map<string, readonly string[]>()
+  #left = MOST_A_WINDOW
+
+  /** After each window has been judged. */
+  note({ startMs, endMs, samples, series }: FeatureWindow, { landscape, features }: Evidence): void {
+    this.#made.clear()
+    this.#left = MOST_A_WINDOW
+    const rows = new Map<Series, number[]>()
+    for (let row = 0; row < samples.length; row++) {
+      // What has not been met yet is not met here: its trace is still under way.
+      const known = landscape.series.get(series[samples.series[row]].id)
+      if (known === undefined) continue
+      const list = rows.get(known)
+      if (list === undefined) rows.set(known, [row])
+      else list.push(row)
+    }
+    this.#kept.push({ startMs, endMs, samples, rows, learned: false })
+    if (this.#kept.length > WINDOWS_KEPT) this.#kept.shift()
+    for (const { isFrozen, sinceMs, place } of features) {
+      if (!isFrozen) continue
+      this.#note(place.service, sinceMs, endMs)
+      if (place.caller !== null) this.#note(place.caller, sinceMs, endMs)
+    }
+    const old = this.#kept.at(-1 - LAG_WINDOWS)
+    if (old !== undefined && !old.learned) this.#learn(old)
+  }
+
+  /**
+   * What sets the hurt spans of a place apart, strongest first: `cloud.region=eu (88 % of slow, 13 % of normal)`. Empty where nothing does,
+   * where too little is known, or where the place is of a kind that attributes say nothing about.
+   * @param known values that are named already: what they explain is not named again
+   */
+  of(feature: Feature, known: readonly string[] = []): readonly string[] {
+    const { kind, name } = CLASSES[feature.class]
+    if (kind === 'count' || name === 'structure' || Number.isNaN(feature.sinceMs)) return []
+    const key = JSON.stringify([feature.place.id, feature.sinceMs, known])
+    let made = this.#made.get(key)
+    if (made === undefined) {
+      if (this.#left === 0) return []
+      this.#left--
+      made = this.#compare(feature, kind === 'location' ? 'slow' : 'failed', known)
+      this.#made.set(key, made)
+    }
+    return made
+  }
+
+  /** What belongs to series and services that are forgotten, once an hour. */
+  passHour({ services, series }: Landscape): void {
+    for (const known of this.#levels.keys())
+      if (series.get(known.key.id) !== known) this.#levels.delete(known)
+    for (const service of this.#hurt.keys())
+      if (services.get(service.id) !== service) this.#hurt.delete(service)
+    for (const id of this.#sides.keys())
+      if (!services.has(id.slice(id.indexOf(' ') + 1))) this.#sides.delete(id)
+  }
+
+  #note(service: ServiceNode, sinceMs: number, nowMs: number): void {
+    const hurt = this.#hurt.get(service)
+    const oldestMs = this.#kept[0].startMs
+    if (hurt === undefined || hurt.untilMs < oldestMs) this.#hurt.set(service, { sinceMs, untilMs: nowMs })
+    else {
+      hurt.sinceMs = Math.min(hurt.sinceMs, sinceMs)
+      hurt.untilMs = nowMs
+    }
+  }
+
+  #learn(kept: Kept): void {
+    kept.learned = true
+    const { samples, startMs, endMs, rows } = kept
+    const touched = new Set<Side>()
+    for (const [series, list] of rows) {
+      const hurt = this.#hurt.get(series.service)
+      if (hurt !== undefined && hurt.sinceMs < endMs && startMs < hurt.untilMs) continue
+      let level = this.#levels.get(series)
+      if (level === undefined) this.#levels.set(series, (level = new Usual()))
+      const side = this.#sideOf(series)
+      touched.add(side)
+      for (const row of list) {
+        const y = Math.log(Math.max(1, samples.durationNs[row]))
+        const weight = samples.weight[row]
+        const failed = samples.failed[row] === 1
+        const off = y - level.mean
+        const isKnown = level.n >= LEAST_KNOWN
+        level.add(weight, y, failed)
+        if (!isKnown) continue
+        side.all.add(weight, off, failed)
+        for (let at = samples.from[row]; at < samples.from[row + 1]; at++) {
+          const [key, value] = samples.attributes[samples.attribute[at]]
+          side.of(key, value)?.add(weight, off, failed)
+        }
+      }
+      if (level.n > KEPT_SPANS) level.halve()
+    }
+    for (const side of touched) side.age()
+  }
+
+  #sideOf({ service, isCall }: Series): Side {
+    const id = `${isCall ? 'calls' : 'serves'} ${service.id}`
+    let side = this.#sides.get(id)
+    if (side === undefined) this.#sides.set(id, (side = new Side()))
+    return side
+  }
+
+  #compare(feature: Feature, hurt: 'slow' | 'failed', known: readonly string[]): readonly string[] {
+    const of = seriesOf(feature).filter(series => (this.#levels.get(series)?.n ?? 0) >= LEAST_KNOWN)
+    if (of.length === 0) return []
+    const side = this.#sideOf(of[0])
+    const y: number[] = []
+    const weight: number[] = []
+    const said: number[][] = []
+    const numbers = new Numbers()
+    for (const { startMs, samples, rows } of this.#kept.toReversed()) {
+      if (startMs < feature.sinceMs || y.length >= MOST_SPANS) break
+      for (const series of of) {
+        const { mean } = this.#levels.get(series) as Usual
+        for (const row of rows.get(series) ?? []) {
+          const failed = samples.failed[row] === 1
+          y.push(hurt === 'failed' ? Number(failed) : Math.log(Math.max(1, samples.durationNs[row])) - mean)
+          weight.push(samples.weight[row])
+          const own: number[] = []
+          for (let at = samples.from[row]; at < samples.from[row + 1]; at++)
+            own.push(numbers.of(...samples.attributes[samples.attribute[at]]))
+          said.push(own)
+        }
+      }
+    }
+    for (const [key, values] of side.byKey) for (const value of values.keys()) numbers.of(key, value)
+    const nothing = new Usual().before(hurt)
+    const found = contributors({
+      hurt,
+      y,
+      weight,
+      said,
+      keyOf: numbers.keyOf,
+      before: numbers.all.map(([key, value]) => side.byKey.get(key)?.get(value)?.before(hurt) ?? nothing),
+      beforeAll: side.all.before(hurt),
+      known: [...numbers.all.keys()].filter(number => known.includes(numbers.all[number][1])),
+    })
+    return found.map(({ attribute, ofHurt, ofNormal }) => {
+      const [key, value] = numbers.all[attribute]
+      const shares = `(${whole(ofHurt)} of ${hurt}, ${whole(ofNormal)} of normal)`
+      return `${clip(`${key}=${value}`, MOST_CHARACTERS - shares.length - 1)} ${shares}`
+    })
+  }
+}
+
+/** Shares of samples: no more digits than they are worth. */
+const whole = (share: number): string => percent(Math.round(100 * share) / 100)
+
+/** Attributes by number, in the order in which they are met. */
+class Numbers {
+  readonly all: (readonly [key: string, value: string])[] = []
+  readonly keyOf: number[] = []
+  readonly #keys = new Map<string, { readonly number: number; readonly values: Map<string, number> }>()
+
+  of(key: string, value: string): number {
+    let known = this.#keys.get(key)
+    if (known === undefined) this.#keys.set(key, (known = { number: this.#keys.size, values: new Map() }))
+    let number = known.values.get(value)
+    if (number === undefined) {
+      number = this.all.length
+      known.values.set(value, number)
+      this.all.push([key, value])
+      this.keyOf.push(known.number)
+    }
+    return number
+  }
+}
+
+/** The series whose spans show what departs at a place: where something is called those of the caller, else those that take requests. */
+function seriesOf({ place }: Feature): Series[] {
+  const { service, caller, series, target, targetService } = place
+  if (series !== null) return [series]
+  if (caller !== null)
+    return caller.series.filter(
+      each =>
+        each.isCall &&
+        (targetService === null
+          ? each.callee === null && (each.peer || each.key.operation) === target
+          : each.callee === targetService),
+    )
+  const serves = service.series.filter(({ key }) => key.kind === SERVER || key.kind === CONSUMER)
+  return serves.length > 0 ? serves : service.series.filter(({ isCall }) => !isCall)
+}
