@@ -223,6 +223,7 @@ export class Assembler {
     const { windowMs, maxSpans } = this.#options
     if (maxSpans === 0) return
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    this.#sampler.begin()
     let resource = -1
     let pod = 0
     let sender = 0

@@ -54,6 +54,8 @@ class Draw {
   /** By slot. */
   #used = 0
   readonly #free: number[] = []
+  /** Of a cut. */
+  readonly #sorted = new Uint32Array(ROOM)
   #hash = new Uint32Array(SMALLEST)
   #spanHash = new Int32Array(SMALLEST)
   /** Four words: the trace's id. */
@@ -145,17 +147,22 @@ class Draw {
 
   /** Leaves the MOST_SAMPLES smallest hashes, and lets nothing in that is larger. */
   #cut(): void {
-    const hashes = this.#lines.flatMap(line => this.#slotsOf(line).map(slot => this.#hash[slot]))
-    if (hashes.length <= MOST_SAMPLES) return
-    this.#limitOfAll = hashes.sort((a, b) => a - b)[MOST_SAMPLES]
+    let kept = 0
+    for (const line of this.#lines)
+      for (let nth = 0; nth < this.#count[line]; nth++)
+        this.#sorted[kept++] = this.#hash[this.#slots[line * SAMPLES_KEPT + nth]]
+    if (kept <= MOST_SAMPLES) return
+    this.#limitOfAll = this.#sorted.subarray(0, kept).sort()[MOST_SAMPLES]
     for (const line of this.#lines) {
-      const slots = this.#slotsOf(line)
-      this.#count[line] = 0
-      for (const slot of slots) {
+      const first = line * SAMPLES_KEPT
+      let left = 0
+      for (let nth = 0; nth < this.#count[line]; nth++) {
+        const slot = this.#slots[first + nth]
         if (this.#hash[slot] >= this.#limitOfAll) this.#free.push(slot)
-        else this.#slots[line * SAMPLES_KEPT + this.#count[line]++] = slot
+        else this.#slots[first + left++] = slot
       }
-      if (this.#count[line] < SAMPLES_KEPT) this.#limit[line] = NO_LIMIT
+      this.#count[line] = left
+      if (left < SAMPLES_KEPT) this.#limit[line] = NO_LIMIT
     }
   }
 
@@ -222,9 +229,16 @@ export class Sampler {
   #last: Draw | null = null
   /** What resources say, by their bytes. */
   readonly #resources = new Map<string, readonly Plain[]>()
+  /** The last one that was asked for, by its place in the request. */
+  #asked: { readonly resource: number; readonly said: readonly Plain[] } | null = null
 
   constructor(windowMs: number) {
     this.#windowMs = windowMs
+  }
+
+  /** What comes now is of another request. */
+  begin(): void {
+    this.#asked = null
   }
 
   /** Takes note of a span with times and ids; of others nothing is drawn. `view` is of the same bytes. */
@@ -280,6 +294,12 @@ export class Sampler {
   }
 
   #resource(bytes: Uint8Array, items: Items, resource: number): readonly Plain[] {
+    if (this.#asked?.resource !== resource)
+      this.#asked = { resource, said: this.#read(bytes, items, resource) }
+    return this.#asked.said
+  }
+
+  #read(bytes: Uint8Array, items: Items, resource: number): readonly Plain[] {
     const at = items.resourceMessageAt[resource]
     const end = items.resourceMessageEnd[resource]
     if (end - at > MAX_RESOURCE_BYTES) return NOTHING
