@@ -213,7 +213,7 @@ export const TRACES = [
       row: 'samples',
       guard: 'what is drawn of a window is bounded',
       file: 'flow/sampler.ts',
-      on: 'if (hashes.length <= MOST_SAMPLES) return',
+      on: 'if (kept <= MOST_SAMPLES) return',
       off: 'if (hashes.length >= 0) return',
       test: 'a window holds 1,024 spans',
     },
