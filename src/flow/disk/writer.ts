@@ -251,6 +251,7 @@ export class Writer {
         if (segment.isSpent) continue
         segment.isDoubtful = true
         this.#doubtful.add(segment)
+        // The copy comes later, and so may the end of the process.
         await segment.restore().catch(() => {})
       }
     }
