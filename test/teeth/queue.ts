@@ -61,6 +61,38 @@ export const QUEUE = [
       off: '',
       test: 'where no sync succeeds until the end',
     },
+    {
+      row: 'disk',
+      guard: 'a copy has its head, whatever was left of the file',
+      file: 'flow/disk/segment.ts',
+      on: 'bytes: head(this.salt)',
+      off: 'bytes: Buffer.alloc(0)',
+      test: 'this run has written it, and its beginning is gone',
+    },
+    {
+      row: 'disk',
+      guard: 'a copy of what a killed run has left has an end',
+      file: 'flow/disk/segment.ts',
+      on: 'this.end === null ? [start] : [start, this.end]',
+      off: '[start]',
+      test: 'a run that was killed has, and its end is gone',
+    },
+    {
+      row: 'disk',
+      guard: 'nor does the end wait for a copy',
+      file: 'flow/disk/writer.ts',
+      on: 'await segment.restore().catch(() => {})',
+      off: '',
+      test: 'a run that was killed has, and no sync succeeds any more',
+    },
+    {
+      row: 'disk',
+      guard: 'what may still be promised is written again too',
+      file: 'flow/disk/segment.ts',
+      on: 'this.#states[index] !== STATE.done)',
+      off: 'isPromised(this.#states[index]))',
+      test: 'what is not promised yet when its sync fails',
+    },
   ]),
   ...teethIn('flow/disk/faults.test.ts', [
     {
@@ -194,6 +226,14 @@ export const QUEUE = [
       on: 'slot.segment.mark(slot)',
       off: '',
       test: 'after a kill sends again only what had no answer',
+    },
+    {
+      row: 'disk',
+      guard: 'a damaged segment is set aside once',
+      file: 'flow/disk/segment.ts',
+      on: 'this.isDamaged = false',
+      off: '',
+      test: 'also where its marks cannot go at first',
     },
     {
       row: 'disk',

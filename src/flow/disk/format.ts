@@ -81,6 +81,20 @@ export function encodeHeader(
   return out
 }
 
+/** The record that ends a segment: what stands before it, in records and in items. */
+export const encodeEnd = (
+  salt: Uint8Array,
+  first: number,
+  index: number,
+  before: Readonly<Items>,
+  nowMs: number,
+): Uint8Array =>
+  encodeHeader(
+    salt,
+    { sequence: first + index, index, signal: SIGNALS[0], items: 0, receivedMs: nowMs, before },
+    null,
+  )
+
 const headerCrc = (bytes: Buffer, at: number, salt: Uint8Array) =>
   crc32(bytes.subarray(at + 12, at + HEADER_BYTES), crc32(salt))
 

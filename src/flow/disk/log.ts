@@ -186,7 +186,8 @@ export class DiskLog implements Storage<Slot> {
     if (this.#active !== null) this.#seal(this.#active)
     await this.#writer.close()
     const lost = this.atRisk()
-    for (const segment of this.#segments) {
+    // Some may still go meanwhile.
+    for (const segment of [...this.#segments]) {
       // It is given up: the next start must not find what this one has written off.
       for (const slot of segment.atRisk) segment.mark(slot)
       await segment.close()

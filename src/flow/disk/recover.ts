@@ -6,6 +6,7 @@ import { SIGNALS } from '../sink.ts'
 import { type Items, noItems } from '../storage.ts'
 import {
   decodeMarks,
+  encodeEnd,
   HEAD_BYTES,
   HEADER_BYTES,
   type Header,
@@ -94,6 +95,11 @@ class Survey {
       const marks = (await this.#disk.read(marksOf(segment.path))) ?? new Uint8Array(0)
       for (const mark of decodeMarks(salt, buffer(marks))) this.#marks.set(mark.index, mark)
       await this.#records(file, salt)
+      if (segment.end === null) {
+        this.#end(segment.bytes, 0)
+        // Should it have to be written.
+        segment.bytes += HEADER_BYTES
+      }
     } finally {
       await file.close()
     }
@@ -109,7 +115,11 @@ class Survey {
       }
       if (header.index > segment.count) this.#gap(lost < 0 ? from : lost, from, header)
       lost = -1
-      if (header.isEnd) return
+      if (header.isEnd) {
+        this.#seen = [...header.before] as Items
+        this.#end(from, header.receivedMs)
+        return
+      }
       if (from + lengthOf(header) > segment.bytes) return await this.#cutOff(file, from)
       this.#add(header, from, to, batch !== null)
     }
@@ -134,6 +144,14 @@ class Survey {
       this.#tell(from, to - from, items)
     }
     segment.lose(index, signal)
+  }
+
+  #end(at: number, receivedMs: number): void {
+    const { segment } = this
+    segment.end = {
+      at,
+      bytes: encodeEnd(segment.salt, segment.first, segment.count, this.#seen, receivedMs),
+    }
   }
 
   /** Records are missing before this one. What they held is the difference of the sums. */

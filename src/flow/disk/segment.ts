@@ -2,7 +2,7 @@
 import type { Disk, DiskFile } from '../../base/world.ts'
 import { SIGNALS, type Signal } from '../sink.ts'
 import { type Items, noItems, type Place } from '../storage.ts'
-import { encodeMarks, MARK_BYTES, type Mark, readBatch, readHeader } from './format.ts'
+import { encodeMarks, head, MARK_BYTES, type Mark, readBatch, readHeader } from './format.ts'
 
 /** What has become of a record. */
 export const STATE = {
@@ -54,6 +54,8 @@ export class Segment {
   isDoubtful = false
   /** Of an earlier run, which may have died before it has synced it. */
   isInherited = false
+  /** Of an earlier run: the record that ends it, whether it stands there or is still to be written. */
+  end: { readonly at: number; readonly bytes: Uint8Array } | null = null
   /** Records that are written, and that no sync has covered. */
   unsynced: Slot[] = []
   /** How often reading it has failed. */
@@ -88,6 +90,11 @@ export class Segment {
 
   get path(): string {
     return this.#path
+  }
+
+  /** A record that no sync has covered is wanted, or may be soon. */
+  get isUnsafe(): boolean {
+    return this.unsynced.some(({ index }) => this.#states[index] !== STATE.done)
   }
 
   /** Records that are promised and that nobody knows to be on disk. */
@@ -204,14 +211,31 @@ export class Segment {
   }
 
   /**
+   * What can be written without the file, of which a failed sync may have taken any part: without the head nothing of it would
+   * be found, and without the end nobody would miss what stood before it.
+   */
+  #known(): { readonly at: number; readonly bytes: Uint8Array }[] {
+    const start = { at: 0, bytes: head(this.salt) }
+    return this.end === null ? [start] : [start, this.end]
+  }
+
+  /** Writes that again where it stands, unsynced, for a start that comes before the copy. Rejects where the disk does not let it. */
+  async restore(): Promise<void> {
+    const file = await this.open()
+    for (const { at, bytes } of this.#known()) await file.write(at, bytes)
+  }
+
+  /**
    * Copies the file and puts the copy in its place. The copy is synced, its name is not. Returns the unsynced records of which
    * nothing whole could be read. Rejects where the disk does not let it; then it may be tried again.
    */
   async copy(): Promise<Slot[]> {
     const from = await this.open()
     // As long as the original: every record stays where it is.
-    const bytes = Buffer.alloc(this.writtenBytes)
-    bytes.set(await from.read(0, bytes.length))
+    const known = this.#known()
+    const bytes = Buffer.alloc(Math.max(this.writtenBytes, ...known.map(part => part.at + part.bytes.length)))
+    bytes.set(await from.read(0, this.writtenBytes))
+    for (const part of known) bytes.set(part.bytes, part.at)
     const path = this.#path + COPY
     await this.#disk.remove(path)
     try {
@@ -252,6 +276,8 @@ export class Segment {
     // The log first: marks without a log are worth nothing, a log without its marks would be sent again.
     if (this.isDamaged) await this.#disk.rename(this.#path, `${this.#path}.damaged`)
     else await this.#disk.remove(this.#path)
+    // Where the marks cannot go now, what has been set aside is not set aside again.
+    this.isDamaged = false
     await this.#disk.remove(marksOf(this.#path))
   }
 }

@@ -2,9 +2,8 @@
 import { dirname } from 'node:path'
 import type { Log } from '../../base/log.ts'
 import type { Cancel, World } from '../../base/world.ts'
-import { SIGNALS } from '../sink.ts'
 import { type Items, noItems } from '../storage.ts'
-import { type Body, encodeHeader, head } from './format.ts'
+import { type Body, encodeEnd, encodeHeader, head } from './format.ts'
 import type { Segment, Slot } from './segment.ts'
 
 export interface WriterHooks {
@@ -252,6 +251,8 @@ export class Writer {
         if (segment.isSpent) continue
         segment.isDoubtful = true
         this.#doubtful.add(segment)
+        // The copy comes later, and so may the end of the process.
+        await segment.restore().catch(() => {})
       }
     }
   }
@@ -265,7 +266,7 @@ export class Writer {
   /** What was promised before its sync has failed is written again, to another file, until that is synced. */
   async #copy(segment: Segment): Promise<boolean> {
     this.#doubtful.delete(segment)
-    if (segment.atRisk.length === 0 && (segment.isSpent || !segment.isInherited)) return true
+    if (!segment.isUnsafe && (segment.isSpent || !segment.isInherited)) return true
     try {
       const rest = await segment.copy()
       await this.#syncNames()
@@ -319,14 +320,5 @@ function encode(segment: Segment, { record, before }: Work, nowMs: number): read
       ...body.parts,
     ]
   }
-  const { count: index } = segment
-  const end = {
-    sequence: segment.first + index,
-    index,
-    signal: SIGNALS[0],
-    items: 0,
-    receivedMs: nowMs,
-    before,
-  }
-  return [encodeHeader(segment.salt, end, null)]
+  return [encodeEnd(segment.salt, segment.first, segment.count, before, nowMs)]
 }

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { BUSY, DELIVERED } from '../../kit/exporter.ts'
 import { simulatedWorld } from '../../kit/world.ts'
 import { batch, names, pending } from '../queue-scene.ts'
-import { faultyWorld, QUEUE, run } from './disk-scene.ts'
+import { errno, faultyWorld, QUEUE, run } from './disk-scene.ts'
 
 describe('a queue on disk', () => {
   test('delivers, and leaves nothing behind after its end', async () => {
@@ -90,5 +90,25 @@ describe('a queue on disk', () => {
     // Of these 20 MB no more than eight were at hand.
     expect(isRead()).toBe(true)
     expect(scene.imbalance()).toEqual([0, 0, 0])
+  })
+
+  test('D5 sets a damaged segment aside once, also where its marks cannot go at first, and those behind it go too', async () => {
+    const { world, faults } = faultyWorld(13)
+    // Segments of two batches.
+    const small = { sizeBytes: 20_000, numConsumers: 1, maxBatchBytes: 1 }
+    const first = await run(world, pending, small)
+    for (let n = 0; n < 6; n++) await first.sink.send(batch([`a${n}${'.'.repeat(900)}`]))
+    const [path] = [...world.disk.files.keys()].filter(each => each.endsWith('.log')).sort()
+    const bytes = world.disk.files.get(path) as Uint8Array
+    bytes[16 + 85] ^= 1
+    let failures = 1
+    faults.on = (operation, of) =>
+      operation === 'remove' && of.endsWith('.done') && failures-- > 0 ? errno('EIO') : null
+    const second = await run(world, DELIVERED, small)
+    await world.advance(5000)
+    expect(failures).toBeLessThanOrEqual(0)
+    expect([second.read('sent'), second.read('dropped', 'damaged')]).toEqual([5, 1])
+    const left = [...world.disk.files.keys()].filter(each => each.startsWith(QUEUE))
+    expect(left).toEqual([`${path}.damaged`])
   })
 })

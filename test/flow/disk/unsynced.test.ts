@@ -94,6 +94,66 @@ test('where no sync succeeds until the end, the end says how many items are lost
   }
 })
 
+/** What of `ALL` arrived after a sync had failed. */
+type Left = (names: string) => boolean
+const noBeginning: Left = left => left !== '' && !left.startsWith('a1')
+const noEnd: Left = left => left !== '' && !left.endsWith('a4')
+
+describe('what a failed sync has left of a segment is sent by the next start, and the rest is told of:', () => {
+  test.each([
+    ['this run has written it, and its beginning is gone', false, 1, noBeginning],
+    ['a run that was killed has, and its end is gone', true, 1, noEnd],
+    ['a run that was killed has, and no sync succeeds any more', true, Number.POSITIVE_INFINITY, noEnd],
+  ] as const)('%s', async (_, isKilled, failures, isGone) => {
+    let gone = 0
+    for (let seed = 1; seed <= 40; seed++) {
+      const { box, advance, begin, end } = scene(seed)
+      let last = await begin(pending)
+      for (const name of ALL) {
+        expect((await last.sink.send(batch([name]))).kind).toBe('accepted')
+        // One write for each, and no sync.
+        await advance(1)
+      }
+      if (isKilled) last = await begin(pending)
+      let failed = 0
+      box.fault = ({ op }) => (op === 'sync' && failed++ < failures ? { code: 'EIO' } : null)
+      await advance(5000)
+      expect(failed).toBeGreaterThan(0)
+      const told = await end(last)
+      box.fault = null
+      const next = await begin(DELIVERED)
+      await advance(2000)
+      const left = next.exporter.seen.flatMap(names)
+      if (isGone(left.join())) gone++
+      expect([seed, left.length + told + next.read('dropped', 'damaged')]).toEqual([seed, ALL.length])
+      expect(next.imbalance()).toEqual([0, 0, 0])
+    }
+    expect(gone).toBeGreaterThan(0)
+  })
+})
+
+test('what is not promised yet when its sync fails is written again too, as it may be promised later', async () => {
+  let kept = 0
+  for (let seed = 1; seed <= 20; seed++) {
+    const { box, advance, begin, end, safe } = scene(seed)
+    const { queue, ...rest } = await begin(pending)
+    // Another destination of the same request keeps it waiting.
+    const { stored, commit } = queue.reserve(batch(['a1']))
+    expect(await stored).toBe('stored')
+    let failures = 1
+    box.fault = ({ op }) => (op === 'sync' && failures-- > 0 ? { code: 'EIO' } : null)
+    await advance(5000)
+    expect(failures).toBeLessThanOrEqual(0)
+    void commit()
+    await advance(5000)
+    const isThere = box.paths().some(path => Buffer.from(box.content(path) ?? []).includes('a1'))
+    expect([seed, safe(['a1'])]).toEqual([seed, isThere ? ['a1'] : []])
+    if (isThere) kept++
+    expect(await end({ queue, ...rest })).toBe(isThere ? 0 : 1)
+  }
+  expect(kept).toBeGreaterThan(0)
+})
+
 test('what has been delivered meanwhile is not lost, and its segment goes', async () => {
   const { box, advance, begin, end } = scene(5)
   const first = await begin(DELIVERED)
