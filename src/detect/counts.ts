@@ -74,24 +74,31 @@ export class CountTrack {
   judge(into: Judged[], learn: boolean): void {
     if (learn) this.#spread.next()
     let count = 0
+    let late = 0
     let scale = 0
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
       count += this.#ring[(this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT]
+      if (2 * back === SCALES[scale]) late = count
       if (back < SCALES[scale]) continue
       const judged = into[scale]
       const usual = this.expected * back
       judged.n = usual
       judged.level = usual
       judged.z = 0
-      judged.shift = 0
-      judged.sd = 0
+      judged.shift = judged.sd = judged.later = judged.earlier = 0
       if (this.isReady && usual > 0) {
         const shift = Math.log((usual + 1) / (count + 1))
         judged.shift = shift
         judged.sd = this.#spread.sd(scale, 1 / (usual + 1))
+        judged.later = this.#half(scale, usual / 2, late)
+        judged.earlier = this.#half(scale, usual / 2, count - late)
         judged.z = this.#spread.judge(scale, shift, 1 / (usual + 1), learn)
       }
       scale++
     }
+  }
+
+  #half(scale: number, usual: number, count: number): number {
+    return this.#spread.z(scale, Math.log((usual + 1) / (count + 1)), 1 / (usual + 1))
   }
 }

@@ -12,6 +12,9 @@ export interface Judged {
   level: number
   /** What it rests on: samples; for counts the number expected. */
   n: number
+  /** The same as `z` by the later half of these windows alone, and by the earlier: what lasts shows in both. */
+  later: number
+  earlier: number
 }
 
-export const newJudged = (): Judged => ({ z: 0, shift: 0, sd: 0, level: 0, n: 0 })
+export const newJudged = (): Judged => ({ z: 0, shift: 0, sd: 0, level: 0, n: 0, later: 0, earlier: 0 })

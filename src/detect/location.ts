@@ -10,7 +10,7 @@ const HALF_LIFE_MS = 12 * 60_000
 const KEPT_SAMPLES = 150
 /** Before so many samples a level is not judged by. */
 export const READY_SAMPLES = 20
-/** A window moves its level by no more than so many of its own standard errors, so that what is not seen as a fault teaches little. */
+/** A window raises its level by no more than so many of its own standard errors, so that what is not seen as a fault teaches little. */
 const CLIP = 2.5
 /** The variance within windows is never believed to be smaller: clocks and logarithms have steps. */
 const LEAST_VARIANCE = 0.02 ** 2
@@ -53,8 +53,8 @@ export class Level {
     const bound = this.isReady
       ? CLIP * Math.sqrt(this.variance / n + spread * spread)
       : Number.POSITIVE_INFINITY
-    const clipped = Math.max(-bound, Math.min(bound, step))
-    this.mean += share * clipped
+    // What gets faster is no fault, and a level that began too high would hide the next one.
+    this.mean += share * Math.min(bound, step)
     // Spread about the old level, of which a jump of the whole window is no part.
     const about = n > 1 ? within : step * step
     this.variance += share * (Math.min(about, 4 * this.variance) - this.variance)
@@ -126,6 +126,7 @@ export class LocationTrack {
     let n = 0
     let level = 0
     let scale = 0
+    let [lateResidual, lateVariance, lateN] = [0, 0, 0]
     if (learn) this.#spread.next()
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
       const at = ((this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT) * PER_WINDOW
@@ -134,9 +135,21 @@ export class LocationTrack {
       doubt += ring[at + 2]
       n += ring[at + 3]
       level += ring[at + 4]
+      if (2 * back === SCALES[scale]) {
+        lateResidual = residual
+        lateVariance = variance + back * doubt
+        lateN = n
+      }
       if (back < SCALES[scale]) continue
       const judged = into[scale]
       judged.n = n
+      judged.later = this.#half(scale, lateResidual, lateVariance, lateN)
+      judged.earlier = this.#half(
+        scale,
+        residual - lateResidual,
+        variance + back * doubt - lateVariance,
+        n - lateN,
+      )
       if (n > 0) {
         const shift = residual / n
         const sampling = (variance + back * doubt) / (n * n)
@@ -152,5 +165,9 @@ export class LocationTrack {
       }
       scale++
     }
+  }
+
+  #half(scale: number, residual: number, variance: number, n: number): number {
+    return n > 0 ? this.#spread.z(scale, residual / n, variance / (n * n)) : 0
   }
 }

@@ -11,6 +11,16 @@ const READY_SAMPLES = 40
 /** No window raises what is usual by more than so many of its standard errors. */
 const CLIP = 2.5
 
+/** So many times as many as usual are more than the usual ones. */
+const ON_TOP = 1.5
+
+/**
+ * What is done in a part of the requests only goes by what they ask for, and that changes. Until so many windows are known, as many again
+ * are believed in which the share has this part of the spread of a single request.
+ */
+const MIX_WINDOWS = 360
+const MIX_SPREAD = 0.2
+
 export interface ShareOptions {
   /** Whether more is worse, or less. */
   readonly worse: 'more' | 'less'
@@ -30,6 +40,9 @@ export class ShareTrack {
   #empty = WINDOWS_KEPT
   #hits = 0
   #whole = 0
+  /** The whole of a usual window, of those in which there is anything. */
+  #often = 0
+  #windows = 0
   readonly #spread: Spread
 
   /** `usual`: what is usual is learned elsewhere, by a larger whole. */
@@ -57,10 +70,14 @@ export class ShareTrack {
     const ring = this.#ring
     if (!this.isReady) {
       // What is not judged need not wait.
-      if (learn) this.#learn(hits, whole, windowMs)
+      if (learn) {
+        this.#learn(hits, whole, windowMs)
+        this.#follow(whole, windowMs)
+      }
     } else if (learn) {
       const old = ((this.#at - LAG_WINDOWS + WINDOWS_KEPT) % WINDOWS_KEPT) * 2
       this.#learn(ring[old], ring[old + 1], windowMs)
+      this.#follow(ring[old + 1], windowMs)
     }
     ring[2 * this.#at] = hits
     ring[2 * this.#at + 1] = whole
@@ -85,14 +102,35 @@ export class ShareTrack {
     this.#whole += whole
   }
 
+  /**
+   * Many that come on top, and need none, lower the share too; but what is no longer done is done less often. How much of the departure
+   * that is.
+   * @param windows those in which there was anything
+   * @param departed part of what is usual that is missing
+   */
+  #fewer(hits: number, whole: number, windows: number, departed: number): number {
+    const expected = this.#often * windows
+    if (!(expected > 0) || whole < ON_TOP * expected) return 1
+    return Math.max(0, Math.min(1, (1 - hits / (this.usual * expected)) / departed))
+  }
+
+  #follow(whole: number, windowMs: number): void {
+    if (!(whole > 0)) return
+    this.#windows++
+    this.#often += (whole - this.#often) * Math.max(1 / this.#windows, 1 - 0.5 ** (windowMs / HALF_LIFE_MS))
+  }
+
   /** What the last windows show becomes what is usual. */
   adopt(): void {
     let hits = 0
     let whole = 0
+    let active = 0
     for (let at = 0; at < WINDOWS_KEPT; at++) {
       hits += this.#ring[2 * at]
       whole += this.#ring[2 * at + 1]
+      if (this.#ring[2 * at + 1] > 0) active++
     }
+    this.#often = whole / Math.max(1, active)
     const scale = whole > 0 ? Math.max(1, KEPT_SAMPLES / whole) : 0
     this.#hits = hits * scale
     this.#whole = whole * scale
@@ -106,12 +144,14 @@ export class ShareTrack {
 
   /** What is kept over a restart. */
   store(): readonly number[] {
-    return [this.#hits, this.#whole, ...this.#spread.store()]
+    return [this.#hits, this.#whole, this.#often, this.#windows, ...this.#spread.store()]
   }
 
-  restore([hits, whole, ...spread]: readonly number[]): void {
+  restore([hits, whole, often, windows, ...spread]: readonly number[]): void {
     this.#hits = hits
     this.#whole = whole
+    this.#often = often
+    this.#windows = windows
     this.#spread.restore(spread)
   }
 
@@ -119,31 +159,50 @@ export class ShareTrack {
     const { worse } = this.#options
     const by = this.#by ?? this
     const { usual, isReady } = by
-    const doubt = (usual * (1 - usual)) / ((this.#by === null ? this.#whole : 300) + 1)
+    const single = usual * (1 - usual)
+    const mix = worse === 'less' ? (MIX_SPREAD ** 2 * MIX_WINDOWS) / (MIX_WINDOWS + this.#windows) : 0
+    const doubt = single / ((this.#by === null ? this.#whole : 300) + 1) + mix * single
     if (learn) this.#spread.next()
     let hits = 0
     let whole = 0
+    let lateHits = 0
+    let lateWhole = 0
     let scale = 0
+    let active = 0
+    const z = (some: number, of: number) => {
+      if (!(of > 0)) return 0
+      const shift = (some / of - usual) * (worse === 'more' ? 1 : -1)
+      return this.#spread.z(scale, shift, samplingOf(usual, of) + doubt)
+    }
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
       const at = ((this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT) * 2
       hits += this.#ring[at]
       whole += this.#ring[at + 1]
+      if (this.#ring[at + 1] > 0) active++
+      if (2 * back === SCALES[scale]) {
+        lateHits = hits
+        lateWhole = whole
+      }
       if (back < SCALES[scale]) continue
       const judged = into[scale]
       judged.n = whole
       judged.level = usual
       judged.z = 0
-      judged.shift = 0
-      judged.sd = 0
+      judged.shift = judged.sd = judged.later = judged.earlier = 0
       if (whole > 0 && isReady) {
         const shift = (hits / whole - usual) * (worse === 'more' ? 1 : -1)
-        // 1/n: one item more or less is chance, however seldom it is.
-        const sampling = (usual * (1 - usual)) / whole + 1 / (whole * whole) + doubt
-        judged.shift = shift
+        const sampling = samplingOf(usual, whole) + doubt
+        const part = worse === 'less' && shift > 0 ? this.#fewer(hits, whole, active, shift / usual) : 1
+        judged.shift = part * shift
         judged.sd = this.#spread.sd(scale, sampling)
-        judged.z = this.#spread.judge(scale, shift, sampling, learn)
+        judged.later = part * z(lateHits, lateWhole)
+        judged.earlier = part * z(hits - lateHits, whole - lateWhole)
+        judged.z = part * this.#spread.judge(scale, shift, sampling, learn)
       }
       scale++
     }
   }
 }
+
+/** 1/n: one item more or less is chance, however seldom it is. */
+const samplingOf = (usual: number, n: number): number => (usual * (1 - usual)) / n + 1 / (n * n)

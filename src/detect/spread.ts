@@ -55,6 +55,11 @@ export class Spread {
     return shift / Math.sqrt(whole)
   }
 
+  /** The same, and nothing is learned. */
+  z(scale: number, shift: number, sampling: number): number {
+    return shift / Math.sqrt(sampling + this.#variance[scale])
+  }
+
   /** What is kept over a restart. */
   store(): readonly number[] {
     return [this.#windows, ...this.#variance]

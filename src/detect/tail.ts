@@ -7,6 +7,8 @@ const DAYS_KEPT = 28
 const MOST_PEAKS = 2000
 /** From here on the tail is read off an exponential law above the value that was exceeded so often. */
 const TAIL_COUNT = 25
+/** Before it is known how busy a deployment is with small peaks, it is taken to have shown so many, as many as were believed. */
+const PRIOR_PEAKS = 3
 /** Nothing is said of values that are rarer than this a day. */
 const LEAST_RATE = 1e-12
 
@@ -15,6 +17,11 @@ export interface Belief {
   readonly rate: (value: number) => number
   /** How many days of observation that weighs. */
   readonly days: number
+  /**
+   * A value that is exceeded many times a day. How often it is in fact says within hours how much of the belief to believe (a Gamma
+   * prior on the factor, and counts by Poisson's law).
+   */
+  readonly common?: number
 }
 
 /**
@@ -56,11 +63,19 @@ export class PeakRecord {
   /** Expected exceedances a day. */
   rate(value: number): number {
     if (this.#stale) this.#sort()
-    const { days, rate } = this.#belief
+    const { days } = this.#belief
     return Math.max(
       LEAST_RATE,
-      (this.#exceedances(value) + days * this.size * rate(value)) / (this.days + days),
+      (this.#exceedances(value) + days * this.#believed(value)) / (this.days + days),
     )
+  }
+
+  #believed(value: number): number {
+    const { rate, common } = this.#belief
+    const believed = this.size * rate(value)
+    if (common === undefined) return believed
+    const expected = this.size * rate(common) * this.days
+    return (believed * (PRIOR_PEAKS + this.#exceedances(common))) / (PRIOR_PEAKS + expected)
   }
 
   /** The value that is exceeded so often a day, between the two bounds. */

@@ -1,8 +1,8 @@
 //! The scale on which everything is compared: how seldom a value comes in calm times, per class of feature, and for the deployment as a whole.
 import { type Belief, PeakRecord } from './tail.ts'
 
-/** Beforehand, of the deciding statistic: it reaches 0 three hundred times a day, and an e-th of that with each step. */
-const BELIEF_OF_ALL: Belief = { rate: surprise => 300 * Math.exp(-surprise), days: 2 }
+/** Beforehand, of the deciding statistic: it reaches 0 so often a day, and an e-th of that with each step. */
+const BELIEF_OF_ALL: Belief = { rate: surprise => 450 * Math.exp(-surprise), days: 2, common: 1 }
 
 /**
  * The record of one class on one scale. Beforehand: z reaches `hourly` once an hour somewhere in the deployment, and its tail falls off

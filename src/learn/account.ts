@@ -10,6 +10,7 @@ import type {
   Unanswered,
 } from '../bus/accounts.ts'
 import type { EventRecord } from '../bus/bus.ts'
+import { newJudged } from '../detect/judged.ts'
 import { Changes } from './changes.ts'
 import { CHANGED_BEFORE_MS, Dossiers, LOOK_BACK_MS, suspectRecord } from './dossiers.ts'
 import type { Evidence } from './evidence.ts'
@@ -225,6 +226,7 @@ function rank(
       return feature === undefined ? undefined : kept(feature)
     },
     gapsFrom: id => (evidence.gapsFrom.get(id) ?? []).map(kept),
+    starved: new Map(),
   }
   const weightOf = (one: Sighting): number => {
     const { strength, aside } = byPlace.get(one.place.id) as Seen
@@ -271,7 +273,7 @@ const calm = ({ place, class: of, name, judged }: Feature): Sighting => ({
   place,
   class: of,
   name,
-  judged: judged.map(({ n, level }) => ({ n, level, z: 0, shift: 0, sd: 0 })),
+  judged: judged.map(({ n, level }) => ({ ...newJudged(), n, level })),
   scale: 0,
   surprise: Number.NEGATIVE_INFINITY,
   sinceMs: Number.NaN,

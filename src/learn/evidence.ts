@@ -2,10 +2,12 @@
 import type { FeatureWindow } from '../bus/bus.ts'
 import { KEPT_HOURS } from '../bus/idle.ts'
 import { CountTrack } from '../detect/counts.ts'
+import { DriftTrack } from '../detect/drift.ts'
 import { LocationTrack } from '../detect/location.ts'
-import { SCALES, WINDOWS_KEPT } from '../detect/scales.ts'
+import { SCALES } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
 import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
+import { Episodes } from './episodes.ts'
 import { fade, isKnown } from './fading.ts'
 import { type LaggedLevel, Landscape, type Series, type ServiceNode } from './landscape.ts'
 import { levelsOf, sharesLevels } from './levels.ts'
@@ -25,8 +27,10 @@ const CALM_WINDOWS = 6
 const FREEZE_PER_DAY = 5
 /** So many features are watched for each series that there may be; of an ordinary deployment there are three to six. */
 const MOST_FEATURES = 16
+const HOUR_MS = 3_600_000
 /** How often levels are read off the record again. */
 const LEVEL_EVERY_MS = 10 * 60_000
+const LONG_SILENCE_WINDOWS = 18
 /** After a silence of everybody so many windows are passed over: their traces began in it, and are not whole. */
 const PAUSE = 1
 
@@ -55,6 +59,7 @@ export class Evidence {
   readonly tails: Tails
   /** Peaks of the deciding statistic in calm times. */
   readonly record: PeakRecord = recordOfAll()
+  readonly #episodes = new Episodes((peakMs, peak) => this.record.note(peakMs, peak))
   freezeLevel = Number.POSITIVE_INFINITY
   /** Windows of nobody's traces in a row. */
   silentWindows = 0
@@ -93,7 +98,7 @@ export class Evidence {
       this.silentWindows++
       if (this.silentWindows === 1) this.#excuseRates(1)
       // What was seen before a long silence says nothing of the time after it.
-      if (this.silentWindows === WINDOWS_KEPT) for (const feature of this.features) feature.clear()
+      if (this.silentWindows === LONG_SILENCE_WINDOWS) for (const feature of this.features) feature.clear()
       return []
     }
     if (this.silentWindows > 0) {
@@ -205,10 +210,12 @@ export class Evidence {
       for (const scales of Object.values(this.tails)) for (const tail of scales) tail.forget(nowMs)
       this.freezeLevel = valueFor(this.record, FREEZE_PER_DAY)
     }
+    this.#episodes.turn(nowMs)
     const adopted: Adopted[] = []
     for (const feature of this.features) {
       if (feature.surprise > 0) {
-        if (Number.isNaN(feature.sinceMs)) feature.sinceMs = window.startMs - windowMs
+        if (feature.track instanceof DriftTrack) feature.sinceMs = nowMs - feature.judged[0].n * HOUR_MS
+        else if (Number.isNaN(feature.sinceMs)) feature.sinceMs = window.startMs - windowMs
         feature.calm = 0
         if (feature.surprise > feature.peak) {
           feature.peak = feature.surprise
@@ -266,7 +273,7 @@ export class Evidence {
     // What departs beside a fault is mostly its consequence, and says nothing about calm times.
     const beside = feature.peakMs >= this.#faultSinceMs && feature.sinceMs <= this.#faultUntilMs
     if (!beside && !this.#isBeyondDoubt(feature)) {
-      this.record.note(feature.peakMs, feature.peak)
+      this.#episodes.add(feature, this.nowMs)
       for (let scale = 0; scale < SCALES.length; scale++)
         if (feature.peakZ[scale] > 0)
           this.tails[feature.class][scale].note(feature.peakMs, Math.log(feature.peakZ[scale]))
@@ -288,8 +295,7 @@ export class Evidence {
       const { shift } = feature.judged[SCALES.length - 1]
       for (const { series, lagged } of levelsOf(feature)) {
         const own = same.find(each => each.place.series === series && !Number.isNaN(each.sinceMs))
-        lagged.level.mean += own?.judged[SCALES.length - 1].shift ?? shift
-        lagged.forgetWaiting()
+        lagged.adopt(own?.judged[SCALES.length - 1].shift ?? shift)
       }
     } else feature.track.adopt()
     for (const each of same) each.clear()
@@ -304,7 +310,7 @@ function file(into: Map<string, Feature[]>, key: string, feature: Feature): void
 
 function beforeAfter(feature: Feature): { before: number; after: number } {
   const { level, shift } = feature.judged[SCALES.length - 1]
-  if (feature.track instanceof LocationTrack)
+  if (CLASSES[feature.class].kind === 'location')
     return { before: Math.exp(level), after: Math.exp(level + shift) }
   if (feature.track instanceof CountTrack) {
     const windows = SCALES[SCALES.length - 1]

@@ -8,19 +8,24 @@ const GATHER_MS = 90_000
 /** Callers up to so many steps away wait for whom they call. */
 const STEPS = 3
 
-/** Whether a departure is a part of an incident: at a service that it knows, at one that calls there, or at one next to it. */
+/**
+ * Whether a departure is a part of an incident: at a service where it departs already, or on a way from the one that is suspected first;
+ * and, where it began with it or is weak, at any that it knows, at one that calls there, or at one next to it.
+ */
 export function belongs(incident: Incident, feature: Feature, level: number): boolean {
   const { place } = feature
+  if (place.caller !== null && place.caller.name === incident.suspects[0]?.name) return true
   const early = feature.surprise < level || feature.sinceMs - incident.sinceMs <= GATHER_MS
   for (const { feature: member } of incident.members.values()) {
-    const { service, caller } = member.place
-    for (const known of caller === null ? [service] : [service, caller]) {
-      for (const own of place.caller === null ? [place.service] : [place.service, place.caller]) {
-        if (own === known) return true
-        if (early && (own.callees.has(known) || known.callees.has(own))) return true
-      }
-    }
-    if (early && reaches(place.service, service, STEPS)) return true
+    const { service, caller, targetService } = member.place
+    if (place.service === service) return true
+    if (!early) continue
+    // Two that no longer call the same third have one reason.
+    if (targetService !== null && targetService === place.targetService) return true
+    for (const known of caller === null ? [service] : [service, caller])
+      for (const own of place.caller === null ? [place.service] : [place.service, place.caller])
+        if (own === known || own.callees.has(known) || known.callees.has(own)) return true
+    if (reaches(place.service, service, STEPS)) return true
   }
   return false
 }

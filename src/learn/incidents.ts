@@ -1,15 +1,15 @@
 //! From departures to incidents at one budget: what belongs together is told once, with whom it points at, until it is over.
-import { createHash } from 'node:crypto'
 import { clip } from '../base/words.ts'
 import type { EventRecord, IncidentState } from '../bus/bus.ts'
 import type { Attribution } from './attribution.ts'
 import { type Contributed, contribute, NOTHING_FOUND } from './contribute.ts'
 import type { Evidence } from './evidence.ts'
 import { belongs } from './gather.ts'
+import { incidentId } from './incident-id.ts'
 import { phrase, title } from './phrases.ts'
 import type { Feature, Sighting } from './places.ts'
 import { anomalyEvent, incidentEvent, isSevere, type Told } from './report.ts'
-import { rankPlainly, rankSuspects, type Scene, type Suspect, zOf } from './suspects.ts'
+import { rankPlainly, rankSuspects, type Scene, type Suspect, sceneOf, zOf } from './suspects.ts'
 
 /** Read each time: they may change. */
 export interface IncidentOptions {
@@ -67,6 +67,7 @@ export interface Incident extends Contributed {
   saidMs: number
   /** Names as they were said last. */
   said: string
+  readonly starved: Map<string, number>
 }
 
 /** An open incident as it is kept over a restart. */
@@ -167,7 +168,14 @@ export class Incidents {
   /** An incident that was open goes on; nothing is said of it again. */
   restore(stored: readonly StoredIncident[], find: (id: string) => Feature | undefined): void {
     for (const { members, ...each } of stored) {
-      const incident: Incident = { ...each, ...NOTHING_FOUND, members: new Map(), suspects: [], quiet: 0 }
+      const incident: Incident = {
+        ...each,
+        ...NOTHING_FOUND,
+        members: new Map(),
+        suspects: [],
+        quiet: 0,
+        starved: new Map(),
+      }
       for (const { place, sinceMs, peak, phrase } of members) {
         const feature = find(place)
         if (feature === undefined) continue
@@ -207,6 +215,7 @@ export class Incidents {
       quiet: 0,
       saidMs: Number.NEGATIVE_INFINITY,
       said: '',
+      starved: new Map(),
     }
     this.open.push(incident)
     this.#join(incident, feature, nowMs, attribution)
@@ -238,7 +247,12 @@ export class Incidents {
     this.#mark({ id: incident.id, open: true, series: seriesOf(incident) })
   }
 
-  #review(incident: Incident, scene: Scene, evidence: Evidence, attribution: Attribution): void {
+  #review(
+    incident: Incident,
+    shown: Omit<Scene, 'starved'>,
+    evidence: Evidence,
+    attribution: Attribution,
+  ): void {
     const { nowMs } = evidence
     const members = [...incident.members.values()]
     const now = members.filter(member => !member.over)
@@ -251,7 +265,11 @@ export class Incidents {
     incident.quiet = 0
     const weights = new Map<Sighting, number>(members.map(member => [member.feature, member.peak]))
     const suspects = this.#options.explainAway
-      ? rankSuspects([...weights.keys()], scene, feature => weights.get(feature) ?? 0)
+      ? rankSuspects(
+          [...weights.keys()],
+          { ...shown, starved: incident.starved },
+          feature => weights.get(feature) ?? 0,
+        )
       : rankPlainly(members)
     incident.suspects = suspects
     const lead = leading(incident)
@@ -327,23 +345,4 @@ function follow(member: Member): void {
   const limit = hasData ? CALM_WINDOWS : NO_DATA_WINDOWS
   member.calm = hasData && zOf(feature) > CALM_Z ? 0 : member.calm + 1
   if (member.calm >= limit) member.over = true
-}
-
-function sceneOf(evidence: Evidence): Scene {
-  return {
-    selfOf: id => evidence.find(`service self|${id}|||||`),
-    gapsFrom: id => evidence.gapsFrom.get(id) ?? [],
-  }
-}
-
-const BASE32 = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
-/** A ULID: the time, and in place of chance what tells it apart, so that a replay gives the same. */
-export function incidentId(ms: number, what: string): string {
-  let time = ''
-  for (let left = Math.floor(ms), n = 0; n < 10; n++, left = Math.floor(left / 32))
-    time = BASE32[left % 32] + time
-  const digest = createHash('sha256').update(`${ms} ${what}`).digest()
-  let rest = ''
-  for (let n = 0; n < 16; n++) rest += BASE32[digest[n] & 31]
-  return time + rest
 }

@@ -65,7 +65,7 @@ export interface StoredFeature {
   readonly target: string
   readonly targetService: string | null
   readonly detail: string
-  readonly track: readonly number[]
+  readonly track: readonly (number | null)[]
   readonly hours: readonly number[] | null
   readonly frozenMs: number | null
   readonly sinceMs: number | null
@@ -198,7 +198,7 @@ function restoreFeature(evidence: Evidence, stored: StoredFeature): void {
     targetService,
     detail: stored.detail,
   })
-  feature.track.restore(stored.track)
+  feature.track.restore(stored.track as readonly number[])
   if (stored.hours !== null) {
     feature.hours = new Hours()
     feature.hours.restore(stored.hours)

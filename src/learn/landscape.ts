@@ -38,9 +38,16 @@ export interface Pod {
   readonly isYoungFrom: boolean
 }
 
+/** A window whose middle lies so many spreads above the level is far out. */
+const FAR_SPREADS = 2
+
 /** A level that learns what was judged a minute ago. */
 export class LaggedLevel {
   readonly level = new Level()
+  /** So many windows with samples in a row were far out. */
+  farWindows = 0
+  /** The level at the end of the last full hour. */
+  hourly = Number.NaN
   /** This window's, in natural logarithms of nanoseconds. */
   readonly now: Middle = { n: 0, mean: 0, variance: 0 }
   /** Samples, mean and variance of the last windows; not there before the level is ready. */
@@ -50,6 +57,9 @@ export class LaggedLevel {
   /** Ends the window: what waited longest is learned, unless `frozen`. Before the level is ready nothing waits. */
   turn(frozen: boolean, spread: number, windowMs: number): void {
     const { now, level } = this
+    if (now.n > 0)
+      this.farWindows =
+        now.mean - level.mean > FAR_SPREADS * Math.sqrt(level.variance) ? this.farWindows + 1 : 0
     if (!level.isReady) level.learn(now.n, now.mean, now.variance, spread, windowMs)
     else {
       const at = this.#at * 3
@@ -61,6 +71,13 @@ export class LaggedLevel {
       this.#at = (this.#at + 1) % LAG_WINDOWS
     }
     now.n = 0
+  }
+
+  /** A level that is taken as normal has not drifted. */
+  adopt(shift: number): void {
+    this.level.mean += shift
+    this.hourly += shift
+    this.forgetWaiting()
   }
 
   /** Nothing that waits is learned any more. */

@@ -17,7 +17,7 @@ export function* levelsOf({
   class: name,
   place,
 }: Feature): Generator<{ series: Series; lagged: LaggedLevel }> {
-  if (place.pod !== null || CLASSES[name].kind !== 'location') return
+  if (place.pod !== null || name === 'service drift' || CLASSES[name].kind !== 'location') return
   for (const series of (place.caller ?? place.service).series) {
     const lagged = levelFor(name, place, series)
     if (lagged !== null) yield { series, lagged }

@@ -1,8 +1,8 @@
 //! What the pods of a node have in common: a noisy machine slows down all of them, and that is no fault of any service.
 import type { Pod, ServiceNode } from './landscape.ts'
 
-/** Of a node's pods the last half minute or so counts. */
-const KEPT = 0.8
+/** Of a node's pods the last few windows count. */
+const KEPT = 0.5
 /** Standard deviation of a pod's own level from window to window, and of a node's: logarithms. */
 const POD_SPREAD = 0.15
 const NODE_SPREAD = 0.1

@@ -11,6 +11,8 @@ export const clock = (ms: number): string => `${new Date(ms).toISOString().slice
 
 export const percent = (share: number): string => `${number(100 * Math.max(0, share))} %`
 
+const hours = (count: number): string => (count < 48 ? `${count} h` : `${number(count / 24)} days`)
+
 /** What one feature shows, with its numbers: `own time 19 ms, normally 5.8 ms`. */
 export function phrase(feature: Feature): string {
   const { class: kind, place } = feature
@@ -22,6 +24,8 @@ export function phrase(feature: Feature): string {
     case 'service self':
     case 'operation self':
       return `own time ${times}${place.series === null ? '' : ` in ${place.series.key.operation}`}`
+    case 'service drift':
+      return `own time ${times}, slowly risen for ${hours(n)}`
     case 'pod self':
     case 'young pod self':
       return `pod ${place.pod?.key.name} takes ${number(Math.exp(shift))} times as long as its siblings`

@@ -1,6 +1,7 @@
 //! The places that are watched, each with its features: what one window says of a place goes in, how unusual it is comes out.
 import { doubles } from '../base/doubles.ts'
 import { CountTrack } from '../detect/counts.ts'
+import { DriftTrack } from '../detect/drift.ts'
 import { Hours } from '../detect/hours.ts'
 import { type Judged, newJudged } from '../detect/judged.ts'
 import { LocationTrack } from '../detect/location.ts'
@@ -17,6 +18,7 @@ export type FeatureName = 'duration' | 'self' | 'gap' | 'failure' | 'rate' | 'st
 export type FeatureClass =
   | 'service self'
   | 'operation self'
+  | 'service drift'
   | 'pod self'
   | 'young pod self'
   | 'edge gap'
@@ -63,8 +65,8 @@ interface ClassRow {
 /** From this z on a departure is noted with its hour. */
 const NOTED_Z = 3
 
-/** What departs in fewer windows in a row is chance. */
-const PERSISTENCE = 2
+/** What one half of the windows shows counts for so many times as much: by itself it has fewer samples than both. */
+const HALF = Math.SQRT2
 
 /** A duration must rise by at least this, whatever the ratio. */
 export const FLOOR_NS = 0.3e6
@@ -75,41 +77,56 @@ export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
   'service self': {
     name: 'self',
     kind: 'location',
-    hourly: [4.5, 4.4, 4],
-    scale: 0.13,
+    hourly: [5.2, 4.5, 4, 3.8],
+    scale: 0.16,
     places: 40,
     floor: 1.3,
   },
   'operation self': {
     name: 'self',
     kind: 'location',
-    hourly: [5, 4.9, 4.5],
-    scale: 0.13,
+    hourly: [5.8, 5, 4.3, 4.1],
+    scale: 0.14,
     places: 125,
     floor: 1.4,
+  },
+  'service drift': {
+    name: 'self',
+    kind: 'location',
+    hourly: [1.8, 1.8, 1.8, 1.8],
+    scale: 0.15,
+    places: 40,
+    floor: 1.25,
   },
   'pod self': {
     name: 'self',
     kind: 'location',
-    hourly: [5.4, 5.7, 5.7],
-    scale: 0.2,
+    hourly: [8, 9, 9, 8.5],
+    scale: 0.15,
     places: 300,
     floor: 1.4,
   },
   'young pod self': {
     name: 'self',
     kind: 'location',
-    hourly: [3.7, 3.7, 3.7],
-    scale: 0.2,
+    hourly: [5.2, 4.8, 3.9, 3.8],
+    scale: 0.14,
     places: 250,
     floor: 1.4,
   },
-  'edge gap': { name: 'gap', kind: 'location', hourly: [4.2, 4.2, 3.6], scale: 0.25, places: 95, floor: 1.3 },
+  'edge gap': {
+    name: 'gap',
+    kind: 'location',
+    hourly: [3.9, 3.9, 3.1, 3.1],
+    scale: 0.2,
+    places: 95,
+    floor: 1.3,
+  },
   'peer duration': {
     name: 'duration',
     kind: 'location',
-    hourly: [4.1, 3.8, 3.4],
-    scale: 0.25,
+    hourly: [3.7, 3.7, 3.3, 3.2],
+    scale: 0.2,
     places: 50,
     floor: 1.3,
   },
@@ -117,8 +134,8 @@ export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
     name: 'failure',
     kind: 'share',
     share: FAILURE,
-    hourly: [2.6, 2.6, 2.5],
-    scale: 0.2,
+    hourly: [2, 2, 2, 2],
+    scale: 0.28,
     places: 40,
     floor: 0.015,
   },
@@ -126,8 +143,8 @@ export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
     name: 'failure',
     kind: 'share',
     share: FAILURE,
-    hourly: [2.7, 2.8, 2.7],
-    scale: 0.22,
+    hourly: [1.8, 2.2, 2.2, 2],
+    scale: 0.28,
     places: 125,
     floor: 0.015,
   },
@@ -135,8 +152,8 @@ export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
     name: 'failure',
     kind: 'share',
     share: FAILURE,
-    hourly: [2.6, 2.7, 2.6],
-    scale: 0.2,
+    hourly: [2.1, 2.2, 2, 1.9],
+    scale: 0.25,
     places: 300,
     floor: 0.015,
   },
@@ -144,7 +161,7 @@ export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
     name: 'failure',
     kind: 'share',
     share: FAILURE,
-    hourly: [2.4, 2.4, 2.4],
+    hourly: [2.4, 2.4, 2.4, 2.4],
     scale: 0.18,
     places: 150,
     floor: 0.015,
@@ -153,7 +170,7 @@ export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
     name: 'structure',
     kind: 'share',
     share: { worse: 'more', leastSpread: 0.05 },
-    hourly: [1.5, 1.5, 1.5],
+    hourly: [1.5, 1.5, 1.5, 1.5],
     scale: 0.37,
     places: 35,
     floor: 0.6,
@@ -162,7 +179,7 @@ export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
     name: 'structure',
     kind: 'share',
     share: { worse: 'less', leastSpread: 0.01 },
-    hourly: [2.9, 3.1, 3],
+    hourly: [3.2, 3, 2.4, 2.2],
     scale: 0.14,
     places: 180,
     floor: 0.02,
@@ -171,12 +188,19 @@ export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
     name: 'structure',
     kind: 'share',
     share: { worse: 'less', leastSpread: 0.01 },
-    hourly: [2.6, 2.6, 2.6],
+    hourly: [2.2, 2.3, 2.2, 2],
     scale: 0.14,
     places: 30,
     floor: 0.05,
   },
-  'entry rate': { name: 'rate', kind: 'count', hourly: [3.1, 3, 3], scale: 0.15, places: 5, floor: 1.25 },
+  'entry rate': {
+    name: 'rate',
+    kind: 'count',
+    hourly: [3.5, 3, 2, 1.5],
+    scale: 0.12,
+    places: 5,
+    floor: 1.25,
+  },
 }
 export const FEATURE_CLASSES = Object.keys(CLASSES) as FeatureClass[]
 
@@ -190,16 +214,14 @@ export type Sighting = Pick<Feature, 'place' | 'class' | 'name' | 'judged' | 'sc
 export class Feature {
   readonly place: Place
   readonly class: FeatureClass
-  readonly track: LocationTrack | ShareTrack | CountTrack
+  readonly track: LocationTrack | ShareTrack | CountTrack | DriftTrack
   readonly judged: Judged[] = SCALES.map(newJudged)
-  /** z of the windows before, by scale. */
-  readonly #before = doubles(SCALES.length * (PERSISTENCE - 1))
   #quiet = true
   /** Departures by hour; made with the first. */
   hours: Hours | null = null
   /** A bit by scale: set aside because others that have nothing to do with it depart at the same time. */
   shared = 0
-  /** The smallest z of the last windows, by scale. */
+  /** z as far as it lasts, by scale. */
   readonly held = doubles(SCALES.length)
   /** The deciding statistic: how unusual the most unusual scale is, after persistence. */
   surprise = Number.NEGATIVE_INFINITY
@@ -234,11 +256,13 @@ export class Feature {
     this.#sign =
       row.kind === 'location' ? 'd' : row.kind === 'count' || featureClass.endsWith(' missing') ? 'a' : 'b'
     this.track =
-      row.kind === 'location'
-        ? new LocationTrack()
-        : row.kind === 'count'
-          ? new CountTrack()
-          : new ShareTrack(row.share as ShareOptions, usual)
+      featureClass === 'service drift'
+        ? new DriftTrack()
+        : row.kind === 'location'
+          ? new LocationTrack()
+          : row.kind === 'count'
+            ? new CountTrack()
+            : new ShareTrack(row.share as ShareOptions, usual)
   }
 
   get name(): FeatureName {
@@ -255,11 +279,13 @@ export class Feature {
     const learn = !this.isFrozen
     if (this[this.#sign] > 0) this.idleHours = 0
     if (track instanceof LocationTrack) track.push(this.a, this.b, this.c, this.d, this.e)
+    else if (track instanceof DriftTrack) track.push(this.a, this.d > 0 ? this.b : Number.NaN, this.e)
     else if (track instanceof ShareTrack) track.push(this.a, this.b, learn, windowMs)
     else track.push(this.a, learn, windowMs)
     this.a = this.b = this.c = this.d = this.e = 0
-    this.#quiet = !(track instanceof CountTrack) && track.isEmpty
-    if (this.#quiet) for (const each of judged) each.z = each.shift = each.sd = each.n = 0
+    this.#quiet = (track instanceof LocationTrack || track instanceof ShareTrack) && track.isEmpty
+    if (this.#quiet)
+      for (const each of judged) each.z = each.shift = each.sd = each.n = each.later = each.earlier = 0
     // What departs says nothing about what is usual from window to window.
     else track.judge(judged, learn && Number.isNaN(this.sinceMs))
   }
@@ -273,22 +299,14 @@ export class Feature {
     this.surprise = Number.NEGATIVE_INFINITY
     this.shared = 0
     if (this.#quiet) {
-      this.#before.fill(0)
       this.held.fill(0)
       return
     }
-    const before = this.#before
     for (let scale = 0; scale < SCALES.length; scale++) {
       const judged = this.judged[scale]
       if (shared[scale]) this.shared |= 1 << scale
       const z = !shared[scale] && passesFloor(this.class, judged) ? this.#beyondUsual(judged, nowMs) : 0
-      let held = z
-      for (let back = 0; back < PERSISTENCE - 1; back++)
-        held = Math.min(held, before[scale * (PERSISTENCE - 1) + back])
-      held = Math.max(0, held)
-      for (let back = PERSISTENCE - 2; back > 0; back--)
-        before[scale * (PERSISTENCE - 1) + back] = before[scale * (PERSISTENCE - 1) + back - 1]
-      before[scale * (PERSISTENCE - 1)] = z
+      const held = Math.max(0, Math.min(z, HALF * judged.later, HALF * judged.earlier))
       this.held[scale] = held
       if (held === 0) continue
       const surprise = surpriseOf(tails[scale], held)
@@ -309,7 +327,6 @@ export class Feature {
   /** Forgets the last windows, and with them any departure. */
   clear(): void {
     this.track.clear()
-    this.#before.fill(0)
     this.held.fill(0)
     this.surprise = Number.NEGATIVE_INFINITY
     this.sinceMs = this.frozenMs = Number.NaN

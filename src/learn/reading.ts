@@ -14,6 +14,7 @@ import type { Feature, FeatureClass } from './places.ts'
 import { Rows } from './rows.ts'
 
 const SERVER = 2
+const HOUR_MS = 3_600_000
 
 /** The sums of one service or pod in one window. */
 interface Parts {
@@ -52,6 +53,7 @@ export class Reading {
   readonly #services = new Map<ServiceNode, Parts>()
   readonly #pods = new Map<Pod, Parts>()
   #nowMs = 0
+  #hour = Number.NaN
 
   constructor(landscape: Landscape, feature: Find) {
     this.#landscape = landscape
@@ -183,6 +185,33 @@ export class Reading {
       }
     }
     for (const [pod, parts] of this.#pods) this.#spreadPod(pod, parts)
+    const hour = Math.floor(this.#nowMs / HOUR_MS)
+    if (hour === this.#hour) return
+    this.#hour = hour
+    for (const service of this.#landscape.services.values()) this.#spreadHour(service, hour)
+  }
+
+  /** By how much the levels of a service have moved within the hour that is over. */
+  #spreadHour(service: ServiceNode, hour: number): void {
+    let weight = 0
+    let moved = 0
+    let level = 0
+    for (const { isCall, self } of service.series) {
+      if (isCall || !self.level.isReady) continue
+      const { samples, mean } = self.level
+      if (!Number.isNaN(self.hourly)) {
+        weight += samples
+        moved += samples * (mean - self.hourly)
+        level += samples * mean
+      }
+      self.hourly = mean
+    }
+    if (weight === 0) return
+    const drift = this.#feature('service drift', service)
+    drift.a = moved / weight
+    drift.b = hour
+    drift.d = weight
+    drift.e = level / weight
   }
 
   #spreadCall(series: Series): void {
@@ -244,7 +273,10 @@ export class Reading {
   }
 }
 
-/** The mean of one series in one window counts as at most so many spreads away, and one more for every so many samples. */
+/**
+ * The mean of one series in one window counts as at most so many spreads away, and one more for every so many samples; as many times
+ * as far where the windows before were far out too.
+ */
 const FEW_SPREADS = 3
 const FEW_SAMPLES = 3
 
@@ -253,7 +285,7 @@ function residualOf(lagged: LaggedLevel, { n, mean }: Middle, into: Parts): Part
   const { level } = lagged
   if (!level.isReady || !(n > 0)) return into
   // One sample of a heavy tail is not yet a level: the fewer there are, the less far out they count as lying.
-  const bound = Math.sqrt(level.variance) * (FEW_SPREADS + (n - 1) / FEW_SAMPLES)
+  const bound = Math.sqrt(level.variance) * (FEW_SPREADS + (n - 1) / FEW_SAMPLES) * (1 + lagged.farWindows)
   into.residual += n * Math.max(-bound, Math.min(bound, mean - level.mean))
   into.variance += n * level.variance
   into.doubt += (n * n * level.variance) / level.samples

@@ -1,4 +1,5 @@
 //! Who would explain what is seen: the features that depart point at services, and what follows from another is explained away.
+import type { Evidence } from './evidence.ts'
 import type { Member } from './incidents.ts'
 import type { ServiceNode } from './landscape.ts'
 import type { Sighting as Feature } from './places.ts'
@@ -21,7 +22,7 @@ const GAP_Z = 2
 /** A second kind of evidence adds this part of itself, up to this much. */
 const FURTHER = 0.25
 const FURTHER_MOST = 5
-/** What follows from failures of another counts for so much. */
+/** What follows from what another does counts for so much. */
 const EXPLAINED = 0.4
 /** A caller that asks far more often than usual is named, behind whom it overloads. */
 const CALLER_BEHIND = 0.3
@@ -34,6 +35,16 @@ export interface Scene {
   selfOf(service: string): Feature | undefined
   /** The gaps from a service to all that it calls. */
   gapsFrom(service: string): readonly Feature[]
+  /** By caller, how many more windows than not of the same incident spoke for its being slow itself. Changed by ranking. */
+  readonly starved: Map<string, number>
+}
+
+/** What is seen now. */
+export function sceneOf(evidence: Evidence): Omit<Scene, 'starved'> {
+  return {
+    selfOf: id => evidence.find(`service self|${id}|||||`),
+    gapsFrom: id => evidence.gapsFrom.get(id) ?? [],
+  }
 }
 
 /** z of the last minute, or of the shortest scale where that says more. */
@@ -55,13 +66,19 @@ export function rankSuspects(
     if (list === undefined) votes.set(name, [{ feature, weight, note }])
     else list.push({ feature, weight, note })
   }
+  const { starved } = scene
+  for (const caller of new Set(
+    features.map(({ class: kind, place }) => (kind === 'edge gap' ? place.caller : null)),
+  ))
+    if (caller !== null)
+      starved.set(caller.id, (starved.get(caller.id) ?? 0) + (isStarved(caller, scene) ? 1 : -1))
   for (const feature of features) {
     const weight = weightOf(feature)
     if (!(weight > 0)) continue
     const { place, class: kind } = feature
     const { service, caller } = place
     if (kind === 'edge gap' && caller !== null) {
-      if (isCallersOwn(feature, scene))
+      if ((starved.get(caller.id) as number) > 0)
         vote(
           caller.name,
           feature,
@@ -79,7 +96,9 @@ export function rankSuspects(
           `${caller.name} is slow itself, so the time to ${place.target} is its own`,
         )
       else vote(place.target, feature, weight)
-    } else if (kind === 'edge failure' && place.targetService === null) vote(place.target, feature, weight)
+    } else if (kind === 'entry rate' && features.some(other => other.class !== kind && weightOf(other) > 0))
+      vote(service.name, feature, weight * EXPLAINED, 'who waits longer for answers asks less often')
+    else if (kind === 'edge failure' && place.targetService === null) vote(place.target, feature, weight)
     else if (kind === 'service self' || kind === 'operation self' || kind.endsWith(' missing')) {
       // Waiting before the next try, and giving up early, look like work of one's own.
       const cause = [...service.callees].find(callee => failing.has(callee.name))
@@ -128,13 +147,12 @@ function mostRetrying(service: ServiceNode): ServiceNode | null {
  * CPU contention in a caller stretches the gaps to all that it calls. Where its own time has risen with them, it is the cause, and not
  * the one whose answer it was late to take up.
  */
-function isCallersOwn({ place }: Feature, scene: Scene): boolean {
-  const { caller } = place
-  if (caller === null) return false
+function isStarved(caller: ServiceNode, scene: Scene): boolean {
   const gaps = scene.gapsFrom(caller.id).filter(gap => gap.judged[1].n > 0)
   const risen = gaps.filter(gap => zOf(gap) >= GAP_Z).length
   const self = scene.selfOf(caller.id)
   if (self !== undefined && zOf(self) >= SELF_Z) return risen >= 2 || gaps.length === 1
+  if (gaps.length === 2) return gaps.every(gap => zOf(gap) >= SELF_Z)
   return risen >= 3 && risen >= 0.7 * gaps.length
 }
 

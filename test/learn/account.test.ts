@@ -98,7 +98,7 @@ test('of the incidents that have ended the last hundred are kept', () => {
 test('the right service is suspected first before an incident opens, and it is said how far it was below the level', () => {
   const { run, assess, account } = scene(23)
   run(2 * HOUR)
-  run(2, { slow: { prices: 1.7 } })
+  run(2, { slow: { prices: 1.45 } })
   const { suspects, evidence, level } = assess(null, 'prices')
   expect(account.incidents()).toEqual([])
   expect(suspects[0].service).toBe('prices')

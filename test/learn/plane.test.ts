@@ -1,9 +1,10 @@
 //! Laws of the learning plane: who is blamed for what, when it is told, and what a restart keeps.
 import { expect, test } from 'vitest'
+import { Episodes } from '../../src/learn/episodes.ts'
 import { loadPlane, restorePlane, savePlane, storePlane } from '../../src/learn/keep.ts'
 import { recordingLog } from '../kit/log.ts'
 import { HOUR, MINUTE, SLOW_TRACE, scene } from '../kit/plane.ts'
-import type { Trouble } from '../kit/shop.ts'
+import { Shop, type Trouble } from '../kit/shop.ts'
 import { simulatedWorld } from '../kit/world.ts'
 
 const TROUBLES: readonly (readonly [string, Trouble, string])[] = [
@@ -145,4 +146,46 @@ test('another budget decides from the next window on, and nothing that was learn
   for (const one of [changed, same]) one.run(5 * MINUTE, { slow: { carts: 1.6 } })
   expect(changed.named('otlier.incident.opened')).toEqual([])
   expect(same.named('otlier.incident.opened')).toHaveLength(1)
+})
+
+test('a burst of a single window opens nothing, however slow it is', () => {
+  const { run, named } = scene(20)
+  run(2 * HOUR)
+  for (let n = 0; n < 5; n++) {
+    run(1, { slow: { carts: 50 }, way: { 'gateway>prices': 50 } })
+    run(10 * MINUTE)
+  }
+  expect(named('otlier.incident.opened')).toHaveLength(0)
+})
+
+test('an operation that is seldom asked is told of when it is slow time after time', () => {
+  const { run, named, suspects } = scene(21, {}, new Shop(21, 1))
+  run(3 * HOUR)
+  run(5 * MINUTE, { slow: { carts: 30 } })
+  expect(named('otlier.incident.opened')).toHaveLength(1)
+  expect(suspects()[0]).toBe('carts')
+})
+
+test('who waits longer asks less often: the slow one is blamed, and not who is asked less', () => {
+  const { run, named, suspects } = scene(22)
+  run(2 * HOUR)
+  run(5 * MINUTE, { slow: { carts: 6 }, traffic: 0.2 })
+  expect(named('otlier.incident.opened')).toHaveLength(1)
+  expect(suspects()[0]).toBe('carts')
+})
+
+test('what departs at one moment at neighbours is one peak of calm times, and what comes later another', () => {
+  const { plane, run } = scene(23)
+  run(HOUR)
+  const notes: number[] = []
+  const episodes = new Episodes((_, peak) => notes.push(peak))
+  const all = plane.evidence.features.filter(({ class: of }) => of === 'service self' || of === 'edge gap')
+  const end = (sinceMs: number, peak: number) => {
+    for (const [n, feature] of all.entries())
+      episodes.add(Object.assign(feature, { sinceMs, peakMs: sinceMs, peak: peak + n }), sinceMs + 60_000)
+  }
+  end(0, 1)
+  end(3_600_000, 2)
+  episodes.turn(7_200_000)
+  expect(notes).toEqual([all.length, all.length + 1])
 })

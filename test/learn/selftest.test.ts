@@ -102,7 +102,7 @@ test('the running plane says and knows the same, byte for byte, with a self-test
   expect(lives[0]).toEqual(lives[1])
 })
 
-test('a seed gives the same report again, also while the running plane goes on, whose events are the same; another seed tries other things', async () => {
+test('a seed gives the same report again, also while the running plane goes on, whose events are the same', async () => {
   const alone = scene(44)
   alone.run(2 * STRETCH_WINDOWS)
   const quiet = await alone.report(7)
@@ -122,7 +122,15 @@ test('a seed gives the same report again, also while the running plane goes on, 
     text(events.filter(({ name }) => name.startsWith('otlier.incident.')))
   expect(own(busy)).toBe(own(alone))
   expect(own(busy)).toContain('otlier.incident.opened')
-  expect({ ...(await busy.report(8)), seed: 7 }).not.toEqual(quiet)
+})
+
+test('another seed tries other things', async () => {
+  // At a budget at which some of them are missed.
+  const { run, report } = scene(44, { budgets: [1e-3] })
+  run(2 * STRETCH_WINDOWS)
+  const rows = new Set<string>()
+  for (const seed of [7, 8, 9, 10]) rows.add(JSON.stringify((await report(seed)).rows))
+  expect(rows.size).toBeGreaterThan(1)
 })
 
 test('it says how much traffic it needs, and is not started twice', async () => {

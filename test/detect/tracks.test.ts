@@ -1,0 +1,68 @@
+//! Laws of single places: what lasts shows in both halves, calls that come on top are not missing, and small peaks say how busy calm times are.
+import { expect, test } from 'vitest'
+import { type Judged, newJudged } from '../../src/detect/judged.ts'
+import { Level, LocationTrack } from '../../src/detect/location.ts'
+import { SCALES } from '../../src/detect/scales.ts'
+import { ShareTrack } from '../../src/detect/shares.ts'
+import { PeakRecord } from '../../src/detect/tail.ts'
+
+const WINDOW_MS = 10_000
+const both = ({ later, earlier }: Judged) => Math.min(later, earlier)
+
+test('a burst of one window shows in one half alone, what lasts in both', () => {
+  const track = new LocationTrack()
+  const judged = SCALES.map(newJudged)
+  const window = (shift: number) => {
+    track.push(20 * shift, 20 * 0.25, 0, 20, 20 * 15)
+    track.judge(judged, shift === 0)
+  }
+  for (let n = 0; n < 200; n++) window(0)
+  window(3)
+  expect(judged[0].z).toBeGreaterThan(4)
+  expect(both(judged[0])).toBeLessThan(1)
+  window(0)
+  expect(both(judged[0])).toBeLessThan(1)
+  for (let n = 0; n < 6; n++) window(3)
+  for (const scale of [0, 1]) expect(both(judged[scale])).toBeGreaterThan(4)
+})
+
+test('a level falls at once and rises slowly', () => {
+  const level = (to: number) => {
+    const one = new Level()
+    for (let n = 0; n < 100; n++) one.learn(50, 15, 0.1, 0.1, WINDOW_MS)
+    for (let n = 0; n < 30; n++) one.learn(50, to, 0.1, 0.1, WINDOW_MS)
+    return Math.abs(one.mean - 15)
+  }
+  expect(level(13)).toBeGreaterThan(3 * level(17))
+})
+
+test('a part of the calls is missing where fewer are made, and not where others come on top that need none', () => {
+  const after = (hits: number, whole: number) => {
+    const track = new ShareTrack({ worse: 'less', leastSpread: 0.01 })
+    const judged = SCALES.map(newJudged)
+    for (let n = 0; n < 200; n++) {
+      track.push(60, 60, true, WINDOW_MS)
+      track.judge(judged, true)
+    }
+    for (let n = 0; n < 6; n++) {
+      track.push(hits, whole, true, WINDOW_MS)
+      track.judge(judged, false)
+    }
+    return judged[1].z
+  }
+  expect(after(30, 60)).toBeGreaterThan(5)
+  expect(after(60, 120)).toBeLessThan(1)
+  // More of both, and yet half of the calls are not made.
+  expect(after(50, 100)).toBeGreaterThan(1)
+})
+
+test('small peaks say within an hour whether a deployment is as busy as was believed', () => {
+  const level = (small: number) => {
+    const record = new PeakRecord({ rate: value => 500 * Math.exp(-value), days: 2, common: 1 })
+    record.pass(3_600_000)
+    for (let n = 0; n < small; n++) record.note(n, 1.5)
+    return record.level(1, 0, 60)
+  }
+  expect(level(0)).toBeLessThan(level(8) - 0.5)
+  expect(level(30)).toBeGreaterThan(level(8) + 0.5)
+})
