@@ -10,7 +10,7 @@ const FROM_MS = 12 * 60 * MINUTE_MS
 const LATENESS_MS = 10_000
 const EXPORT_MS = 5_000
 /** Small ones, in each of which two faults open incidents. */
-const WORLDS = [10, 23]
+const WORLDS = [10, 24]
 /** Of all other chance. */
 const SEED = Number(process.env.OTLIER_SEED ?? 1)
 console.log(`laws of order: worlds ${WORLDS.join(' and ')}, OTLIER_SEED=${SEED}`)
