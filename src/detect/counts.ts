@@ -18,20 +18,35 @@ export class CountTrack {
   #at = 0
   /** Expected in a window. */
   expected = 0
+  #unit = Number.NaN
   learned = 0
   readonly #spread = new Spread(PRIOR_SPREAD, LEAST_SPREAD)
+
+  /** How many one that was counted stands for, on average over the last windows; 1 before anything was counted. */
+  get unit(): number {
+    return Number.isNaN(this.#unit) ? 1 : this.#unit
+  }
 
   get isReady(): boolean {
     return this.learned >= READY_WINDOWS
   }
 
-  push(count: number, learn: boolean, windowMs: number): void {
+  /**
+   * The next window.
+   * @param count sum of the weights of what came
+   * @param squares sum of their squares
+   */
+  push(count: number, squares: number, learn: boolean, windowMs: number): void {
+    if (count > 0) {
+      const unit = squares / count
+      this.#unit = Number.isNaN(this.#unit) ? unit : this.#unit + (unit - this.#unit) / WINDOWS_KEPT
+    }
     const old = this.#ring[(this.#at - LAG_WINDOWS + WINDOWS_KEPT) % WINDOWS_KEPT]
     if (learn) {
       if (!this.isReady) this.expected += (count - this.expected) / (this.learned + 1)
       else {
         const share = 1 - 0.5 ** (windowMs / HALF_LIFE_MS)
-        const bound = CLIP * this.expected + 3
+        const bound = CLIP * this.expected + 3 * this.unit
         this.expected += share * (Math.min(bound, old) - this.expected)
       }
       this.learned = Math.min(READY_WINDOWS, this.learned + 1)
@@ -76,29 +91,32 @@ export class CountTrack {
     let count = 0
     let late = 0
     let scale = 0
+    const { unit } = this
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
       count += this.#ring[(this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT]
       if (2 * back === SCALES[scale]) late = count
       if (back < SCALES[scale]) continue
       const judged = into[scale]
       const usual = this.expected * back
-      judged.n = usual
+      judged.n = usual / unit
       judged.level = usual
       judged.z = 0
       judged.shift = judged.sd = judged.later = judged.earlier = 0
       if (this.isReady && usual > 0) {
-        const shift = Math.log((usual + 1) / (count + 1))
+        const shift = Math.log((usual + unit) / (count + unit))
+        const sampling = unit / (usual + unit)
         judged.shift = shift
-        judged.sd = this.#spread.sd(scale, 1 / (usual + 1))
+        judged.sd = this.#spread.sd(scale, sampling)
         judged.later = this.#half(scale, usual / 2, late)
         judged.earlier = this.#half(scale, usual / 2, count - late)
-        judged.z = this.#spread.judge(scale, shift, 1 / (usual + 1), learn)
+        judged.z = this.#spread.judge(scale, shift, sampling, learn)
       }
       scale++
     }
   }
 
   #half(scale: number, usual: number, count: number): number {
-    return this.#spread.z(scale, Math.log((usual + 1) / (count + 1)), 1 / (usual + 1))
+    const { unit } = this
+    return this.#spread.z(scale, Math.log((usual + unit) / (count + unit)), unit / (usual + unit))
   }
 }

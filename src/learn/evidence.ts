@@ -183,7 +183,7 @@ export class Evidence {
         lagged.turn(frozen.has(lagged), LEVEL_SPREAD, windowMs)
       if (series.isCall && series.traces > 0) followPerTrace(series)
       series.spans = series.traces = series.roots = series.origins = series.away = 0
-      series.clients = series.answered = 0
+      series.clients = series.answered = series.weights = series.squares = 0
     }
   }
 

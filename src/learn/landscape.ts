@@ -118,6 +118,9 @@ export interface Series {
   roots: number
   origins: number
   away: number
+  /** Sums of the weights of its samples, one for each trace, and of their squares. */
+  weights: number
+  squares: number
   /** Effective number of calls, and of those of which the other side was seen. */
   clients: number
   answered: number
@@ -231,6 +234,8 @@ export class Landscape {
       roots: 0,
       origins: 0,
       away: 0,
+      weights: 0,
+      squares: 0,
       clients: 0,
       answered: 0,
       usualPerTrace: 0,

@@ -46,7 +46,7 @@ export function phrase(feature: Feature): string {
     case 'step missing':
       return `${place.series?.key.operation} calls ${place.target} in ${percent(level - shift)} of its requests, normally in ${percent(level)}`
     case 'entry rate':
-      return `${number(n / Math.exp(shift))} requests instead of ${number(n)}`
+      return `${number(level / Math.exp(shift))} requests instead of ${number(level)}`
   }
 }
 

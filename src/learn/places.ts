@@ -281,7 +281,7 @@ export class Feature {
     if (track instanceof LocationTrack) track.push(this.a, this.b, this.c, this.d, this.e)
     else if (track instanceof DriftTrack) track.push(this.a, this.d > 0 ? this.b : Number.NaN, this.e)
     else if (track instanceof ShareTrack) track.push(this.a, this.b, learn, windowMs)
-    else track.push(this.a, learn, windowMs)
+    else track.push(this.a, this.b, learn, windowMs)
     this.a = this.b = this.c = this.d = this.e = 0
     this.#quiet = (track instanceof LocationTrack || track instanceof ShareTrack) && track.isEmpty
     if (this.#quiet)

@@ -25,8 +25,20 @@ interface Parts {
   level: number
   traces: number
   origins: number
+  weights: number
+  squares: number
 }
-const newParts = (): Parts => ({ residual: 0, variance: 0, doubt: 0, n: 0, level: 0, traces: 0, origins: 0 })
+const newParts = (): Parts => ({
+  residual: 0,
+  variance: 0,
+  doubt: 0,
+  n: 0,
+  level: 0,
+  traces: 0,
+  origins: 0,
+  weights: 0,
+  squares: 0,
+})
 
 /** What a place is made of beside its service. */
 export interface At {
@@ -89,6 +101,8 @@ export class Reading {
       series.roots += cells.roots[row]
       series.origins += cells.origins[row] - cells.away[row]
       series.away += cells.away[row]
+      series.weights += cells.duration.n[row]
+      series.squares += cells.duration.n2[row]
       series.clients += effectiveAt(cells.duration, row)
       series.answered += effectiveAt(cells.gap, row)
       if (cells.slowNs[row] > series.slowNs) {
@@ -102,6 +116,8 @@ export class Reading {
       parts.origins += cells.origins[row] - cells.away[row]
       if (series.isCall) continue
       parts.traces += cells.traces[row]
+      parts.weights += cells.duration.n[row]
+      parts.squares += cells.duration.n2[row]
       rows.middleOfRow(row, MEASURE.self, series.self.level, this.#middle)
       residualOf(series.self, this.#middle, parts)
     }
@@ -150,6 +166,8 @@ export class Reading {
         continue
       }
       parts.traces += series.traces
+      parts.weights += series.weights
+      parts.squares += series.squares
       if (series.self.now.n > 0) {
         const said = residualOf(series.self, series.self.now, newParts())
         // What the machines do to all that run on them is not the service's.
@@ -158,8 +176,7 @@ export class Reading {
         add(this.#feature('operation self', service, { series }), said)
       }
       const failure = this.#feature('operation failure', service, { series })
-      failure.a += series.origins
-      failure.b += series.traces
+      share(failure, series.origins, series.traces, series)
       for (const [child, call] of series.calls) {
         const target = child.callee ?? (child.service === service ? null : child.service)
         const step = !child.isCall && child.service === service
@@ -169,19 +186,16 @@ export class Reading {
           targetService: target,
           detail: child.key.id,
         })
-        missing.a += call.parents
-        missing.b += series.spans
+        share(missing, call.parents, series.spans, series)
         call.parents = call.children = 0
       }
       if (series.roots > 0 && series.key.kind === SERVER)
-        this.#feature('entry rate', service).a += series.roots
+        count(this.#feature('entry rate', service), series.roots, series)
     }
     for (const [service, parts] of this.#services) {
       if (parts.traces > 0) {
         add(this.#feature('service self', service), parts)
-        const failure = this.#feature('service failure', service)
-        failure.a += parts.origins
-        failure.b += parts.traces
+        share(this.#feature('service failure', service), parts.origins, parts.traces, parts)
       }
     }
     for (const [pod, parts] of this.#pods) this.#spreadPod(pod, parts)
@@ -226,9 +240,7 @@ export class Reading {
         unseen.a += Math.max(0, series.clients - series.answered)
         unseen.b += series.clients
       }
-      const failure = this.#feature('edge failure', callee, edge)
-      failure.a += series.away
-      failure.b += series.traces
+      share(this.#feature('edge failure', callee, edge), series.away, series.traces, series)
       return
     }
     // Whoever is called sends no telemetry: it is a place of its own, seen from its callers.
@@ -238,9 +250,7 @@ export class Reading {
         this.#feature('peer duration', service, peer),
         residualOf(series.duration, series.duration.now, newParts()),
       )
-    const failure = this.#feature('edge failure', service, peer)
-    failure.a += series.away
-    failure.b += series.traces
+    share(this.#feature('edge failure', service, peer), series.away, series.traces, series)
   }
 
   /** A pod against its siblings. What all of them share cancels out. */
@@ -250,9 +260,7 @@ export class Reading {
       const other = sibling === pod ? undefined : this.#pods.get(sibling)
       if (other !== undefined) addParts(whole, other)
     }
-    const failure = this.#feature('pod failure', pod.service, { pod })
-    failure.a += parts.origins
-    failure.b += parts.traces
+    share(this.#feature('pod failure', pod.service, { pod }), parts.origins, parts.traces, parts)
     if (parts.n === 0) return
     const young = isYoung(pod, this.#nowMs)
     if (whole.n === 0 && !young) return
@@ -308,6 +316,25 @@ function add(feature: Feature, { residual, variance, doubt, n, level }: Parts): 
   feature.c += doubt
   feature.d += n
   feature.e += level
+}
+
+/** What weights say of how many there are that stand for so many: sums of the weights and of their squares. */
+type Weights = Pick<Parts, 'weights' | 'squares'>
+
+/** What one stands for on average, by weight: 1 where all spans are recorded (Kish 1965). */
+const unitOf = ({ weights, squares }: Weights): number => (weights > 0 ? squares / weights : 1)
+
+/** A share of samples that stand for many is as uncertain as the number of samples makes it. */
+function share(feature: Feature, hits: number, whole: number, of: Weights): void {
+  const unit = unitOf(of)
+  feature.a += hits / unit
+  feature.b += whole / unit
+}
+
+/** A count is what the samples stand for; `b` says what one of them does. */
+function count(feature: Feature, times: number, of: Weights): void {
+  feature.a += times
+  feature.b += times * unitOf(of)
 }
 
 const effectiveAt = ({ n, n2 }: LogMoments, row: number): number =>

@@ -124,9 +124,9 @@ const round = (value: number) => Number(value.toPrecision(6))
 
 /** What was seen and what is normal, in the unit that users read. */
 function valuesOf(feature: Feature): { value: number; expected: number; unit: string } {
-  const { level, shift, n } = feature.judged[feature.scale]
+  const { level, shift } = feature.judged[feature.scale]
   if (feature.class === 'entry rate')
-    return { value: round(n / Math.exp(shift)), expected: round(n), unit: '{span}' }
+    return { value: round(level / Math.exp(shift)), expected: round(level), unit: '{span}' }
   if (CLASSES[feature.class].kind === 'location')
     return { value: round(Math.exp(level + shift) / 1e9), expected: round(Math.exp(level) / 1e9), unit: 's' }
   const value = feature.class.endsWith(' missing') ? level - shift : level + shift

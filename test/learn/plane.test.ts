@@ -1,5 +1,6 @@
 //! Laws of the learning plane: who is blamed for what, when it is told, and what a restart keeps.
 import { expect, test } from 'vitest'
+import type { FeatureWindow } from '../../src/bus/bus.ts'
 import { Episodes } from '../../src/learn/episodes.ts'
 import { loadPlane, restorePlane, savePlane, storePlane } from '../../src/learn/keep.ts'
 import { recordingLog } from '../kit/log.ts'
@@ -188,4 +189,38 @@ test('what departs at one moment at neighbours is one peak of calm times, and wh
   end(3_600_000, 2)
   episodes.turn(7_200_000)
   expect(notes).toEqual([all.length, all.length + 1])
+})
+
+/** As if every span stood for so many, of which it alone was recorded. */
+function sampled(window: FeatureWindow, times: number): FeatureWindow {
+  const { cells, bins, links } = window
+  const { spans, roots, failures, traces, origins, away, duration, self, gap } = cells
+  const all = [spans, roots, failures, traces, origins, away, bins.weight, links.parents, links.children]
+  for (const { n, n2, y, yy } of [duration, self, gap]) {
+    all.push(n, y, yy)
+    n2.forEach((squares, row) => void (n2[row] = squares * times * times))
+  }
+  for (const column of all) column.forEach((weight, row) => void (column[row] = weight * times))
+  return window
+}
+
+test('one span that stands for ten is no more certain than one that stands for itself', () => {
+  const [whole, tenth] = [1, 10].map(times => {
+    const { plane, bus, shop, named } = scene(24)
+    const run = (windows: number, trouble: Trouble = {}) => {
+      for (let n = 0; n < windows; n++)
+        bus.publish('features', '', sampled(shop.window(trouble), times))
+    }
+    run(HOUR)
+    run(2 * MINUTE, { failing: { prices: 0.1 }, calls: { 'gateway>carts': 0.8 }, traffic: 0.5 })
+    const judged = plane.evidence.features.map(({ place, class: of, judged: [, { z, n }] }) => [
+      `${of} ${place.id}`,
+      Number(z.toFixed(6)),
+      Number(n.toFixed(6)),
+    ])
+    return { judged, opened: named('otlier.incident.opened').map(({ observedMs, body }) => [observedMs, body]) }
+  })
+  expect(tenth.judged).toEqual(whole.judged)
+  expect(whole.judged.length).toBeGreaterThan(20)
+  expect(tenth.opened).toEqual(whole.opened)
 })
