@@ -6,6 +6,7 @@ import { DriftTrack } from '../detect/drift.ts'
 import { LocationTrack } from '../detect/location.ts'
 import { SCALES } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
+import { Together } from '../detect/together.ts'
 import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
 import { Episodes } from './episodes.ts'
 import { fade, isKnown } from './fading.ts'
@@ -38,9 +39,8 @@ const PAUSE = 1
 const LEAST_SIZE = 0.1
 const BEFORE_FAULT_MS = 3 * 60_000
 const AFTER_FAULT_MS = 5 * 60_000
-/** A way between services counts as slow from this z on; where two others are slow that share no end with it, it is nobody's fault. */
+/** A way between services counts as slow from this z on; where more others than by chance are slow that share no end with it, it is nobody's fault. */
 const SHARED_Z = 2.5
-const SHARED_BY = 2
 /** Between windows, levels are believed to change by so much beyond what sampling explains: standard deviation of the logarithm. */
 const LEVEL_SPREAD = 0.1
 
@@ -76,6 +76,7 @@ export class Evidence {
   #faultSinceMs = Number.POSITIVE_INFINITY
   #faultUntilMs = Number.NEGATIVE_INFINITY
   readonly #slowWays: Feature[][] = SCALES.map(() => [])
+  readonly #together = new Together()
   readonly #shared: boolean[] = SCALES.map(() => false)
   readonly #reading: Reading
 
@@ -143,11 +144,17 @@ export class Evidence {
   /** The ways between services that are slow in this window, by scale. */
   #findShared(): void {
     for (const slow of this.#slowWays) slow.length = 0
+    let watched = 0
     for (const feature of this.features) {
       if (feature.class !== 'edge gap' && feature.class !== 'peer duration') continue
+      if (feature.judged[SCALES.length - 1].n > 0) watched++
       for (let scale = 0; scale < SCALES.length; scale++)
         if (feature.judged[scale].z >= SHARED_Z) this.#slowWays[scale].push(feature)
     }
+    this.#together.window(
+      this.#slowWays.map(({ length }) => length),
+      watched,
+    )
   }
 
   /** Whether ways that have neither end in common with this one are slow at the same time: then it is the network, and not this edge. */
@@ -155,7 +162,7 @@ export class Evidence {
     let others = 0
     for (const { place: other } of this.#slowWays[scale]) {
       if (other.caller === place.caller || other.target === place.target) continue
-      if (++others >= SHARED_BY) return true
+      if (++others >= this.#together.most[scale]) return true
     }
     return false
   }

@@ -61,11 +61,13 @@ export class Shop {
   readonly pods: PodKey[] = []
   readonly #random: Random
   readonly #perWindow: number
+  readonly #windowMs: number
   atMs = MIDNIGHT_MS
 
-  constructor(seed: number, perWindow = 60) {
+  constructor(seed: number, perWindow = 60, windowMs = WINDOW_MS) {
     this.#random = seeded(seed)
     this.#perWindow = perWindow
+    this.#windowMs = windowMs
     for (const service of SERVICES) {
       this.#meet(service, `POST /${service}`, SERVER, '')
       for (let pod = 0; pod < PODS; pod++) this.#pod(service, `${service}-${pod}`)
@@ -97,7 +99,7 @@ export class Shop {
     const requests = Math.round(this.#perWindow * (trouble.traffic ?? 1))
     for (let n = 0; n < requests; n++) this.#request(trouble, rows, links)
     const window = this.#publish(rows, links)
-    this.atMs += WINDOW_MS
+    this.atMs += this.#windowMs
     return window
   }
 
@@ -199,7 +201,7 @@ export class Shop {
     const pairs = [...links]
     return {
       startMs: this.atMs,
-      endMs: this.atMs + WINDOW_MS,
+      endMs: this.atMs + this.#windowMs,
       series: this.series,
       peers: this.peers,
       pods: this.pods,

@@ -208,8 +208,7 @@ test('one span that stands for ten is no more certain than one that stands for i
   const [whole, tenth] = [1, 10].map(times => {
     const { plane, bus, shop, named } = scene(24)
     const run = (windows: number, trouble: Trouble = {}) => {
-      for (let n = 0; n < windows; n++)
-        bus.publish('features', '', sampled(shop.window(trouble), times))
+      for (let n = 0; n < windows; n++) bus.publish('features', '', sampled(shop.window(trouble), times))
     }
     run(HOUR)
     run(2 * MINUTE, { failing: { prices: 0.1 }, calls: { 'gateway>carts': 0.8 }, traffic: 0.5 })
@@ -218,7 +217,10 @@ test('one span that stands for ten is no more certain than one that stands for i
       Number(z.toFixed(6)),
       Number(n.toFixed(6)),
     ])
-    return { judged, opened: named('otlier.incident.opened').map(({ observedMs, body }) => [observedMs, body]) }
+    return {
+      judged,
+      opened: named('otlier.incident.opened').map(({ observedMs, body }) => [observedMs, body]),
+    }
   })
   expect(tenth.judged).toEqual(whole.judged)
   expect(whole.judged.length).toBeGreaterThan(20)
