@@ -66,6 +66,9 @@ export class Level {
 const PRIOR_SPREAD = 0.2
 const LEAST_SPREAD = 0.01
 
+/** What was adopted of a place follows what comes later as levels do, a window's share of it. */
+const FOLLOWS = 0.01
+
 const PER_WINDOW = 5
 
 /** How the last windows of one place lie against the levels of its series. */
@@ -75,6 +78,8 @@ export class LocationTrack {
   #at = 0
   /** How many of the last windows had no sample, at most WINDOWS_KEPT. */
   #empty = WINDOWS_KEPT
+  /** By how much the place usually lies above the levels: only where it has none of its own to adopt. */
+  #above = 0
   readonly #spread = new Spread(PRIOR_SPREAD, LEAST_SPREAD)
 
   /** Whether there is nothing in any window: it need not be judged. */
@@ -93,7 +98,7 @@ export class LocationTrack {
   push(residual: number, variance: number, doubt: number, n: number, level: number): void {
     const ring = this.#ring
     const at = this.#at * PER_WINDOW
-    ring[at] = residual
+    ring[at] = residual - n * this.#above
     ring[at + 1] = variance
     ring[at + 2] = doubt
     ring[at + 3] = n
@@ -108,13 +113,20 @@ export class LocationTrack {
     this.#empty = WINDOWS_KEPT
   }
 
-  /** What is kept over a restart: how much is usual from window to window. */
-  store(): readonly number[] {
-    return this.#spread.store()
+  /** So far above what was usual until now the place lies for good. */
+  adopt(shift: number): void {
+    this.#above = Math.max(0, this.#above + shift)
   }
 
-  restore(spread: readonly number[]): void {
-    this.#spread.restore(spread)
+  /** What is kept over a restart: how much is usual from window to window, and how far above the levels. */
+  store(): readonly number[] {
+    return [...this.#spread.store(), this.#above]
+  }
+
+  restore(kept: readonly number[]): void {
+    const own = this.#spread.store().length
+    this.#spread.restore(kept.slice(0, own))
+    this.#above = kept[own] ?? 0
   }
 
   /** Judges the last windows on every scale. `learn`: they also teach how much is usual from window to window. */
@@ -165,6 +177,8 @@ export class LocationTrack {
       }
       scale++
     }
+    if (learn && this.#above > 0)
+      this.#above = Math.max(0, this.#above + FOLLOWS * into[SCALES.length - 1].shift)
   }
 
   #half(scale: number, residual: number, variance: number, n: number): number {

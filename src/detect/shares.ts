@@ -11,6 +11,9 @@ const READY_SAMPLES = 40
 /** No window raises what is usual by more than so many of its standard errors. */
 const CLIP = 2.5
 
+/** What was adopted beside a usual that is learned elsewhere follows what comes later, a window's share of it. */
+const FOLLOWS = 0.01
+
 /** So many times as many as usual are more than the usual ones. */
 const ON_TOP = 1.5
 
@@ -43,6 +46,8 @@ export class ShareTrack {
   /** The whole of a usual window, of those in which there is anything. */
   #often = 0
   #windows = 0
+  /** By how much it usually lies above what is measured elsewhere. */
+  #above = 0
   readonly #spread: Spread
 
   /** `usual`: what is usual is learned elsewhere, by a larger whole. */
@@ -134,6 +139,7 @@ export class ShareTrack {
     const scale = whole > 0 ? Math.max(1, KEPT_SAMPLES / whole) : 0
     this.#hits = hits * scale
     this.#whole = whole * scale
+    if (this.#by !== null && whole > 0) this.#above = Math.max(0, hits / whole - this.#by.usual)
   }
 
   /** Forgets the last windows, and nothing of what is usual. */
@@ -144,21 +150,24 @@ export class ShareTrack {
 
   /** What is kept over a restart. */
   store(): readonly number[] {
-    return [this.#hits, this.#whole, this.#often, this.#windows, ...this.#spread.store()]
+    return [this.#hits, this.#whole, this.#often, this.#windows, ...this.#spread.store(), this.#above]
   }
 
-  restore([hits, whole, often, windows, ...spread]: readonly number[]): void {
+  restore([hits, whole, often, windows, ...rest]: readonly number[]): void {
+    const own = this.#spread.store().length
     this.#hits = hits
     this.#whole = whole
     this.#often = often
     this.#windows = windows
-    this.#spread.restore(spread)
+    this.#spread.restore(rest.slice(0, own))
+    this.#above = rest[own] ?? 0
   }
 
   judge(into: Judged[], learn: boolean): void {
     const { worse } = this.#options
     const by = this.#by ?? this
-    const { usual, isReady } = by
+    const usual = Math.min(1, by.usual + this.#above)
+    const { isReady } = by
     const single = usual * (1 - usual)
     const mix = worse === 'less' ? (MIX_SPREAD ** 2 * MIX_WINDOWS) / (MIX_WINDOWS + this.#windows) : 0
     const doubt = single / ((this.#by === null ? this.#whole : 300) + 1) + mix * single
@@ -201,6 +210,8 @@ export class ShareTrack {
       }
       scale++
     }
+    if (learn && this.#above > 0)
+      this.#above = Math.max(0, this.#above + FOLLOWS * into[SCALES.length - 1].shift)
   }
 }
 

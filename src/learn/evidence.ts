@@ -10,9 +10,17 @@ import { Together } from '../detect/together.ts'
 import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
 import { Episodes } from './episodes.ts'
 import { fade, isKnown } from './fading.ts'
-import { type LaggedLevel, Landscape, type Series, type ServiceNode } from './landscape.ts'
-import { levelsOf, sharesLevels } from './levels.ts'
-import { CLASSES, FEATURE_CLASSES, Feature, type FeatureClass, type Place, type Tails } from './places.ts'
+import { followPerTrace, type LaggedLevel, Landscape, type ServiceNode } from './landscape.ts'
+import { beforeAfter, levelsOf, sharesLevels } from './levels.ts'
+import {
+  CLASSES,
+  FEATURE_CLASSES,
+  Feature,
+  type FeatureClass,
+  type Place,
+  passesFloor,
+  type Tails,
+} from './places.ts'
 import { type At, Reading } from './reading.ts'
 
 export interface EvidenceOptions {
@@ -51,6 +59,8 @@ export interface Adopted {
   /** In nanoseconds, as a share, or as a count of one window. */
   readonly before: number
   readonly after: number
+  /** All that measure by the same levels: their departures are over. */
+  readonly same: readonly Feature[]
 }
 
 export class Evidence {
@@ -235,10 +245,14 @@ export class Evidence {
           for (const { lagged } of levelsOf(feature)) lagged.forgetWaiting()
         }
       } else if (!Number.isNaN(feature.sinceMs) && ++feature.calm >= CALM_WINDOWS) this.#end(feature)
-      if (feature.isFrozen && nowMs - feature.frozenMs >= rebaselineMs) {
-        adopted.push({ feature, sinceMs: feature.sinceMs, ...beforeAfter(feature) })
-        this.#adopt(feature)
-      }
+      if (!feature.isFrozen || nowMs - feature.frozenMs < rebaselineMs) continue
+      // What comes and goes is no new level: none is adopted that the longest scale does not show.
+      if (passesFloor(feature.class, feature.judged[SCALES.length - 1])) {
+        const whole = this.#wholeOf(feature)
+        const { sinceMs } = whole
+        const told = beforeAfter(whole)
+        adopted.push({ feature: whole, sinceMs, ...told, same: this.#adopt(whole) })
+      } else if (!(feature.surprise > 0)) this.#end(feature)
     }
     return adopted
   }
@@ -295,17 +309,29 @@ export class Evidence {
     return feature.peak >= this.freezeLevel + BEYOND_DOUBT
   }
 
-  /** What has stayed becomes what is usual, for all that measure by the same levels. */
-  #adopt(feature: Feature): void {
+  /** Where all of a service has changed, its operations and pods have not each a level of their own to adopt. */
+  #wholeOf(feature: Feature): Feature {
+    if (feature.class === 'service drift' || !feature.class.endsWith(' self')) return feature
+    const whole = this.find(`service self|${feature.place.service.id}|||||`)
+    return whole?.isFrozen && passesFloor(whole.class, whole.judged[SCALES.length - 1]) ? whole : feature
+  }
+
+  /** What has stayed becomes what is usual, for all that measure by the same levels. Returns these. */
+  #adopt(feature: Feature): readonly Feature[] {
     const same = this.features.filter(each => sharesLevels(feature, each))
     if (feature.track instanceof LocationTrack) {
       const { shift } = feature.judged[SCALES.length - 1]
+      // Pods are measured by their siblings, and not by these levels.
+      for (const { place, track, judged, isFrozen } of same)
+        if (place.pod !== null && isFrozen && track instanceof LocationTrack)
+          track.adopt(judged[SCALES.length - 1].shift)
       for (const { series, lagged } of levelsOf(feature)) {
         const own = same.find(each => each.place.series === series && !Number.isNaN(each.sinceMs))
         lagged.adopt(own?.judged[SCALES.length - 1].shift ?? shift)
       }
     } else feature.track.adopt()
     for (const each of same) each.clear()
+    return same
   }
 }
 
@@ -313,26 +339,4 @@ function file(into: Map<string, Feature[]>, key: string, feature: Feature): void
   const list = into.get(key)
   if (list === undefined) into.set(key, [feature])
   else list.push(feature)
-}
-
-function beforeAfter(feature: Feature): { before: number; after: number } {
-  const { level, shift } = feature.judged[SCALES.length - 1]
-  if (CLASSES[feature.class].kind === 'location')
-    return { before: Math.exp(level), after: Math.exp(level + shift) }
-  if (feature.track instanceof CountTrack) {
-    const windows = SCALES[SCALES.length - 1]
-    return { before: level / windows, after: level / windows / Math.exp(shift) }
-  }
-  return { before: level, after: feature.class.endsWith(' missing') ? level - shift : level + shift }
-}
-
-/** Per window with traces: about an hour, and about a minute. */
-const USUALLY = 1 / 360
-const LATELY = 1 / 5
-
-function followPerTrace(series: Series): void {
-  const now = series.spans / series.traces
-  if (series.usualPerTrace === 0) series.usualPerTrace = series.nowPerTrace = now
-  series.nowPerTrace += LATELY * (now - series.nowPerTrace)
-  series.usualPerTrace += USUALLY * (Math.min(now, 1.1 * series.usualPerTrace) - series.usualPerTrace)
 }

@@ -36,3 +36,14 @@ function reaches(from: ServiceNode, to: ServiceNode, steps: number): boolean {
   for (const callee of from.callees) if (reaches(callee, to, steps - 1)) return true
   return false
 }
+
+/** Ids of all series of the services, and of the calls, that an incident is about. */
+export function seriesOf(incident: Incident): string[] {
+  const ids = new Set<string>()
+  for (const { feature } of incident.members.values()) {
+    const { service, caller } = feature.place
+    if (caller === null) for (const { key } of service.series) ids.add(key.id)
+    else for (const { key, callee } of caller.series) if (callee === service) ids.add(key.id)
+  }
+  return [...ids]
+}

@@ -4,7 +4,7 @@ import type { EventRecord, IncidentState } from '../bus/bus.ts'
 import type { Attribution } from './attribution.ts'
 import { type Contributed, contribute, NOTHING_FOUND } from './contribute.ts'
 import type { Evidence } from './evidence.ts'
-import { belongs } from './gather.ts'
+import { belongs, seriesOf } from './gather.ts'
 import { incidentId } from './incident-id.ts'
 import { phrase, title } from './phrases.ts'
 import type { Feature, Sighting } from './places.ts'
@@ -189,12 +189,16 @@ export class Incidents {
     }
   }
 
-  /** The departures of a feature have become normal. */
-  adopted(feature: Feature, nowMs: number): void {
+  /** The departures of these features have become normal. */
+  adopted(features: readonly Feature[], nowMs: number): void {
     for (const incident of [...this.open]) {
-      const member = incident.members.get(feature.place.id)
-      if (member === undefined) continue
-      member.over = true
+      let known = false
+      for (const { place } of features) {
+        const member = incident.members.get(place.id)
+        if (member === undefined) continue
+        member.over = known = true
+      }
+      if (!known) continue
       if ([...incident.members.values()].every(each => each.over || each.calm > 0)) {
         this.open.splice(this.open.indexOf(incident), 1)
         this.#resolve(incident, nowMs, 'the new level is taken as normal')
@@ -275,7 +279,7 @@ export class Incidents {
     const lead = leading(incident)
     incident.severity = members.some(isSevere) ? 'critical' : incident.severity
     const isFound = contribute(incident, evidence, attribution)
-    incident.title = title(suspects, lead, incident.sinceMs, incident.contributors)
+    incident.title = titleOf(incident, phrase(lead))
     const said = suspects
       .slice(0, 3)
       .map(({ name }) => name)
@@ -300,6 +304,9 @@ export class Incidents {
       this.#publish(anomalyEvent('otlier.anomaly.resolved', incident, member, nowMs, this.#told))
     }
     const minutes = Math.max(1, Math.round((nowMs - incident.sinceMs) / 60_000))
+    // What it was at its worst, and not what is left of it now.
+    const peak = incident.members.get(leading(incident).place.id)?.phrase
+    if (peak !== undefined) incident.title = titleOf(incident, peak)
     const body = clip(
       `${incident.suspects[0]?.name ?? ''}: over after ${minutes} min, ${why}. ${incident.title}`,
       400,
@@ -308,23 +315,17 @@ export class Incidents {
   }
 }
 
-/** Ids of all series of the services, and of the calls, that an incident is about. */
-function seriesOf(incident: Incident): string[] {
-  const ids = new Set<string>()
-  for (const { feature } of incident.members.values()) {
-    const { service, caller } = feature.place
-    if (caller === null) for (const { key } of service.series) ids.add(key.id)
-    else for (const { key, callee } of caller.series) if (callee === service) ids.add(key.id)
-  }
-  return [...ids]
-}
-
 const firstOf = (said: string) => said.split(',')[0]
 
 /** The feature to tell of: the strongest of the first suspect. */
 function leading(incident: Incident): Sighting {
   const of = incident.suspects[0]?.features[0]
   return of ?? ([...incident.members.values()][0] as Member).feature
+}
+
+function titleOf(incident: Incident, shown: string): string {
+  const { suspects, sinceMs, contributors } = incident
+  return title(suspects[0]?.name ?? leading(incident).place.service.name, shown, sinceMs, contributors)
 }
 
 /** A departure that has ended lingers on the longest scale; only the shorter ones say that it is still going on. */

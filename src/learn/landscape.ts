@@ -330,3 +330,15 @@ export class Landscape {
 
 export const isYoung = (pod: Pod, nowMs: number): boolean =>
   pod.isYoungFrom && nowMs - pod.firstSeenMs < YOUTH_MS
+
+/** Per window with traces: about an hour, and about a minute. */
+const USUALLY = 1 / 360
+const LATELY = 1 / 5
+
+/** At the end of a window in which a call was seen: how many of its spans a trace has. */
+export function followPerTrace(series: Series): void {
+  const now = series.spans / series.traces
+  if (series.usualPerTrace === 0) series.usualPerTrace = series.nowPerTrace = now
+  series.nowPerTrace += LATELY * (now - series.nowPerTrace)
+  series.usualPerTrace += USUALLY * (Math.min(now, 1.1 * series.usualPerTrace) - series.usualPerTrace)
+}

@@ -1,10 +1,13 @@
-//! By which levels a feature is judged: those of the series of its place.
+//! By which levels a feature is judged, those of the series of its place, and what they were and are when they are adopted.
+import { CountTrack } from '../detect/counts.ts'
+import { SCALES } from '../detect/scales.ts'
 import type { LaggedLevel, Series } from './landscape.ts'
 import { CLASSES, type Feature, type FeatureClass, type Place } from './places.ts'
 
 /** Whether two features are judged by the levels of the same series, so that both must begin anew when these change. */
 export function sharesLevels(one: Feature, other: Feature): boolean {
   if (one === other) return true
+  if (one.place.pod !== null) return false
   if (!one.class.endsWith(' self') || !other.class.endsWith(' self')) return false
   if (one.place.service !== other.place.service) return false
   return (
@@ -33,4 +36,16 @@ function levelFor(name: FeatureClass, place: Place, series: Series): LaggedLevel
       : null
   if (series.isCall || (place.series !== null && place.series !== series)) return null
   return series.self
+}
+
+/** What was normal, and what is now, by the longest scale: in nanoseconds, as a share, or as a count of one window. */
+export function beforeAfter(feature: Feature): { before: number; after: number } {
+  const { level, shift } = feature.judged[SCALES.length - 1]
+  if (CLASSES[feature.class].kind === 'location')
+    return { before: Math.exp(level), after: Math.exp(level + shift) }
+  if (feature.track instanceof CountTrack) {
+    const windows = SCALES[SCALES.length - 1]
+    return { before: level / windows, after: level / windows / Math.exp(shift) }
+  }
+  return { before: level, after: feature.class.endsWith(' missing') ? level - shift : level + shift }
 }

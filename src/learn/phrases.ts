@@ -2,7 +2,6 @@
 import { clip, duration, number } from '../base/words.ts'
 import { oddsZ } from '../detect/significance.ts'
 import type { Sighting as Feature } from './places.ts'
-import type { Suspect } from './suspects.ts'
 
 const MOST = 200
 
@@ -50,19 +49,15 @@ export function phrase(feature: Feature): string {
   }
 }
 
-/** One line for a tired person. `contributors`: what sets the hurt ones apart, the first says for whom. */
+/** One line for a tired person. `shown`: what a feature shows. `contributors`: what sets the hurt ones apart, the first says for whom. */
 export function title(
-  suspects: readonly Suspect[],
-  feature: Feature,
+  service: string,
+  shown: string,
   sinceMs: number,
   contributors: readonly string[],
 ): string {
-  const [first] = suspects
   const whom = contributors.length === 0 ? '' : `, where ${contributors[0].replace(/ \([^(]*\)$/, '')}`
-  return clip(
-    `${first?.name ?? feature.place.service.name}: ${phrase(feature)}, since ${clock(sinceMs)}${whom}`,
-    MOST,
-  )
+  return clip(`${service}: ${shown}, since ${clock(sinceMs)}${whom}`, MOST)
 }
 
 /** A pod must lie so far out against its siblings to be named. */

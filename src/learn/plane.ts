@@ -1,6 +1,6 @@
 //! The learning plane for traces: hears windows of features, learns and judges, and tells of incidents.
 import type { Registry } from '../base/counters.ts'
-import { duration } from '../base/words.ts'
+import { duration, number } from '../base/words.ts'
 import type { Bus, EventRecord } from '../bus/bus.ts'
 import { levelFor } from '../detect/unusual.ts'
 import { Account } from './account.ts'
@@ -120,7 +120,7 @@ export class LearningPlane {
     this.#attribution.note(window, this.evidence)
     for (const one of adopted) {
       this.#tellShift(one)
-      for (const decider of this.deciders) decider.adopted(one.feature, window.endMs)
+      for (const decider of this.deciders) decider.adopted(one.same, window.endMs)
     }
     for (const decider of this.deciders)
       decider.step(this.evidence, this.#attribution, budget => levelFor(this.evidence.record, budget))
@@ -148,23 +148,26 @@ export class LearningPlane {
   #tellShift({ feature, sinceMs, before, after }: Adopted): void {
     const { place, name } = feature
     const isTime = CLASSES[feature.class].kind === 'location'
-    const value = (of: number) => (isTime ? duration(of) : percent(of))
+    const isRate = name === 'rate'
+    const scale = isTime ? 1e-9 : isRate ? 1000 / this.#options.windowMs : 1
+    const value = (of: number) =>
+      isTime ? duration(of) : isRate ? `${number(scale * of)} requests a second` : percent(of)
     this.#bus.publish('event', place.id, {
       name: 'otlier.baseline.shift',
       timeNs: BigInt(Math.round(sinceMs)) * 1_000_000n,
       observedMs: this.evidence.nowMs + delayOf(this.#options),
       severity: 9,
-      body: `${place.service.name}: ${name} is now normally ${value(after)} (before: ${value(before)})`,
+      body: `${place.service.name}: ${name}${place.pod === null ? '' : ` in pod ${place.pod.key.name}`} is now normally ${value(after)} (before: ${value(before)})`,
       traceId: '',
       spanId: '',
       resource: resourceOf(place.service),
       attributes: {
         'otlier.anomaly.feature': name,
         'otlier.anomaly.series.service': place.service.name,
-        'otlier.baseline.before': isTime ? before / 1e9 : before,
-        'otlier.baseline.after': isTime ? after / 1e9 : after,
+        'otlier.baseline.before': scale * before,
+        'otlier.baseline.after': scale * after,
         'otlier.baseline.since': new Date(sinceMs).toISOString(),
-        'otlier.anomaly.unit': isTime ? 's' : '1',
+        'otlier.anomaly.unit': isTime ? 's' : isRate ? '{span}/s' : '1',
       },
     })
   }
