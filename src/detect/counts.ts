@@ -4,7 +4,7 @@ import type { Judged } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
 import { Spread } from './spread.ts'
 
-/** Traffic has its hours: what is usual follows it within this. */
+/** Traffic has its hours: what is usual follows it within this, unless told otherwise. */
 const HALF_LIFE_MS = 15 * 60_000
 /** Before so many windows a rate is not judged. */
 const READY_WINDOWS = 30
@@ -21,6 +21,11 @@ export class CountTrack {
   #unit = Number.NaN
   learned = 0
   readonly #spread = new Spread(PRIOR_SPREAD, LEAST_SPREAD)
+  readonly #halfLifeMs: number
+
+  constructor(halfLifeMs = HALF_LIFE_MS) {
+    this.#halfLifeMs = halfLifeMs
+  }
 
   /** How many one that was counted stands for, on average over the last windows; 1 before anything was counted. */
   get unit(): number {
@@ -45,7 +50,7 @@ export class CountTrack {
     if (learn) {
       if (!this.isReady) this.expected += (count - this.expected) / (this.learned + 1)
       else {
-        const share = 1 - 0.5 ** (windowMs / HALF_LIFE_MS)
+        const share = 1 - 0.5 ** (windowMs / this.#halfLifeMs)
         const bound = CLIP * this.expected + 3 * this.unit
         this.expected += share * (Math.min(bound, old) - this.expected)
       }

@@ -42,6 +42,7 @@ const WEIGHT: Readonly<Record<Aside, number>> = {
   once: 0.6,
   floor: 0.5,
   shared: 0.2,
+  rush: 0.4,
   hours: 0.2,
   pause: 0,
 }

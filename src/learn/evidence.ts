@@ -184,6 +184,7 @@ export class Evidence {
   #turn(): void {
     const { windowMs } = this.#options
     for (const feature of this.features) feature.judge(windowMs)
+    for (const { load } of this.landscape.services.values()) load.turn(windowMs)
     this.#findShared()
     for (const feature of this.features) {
       const isWay = feature.class === 'edge gap' || feature.class === 'peer duration'

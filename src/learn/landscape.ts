@@ -1,6 +1,7 @@
 //! What the learning plane has met: services, their series and pods, and who calls whom. Grows with what is seen, within bounds.
 import { doubles } from '../base/doubles.ts'
 import type { FeatureWindow, PodKey, SeriesKey } from '../bus/bus.ts'
+import { Load } from '../detect/load.ts'
 import { Level } from '../detect/location.ts'
 import type { Middle } from '../detect/robust.ts'
 import { LAG_WINDOWS } from '../detect/scales.ts'
@@ -27,6 +28,7 @@ export interface ServiceNode {
   /** Services that call it, and that it calls, by what client spans with an answer on the other side have shown. */
   readonly callers: Set<ServiceNode>
   readonly callees: Set<ServiceNode>
+  readonly load: Load
 }
 
 export interface Pod {
@@ -196,6 +198,7 @@ export class Landscape {
         series: [],
         callers: new Set(),
         callees: new Set(),
+        load: new Load(),
       }
       this.services.set(id, service)
     }

@@ -290,11 +290,7 @@ export class Feature {
     else track.judge(judged, learn && Number.isNaN(this.sinceMs))
   }
 
-  /**
-   * How unusual that is, after persistence.
-   * @param nowMs end of the window
-   * @param shared by scale, whether others that have nothing to do with it depart at the same time
-   */
+  /** How unusual that is, after persistence. `shared`: by scale, whether others that have nothing to do with it depart at the same time. */
   hold(tails: readonly PeakRecord[], shared: readonly boolean[], nowMs: number): void {
     this.surprise = Number.NEGATIVE_INFINITY
     this.shared = 0
@@ -305,7 +301,9 @@ export class Feature {
     for (let scale = 0; scale < SCALES.length; scale++) {
       const judged = this.judged[scale]
       if (shared[scale]) this.shared |= 1 << scale
-      const z = !shared[scale] && passesFloor(this.class, judged) ? this.#beyondUsual(judged, nowMs) : 0
+      const rush = this.rush(scale)
+      const passes = !shared[scale] && passesFloor(this.class, judged, rush)
+      const z = passes ? this.#beyondUsual(judged, nowMs, rush) : 0
       const held = Math.max(0, Math.min(z, HALF * judged.later, HALF * judged.earlier))
       this.held[scale] = held
       if (held === 0) continue
@@ -317,10 +315,16 @@ export class Feature {
     }
   }
 
-  /** What of it the same hours of the days before did not have. */
-  #beyondUsual({ z, shift }: Judged, nowMs: number): number {
+  /** How much of a departure a rush of requests explains: as a logarithm, 0 where there is none. */
+  rush(scale: number): number {
+    const isWork = this.class === 'service self' || this.class === 'operation self'
+    return isWork ? this.place.service.load.more[scale] : 0
+  }
+
+  /** What of it the same hours of the days before did not have, and a rush does not explain. */
+  #beyondUsual({ z, shift }: Judged, nowMs: number, rush: number): number {
     if (z >= NOTED_Z) (this.hours ??= new Hours()).note(nowMs, shift)
-    const usual = this.hours?.usual(nowMs) ?? 0
+    const usual = Math.max(rush, this.hours?.usual(nowMs) ?? 0)
     return usual === 0 ? z : z * Math.max(0, 1 - usual / shift)
   }
 
@@ -336,10 +340,10 @@ export class Feature {
   }
 }
 
-/** Whether the effect is large enough to matter to anybody. */
-export function passesFloor(name: FeatureClass, { shift, level, n }: Judged): boolean {
+/** Whether the effect is large enough to matter to anybody. `rush`: how much of it is explained, of durations. */
+export function passesFloor(name: FeatureClass, { shift, level, n }: Judged, rush = 0): boolean {
   const { floor, kind } = CLASSES[name]
   if (kind === 'share') return shift >= floor && (!name.endsWith(' missing') || shift >= 0.25 * level)
   if (kind === 'count') return n >= 5 && shift >= Math.log(floor)
-  return shift >= Math.log(floor) && Math.exp(level) * (Math.exp(shift) - 1) >= FLOOR_NS
+  return shift - rush >= Math.log(floor) && Math.exp(level) * (Math.exp(shift) - 1) >= FLOOR_NS
 }

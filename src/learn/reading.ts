@@ -193,6 +193,7 @@ export class Reading {
         count(this.#feature('entry rate', service), series.roots, series)
     }
     for (const [service, parts] of this.#services) {
+      service.load.add(parts.traces, parts.traces * unitOf(parts))
       if (parts.traces > 0) {
         add(this.#feature('service self', service), parts)
         share(this.#feature('service failure', service), parts.origins, parts.traces, parts)

@@ -20,7 +20,7 @@ const MOST_WINDOWS = 720
 const MOST_CHARACTERS = 300
 
 /** Why evidence opened nothing. */
-export type Aside = 'none' | 'level' | 'floor' | 'once' | 'shared' | 'hours' | 'pause'
+export type Aside = 'none' | 'level' | 'floor' | 'once' | 'shared' | 'rush' | 'hours' | 'pause'
 
 /** What one feature showed in one window. */
 export interface Seen extends Sighting {
@@ -183,6 +183,7 @@ function asideOf(feature: Feature, scale: number, level: number, nowMs: number):
   if (feature.surprise > Number.NEGATIVE_INFINITY) return 'level'
   if ((feature.shared & (1 << scale)) !== 0) return 'shared'
   if (!passesFloor(feature.class, feature.judged[scale])) return 'floor'
+  if (feature.rush(scale) > 0) return 'rush'
   if (feature.held[scale] > 0) return 'pause'
   return (feature.hours?.usual(nowMs) ?? 0) > 0 ? 'hours' : 'once'
 }
@@ -199,6 +200,8 @@ function asideInWords(one: Seen, level: number): string {
       return 'seen in one window alone, and not in the one before'
     case 'shared':
       return 'ways between other services were slow at the same time: that is the network, and no service'
+    case 'rush':
+      return 'many more requests than usual came in, and explain it'
     case 'hours':
       return 'it was the same at these hours of the days before'
     case 'pause':

@@ -175,6 +175,18 @@ test('who waits longer asks less often: the slow one is blamed, and not who is a
   expect(suspects()[0]).toBe('carts')
 })
 
+test('a rush of requests may slow down who is asked, as far as it explains it, and no further', () => {
+  const opened = (traffic: number, factor: number) => {
+    const { run, named } = scene(25)
+    run(HOUR)
+    run(5 * MINUTE, { traffic, slow: { carts: factor } })
+    return named('otlier.incident.opened').length
+  }
+  expect(opened(3, 2.5)).toBe(0)
+  expect(opened(1, 2.5)).toBe(1)
+  expect(opened(3, 8)).toBe(1)
+})
+
 test('what departs at one moment at neighbours is one peak of calm times, and what comes later another', () => {
   const { plane, run } = scene(23)
   run(HOUR)

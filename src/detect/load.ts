@@ -1,0 +1,37 @@
+//! Whether clearly more requests come than usual: who is asked three times as often may take three times as long.
+import { CountTrack } from './counts.ts'
+import { newJudged } from './judged.ts'
+import { SCALES } from './scales.ts'
+
+/** A rush of requests is no usual traffic for so long. */
+const HALF_LIFE_MS = 3_600_000
+/** From so many times as many on it is a rush: the hours of the day make less than that within the half-life. */
+const RUSH = 1.5
+/** By so many standard errors the number is believed to be smaller than it was counted. */
+const ERRORS = 2
+
+export class Load {
+  readonly #track = new CountTrack(HALF_LIFE_MS)
+  readonly #judged = SCALES.map(newJudged)
+  #count = 0
+  #squares = 0
+  /** By scale: the logarithm of how many times as many as usual, 0 where it is no rush. */
+  readonly more: number[] = SCALES.map(() => 0)
+
+  /** What came in this window: sums of the weights, and of their squares. */
+  add(count: number, squares: number): void {
+    this.#count += count
+    this.#squares += squares
+  }
+
+  /** Ends the window. */
+  turn(windowMs: number): void {
+    this.#track.push(this.#count, this.#squares, true, windowMs)
+    this.#count = this.#squares = 0
+    this.#track.judge(this.#judged, false)
+    for (const [scale, { shift, n }] of this.#judged.entries()) {
+      const more = -shift - ERRORS / Math.sqrt(n * Math.exp(-shift) + 1)
+      this.more[scale] = shift < 0 && more >= Math.log(RUSH) ? more : 0
+    }
+  }
+}
