@@ -16,6 +16,8 @@ const FOLLOWS = 0.01
 
 /** So many times as many as usual are more than the usual ones. */
 const ON_TOP = 1.5
+/** By so many standard errors more calls are believed to be made than were counted. */
+const ERRORS = 2
 
 /**
  * What is done in a part of the requests only goes by what they ask for, and that changes. Until so many windows are known, as many again
@@ -116,7 +118,9 @@ export class ShareTrack {
   #fewer(hits: number, whole: number, windows: number, departed: number): number {
     const expected = this.#often * windows
     if (!(expected > 0) || whole < ON_TOP * expected) return 1
-    return Math.max(0, Math.min(1, (1 - hits / (this.usual * expected)) / departed))
+    const calls = this.usual * expected
+    // A few less are chance.
+    return Math.max(0, Math.min(1, (1 - (hits + ERRORS * Math.sqrt(calls)) / calls) / departed))
   }
 
   #follow(whole: number, windowMs: number): void {

@@ -7,7 +7,7 @@ const PRIOR_SHARE = 0.006
 const PRIOR_WINDOWS = 60
 const LEARNED_WINDOWS = 8640
 /** What chance alone reaches in so many windows is not more than chance. */
-const BY_CHANCE = 0.1
+const BY_CHANCE = 0.25
 /** Two alone are a coincidence, however few there are. */
 const LEAST = 2
 

@@ -8,6 +8,7 @@ import { SCALES } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
 import { Together } from '../detect/together.ts'
 import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
+import { Doubt } from './doubt.ts'
 import { Episodes } from './episodes.ts'
 import { fade, isKnown } from './fading.ts'
 import { followPerTrace, type LaggedLevel, Landscape, type ServiceNode } from './landscape.ts'
@@ -45,8 +46,6 @@ const PAUSE = 1
 
 /** However small a deployment is, it counts as so large a part of an average one. */
 const LEAST_SIZE = 0.1
-const BEFORE_FAULT_MS = 3 * 60_000
-const AFTER_FAULT_MS = 5 * 60_000
 /** A way between services counts as slow from this z on; where more others than by chance are slow that share no end with it, it is nobody's fault. */
 const SHARED_Z = 2.5
 /** Between windows, levels are believed to change by so much beyond what sampling explains: standard deviation of the logarithm. */
@@ -82,9 +81,7 @@ export class Evidence {
   readonly #byId = new Map<string, Feature>()
   #levelMs = Number.NEGATIVE_INFINITY
   #pause = 0
-  /** The last time in which something was in a fault beyond doubt, and a while around it: it is no calm time. */
-  #faultSinceMs = Number.POSITIVE_INFINITY
-  #faultUntilMs = Number.NEGATIVE_INFINITY
+  readonly #doubt = new Doubt()
   readonly #slowWays: Feature[][] = SCALES.map(() => [])
   readonly #together = new Together()
   readonly #shared: boolean[] = SCALES.map(() => false)
@@ -213,11 +210,10 @@ export class Evidence {
   #account(window: FeatureWindow): readonly Adopted[] {
     const { windowMs, rebaselineMs } = this.#options
     const nowMs = window.endMs
-    if (this.features.some(feature => feature.isFrozen && this.#isBeyondDoubt(feature))) {
-      if (nowMs > this.#faultUntilMs) this.#faultSinceMs = nowMs - BEFORE_FAULT_MS
-      this.#faultUntilMs = nowMs + AFTER_FAULT_MS
-    }
-    if (nowMs > this.#faultUntilMs) {
+    if (this.features.some(feature => feature.isFrozen && this.#isBeyondDoubt(feature)))
+      this.#doubt.begin(nowMs)
+    if (this.#doubt.isOver(nowMs)) {
+      this.#doubt.settle()
       this.record.pass(windowMs)
       for (const scales of Object.values(this.tails)) for (const tail of scales) tail.pass(windowMs)
     }
@@ -292,13 +288,15 @@ export class Evidence {
 
   /** A departure is over. What was within doubt belongs to calm times. */
   #end(feature: Feature): void {
-    // What departs beside a fault is mostly its consequence, and says nothing about calm times.
-    const beside = feature.peakMs >= this.#faultSinceMs && feature.sinceMs <= this.#faultUntilMs
-    if (!beside && !this.#isBeyondDoubt(feature)) {
-      this.#episodes.add(feature, this.nowMs)
-      for (let scale = 0; scale < SCALES.length; scale++)
-        if (feature.peakZ[scale] > 0)
-          this.tails[feature.class][scale].note(feature.peakMs, Math.log(feature.peakZ[scale]))
+    const isCalm = !this.#doubt.isBeside(feature.sinceMs, feature.peakMs) && !this.#isBeyondDoubt(feature)
+    if (isCalm) this.#episodes.add(feature, this.nowMs)
+    const { peakMs } = feature
+    for (let scale = 0; scale < SCALES.length; scale++) {
+      if (!(feature.peakZ[scale] > 0)) continue
+      const tail = this.tails[feature.class][scale]
+      const value = Math.log(feature.peakZ[scale])
+      if (isCalm) tail.note(peakMs, value)
+      else this.#doubt.keep(tail, peakMs, value)
     }
     feature.sinceMs = feature.frozenMs = Number.NaN
     feature.peak = Number.NEGATIVE_INFINITY

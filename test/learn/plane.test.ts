@@ -187,6 +187,23 @@ test('a rush of requests may slow down who is asked, as far as it explains it, a
   expect(opened(3, 8)).toBe(1)
 })
 
+test('what is strong, and over by itself at once, is noise when it comes again; what stays for minutes is told', () => {
+  const { run, named } = scene(26, {}, new Shop(26, 20))
+  const opened = () => named('otlier.incident.opened').length
+  const slow = { way: { 'gateway>prices': 8 } }
+  run(2 * HOUR)
+  for (let n = 0; n < 6; n++) {
+    run(3, slow)
+    run(HOUR)
+  }
+  expect(opened()).toBe(1)
+  run(5 * MINUTE, slow)
+  expect(opened()).toBe(2)
+  run(HOUR)
+  run(5 * MINUTE, { slow: { carts: 2 } })
+  expect(opened()).toBe(3)
+})
+
 test('what departs at one moment at neighbours is one peak of calm times, and what comes later another', () => {
   const { plane, run } = scene(23)
   run(HOUR)

@@ -1,0 +1,47 @@
+//! Times in which something was in a fault beyond doubt: they are no calm times, unless it passed by itself at once.
+import type { PeakRecord } from '../detect/tail.ts'
+
+/** So long around a fault is no calm time either. */
+const BEFORE_MS = 3 * 60_000
+const AFTER_MS = 5 * 60_000
+/** What is over within this, the calm minute after it included, nobody could have seen to. It is noise, and says how often its like comes. */
+const PASSING_MS = 3 * 60_000
+/** The next of its like may be so many times as far out. */
+const ITS_LIKE = 1.5
+const MOST_KEPT = 1000
+
+export class Doubt {
+  #sinceMs = Number.POSITIVE_INFINITY
+  #untilMs = Number.NEGATIVE_INFINITY
+  /** Peaks of z of what departed then, until it is known whether it passed by. */
+  readonly #kept: { readonly tail: PeakRecord; readonly peakMs: number; readonly value: number }[] = []
+
+  /** Something is beyond doubt now. */
+  begin(nowMs: number): void {
+    if (nowMs > this.#untilMs) this.#sinceMs = nowMs - BEFORE_MS
+    this.#untilMs = nowMs + AFTER_MS
+  }
+
+  /** Whether now is a calm time. */
+  isOver(nowMs: number): boolean {
+    return nowMs > this.#untilMs
+  }
+
+  /** Whether a departure lies beside a fault: then it is mostly its consequence, and says nothing about calm times. */
+  isBeside(sinceMs: number, peakMs: number): boolean {
+    return peakMs >= this.#sinceMs && sinceMs <= this.#untilMs
+  }
+
+  /** A departure of such a time is over; `value` is for `tail`. */
+  keep(tail: PeakRecord, peakMs: number, value: number): void {
+    if (this.#kept.length < MOST_KEPT) this.#kept.push({ tail, peakMs, value })
+  }
+
+  /** In calm times: if the last fault passed by itself, what is so far out is less unusual from now on. */
+  settle(): void {
+    if (this.#kept.length === 0) return
+    const lastedMs = this.#untilMs - AFTER_MS - (this.#sinceMs + BEFORE_MS)
+    for (const { tail, peakMs, value } of this.#kept.splice(0))
+      if (lastedMs <= PASSING_MS) tail.note(peakMs, value + Math.log(ITS_LIKE))
+  }
+}
