@@ -56,6 +56,49 @@ test('a part of the calls is missing where fewer are made, and not where others 
   expect(after(50, 100)).toBeGreaterThan(1)
 })
 
+test('of few calls some less are chance while others come on top', () => {
+  const after = (hits: number) => {
+    const track = new ShareTrack({ worse: 'less', leastSpread: 0.01 })
+    const judged = SCALES.map(newJudged)
+    for (let n = 0; n < 200; n++) {
+      track.push(2, 2, true, WINDOW_MS)
+      track.judge(judged, true)
+    }
+    for (let n = 0; n < 6; n++) {
+      track.push(hits, 6, true, WINDOW_MS)
+      track.judge(judged, false)
+    }
+    return judged[1].z
+  }
+  expect(after(1.3)).toBe(0)
+  expect(after(0.2)).toBeGreaterThan(1)
+})
+
+test('a pod that fails more than the whole for good is normal once adopted, and again when it has been well for long', () => {
+  const usual = { usual: 0.01, isReady: true }
+  const track = new ShareTrack({ worse: 'more', leastSpread: 0.005 }, usual)
+  const judged = SCALES.map(newJudged)
+  const z = (share: number, windows: number) => {
+    for (let n = 0; n < windows; n++) {
+      track.push(50 * share, 50, true, WINDOW_MS)
+      track.judge(judged, judged[1].z < 3)
+    }
+    return judged[1].z
+  }
+  z(0.01, 100)
+  expect(z(0.2, 40)).toBeGreaterThan(5)
+  track.adopt()
+  track.clear()
+  expect(z(0.2, 40)).toBeLessThan(1)
+  const kept = new ShareTrack({ worse: 'more', leastSpread: 0.005 }, usual)
+  kept.restore(track.store())
+  for (let n = 0; n < 40; n++) kept.push(10, 50, true, WINDOW_MS)
+  kept.judge(judged, false)
+  expect(judged[1].z).toBeLessThan(1)
+  expect(z(0.01, 1000)).toBeLessThan(1)
+  expect(z(0.2, 10)).toBeGreaterThan(4)
+})
+
 test('small peaks say within an hour whether a deployment is as busy as was believed', () => {
   const level = (small: number) => {
     const record = new PeakRecord({ rate: value => 500 * Math.exp(-value), days: 2, common: 1 })

@@ -7,6 +7,10 @@ import { Shop, WINDOW_MS } from '../kit/shop.ts'
 
 const CALLS = 20
 const VARIANCE = 0.25
+/** From window to window, beside chance in the calls: as much as is believed beforehand, so that z is a normal law's. */
+const SPREAD = 0.28
+/** A way that is slow takes so much longer, as a logarithm. */
+const SLOW = 1.6
 
 /** So many ways that have no end in common. `slow`: by how much each is slower in a window, as a logarithm. */
 function deployment(count: number) {
@@ -22,7 +26,7 @@ function deployment(count: number) {
   })
   const window = (slow: (way: number) => number) => {
     for (const [at, way] of ways.entries()) {
-      way.a = CALLS * (slow(at) + normal(random) * Math.sqrt(VARIANCE / CALLS))
+      way.a = CALLS * (slow(at) + normal(random) * SPREAD)
       way.b = CALLS * VARIANCE
       way.c = 0
       way.d = CALLS
@@ -35,20 +39,20 @@ function deployment(count: number) {
 }
 
 for (const count of [12, 150, 700]) {
-  test(`of ${count} ways the one that is slow is seen in nearly every window`, () => {
+  test(`of ${count} ways the one that is slow is seen in most windows of twenty seconds`, () => {
     const { ways, window } = deployment(count)
     let seen = 0
     for (let n = 0; n < 40; n++) {
-      window(way => (way === 0 ? 1 : 0))
-      if (n >= 6 && ways[0].shared === 0 && ways[0].surprise > 0) seen++
+      window(way => (way === 0 ? SLOW : 0))
+      if (n >= 6 && ways[0].held[0] > 0) seen++
     }
-    expect(seen).toBeGreaterThan(0.75 * 34)
+    expect(seen).toBeGreaterThan(0.65 * 34)
   })
 
   test(`a hiccup that slows a quarter of ${count} ways is nobody's fault`, () => {
     const { ways, window } = deployment(count)
     for (let n = 0; n < 12; n++) {
-      window(way => (way % 4 === 0 ? 1 : 0))
+      window(way => (way % 4 === 0 ? SLOW : 0))
       if (n < 3) continue
       expect(ways[0].shared & 3).toBe(3)
     }

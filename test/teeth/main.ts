@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { ANSWERS } from './answers.ts'
+import { CALM } from './calm.ts'
 import { EXPORTERS } from './exporters.ts'
 import { IDLE } from './idle.ts'
 import { KEEPING } from './keeping.ts'
@@ -91,6 +92,7 @@ const teeth = [
   ...IDLE,
   ...KEEPING,
   ...ANSWERS,
+  ...CALM,
 ]
   .filter(({ row, guard, file, tests }) => [row, guard, file, tests].some(text => text.includes(word)))
   .filter((_tooth, at) => at % parts === part - 1)

@@ -1,0 +1,67 @@
+//! Teeth of what keeps detection quiet: samples that stand for many, ways that are slow together, rushes, what passes by, and levels that stay.
+import { teethIn } from './tooth.ts'
+
+export const CALM = [
+  ...teethIn('learn/ways.test.ts', [
+    {
+      row: 'calm',
+      guard: 'what chance slows at the same time grows with the number of ways',
+      file: 'detect/together.ts',
+      on: 'Math.max(LEAST, moreThan(share * watched, BY_CHANCE))',
+      off: 'LEAST',
+      test: 'of 700 ways the one that is slow is seen in most windows of twenty seconds',
+    },
+    {
+      row: 'calm',
+      guard: 'ways that are slow together are set aside',
+      file: 'learn/evidence.ts',
+      on: 'if (++others >= this.#together.most[scale]) return true',
+      off: '',
+      test: "a hiccup that slows a quarter of 150 ways is nobody's fault",
+    },
+  ]),
+  ...teethIn('learn/plane.test.ts', [
+    {
+      row: 'calm',
+      guard: 'shares are of the effective number of samples',
+      file: 'learn/reading.ts',
+      on: 'feature.b += whole / unit',
+      off: 'feature.b += whole',
+      test: 'one span that stands for ten is no more certain than one that stands for itself',
+    },
+    {
+      row: 'calm',
+      guard: 'what a rush of requests explains is no departure',
+      file: 'learn/places.ts',
+      on: 'return isWork ? this.place.service.load.more[scale] : 0',
+      off: 'return isWork ? 0 : 0',
+      test: 'a rush of requests may slow down who is asked',
+    },
+    {
+      row: 'calm',
+      guard: 'what passed by itself says how often its like comes',
+      file: 'learn/doubt.ts',
+      on: 'if (lastedMs <= PASSING_MS)',
+      off: 'if (lastedMs < 0)',
+      test: 'what is strong, and over by itself at once, is noise when it comes again',
+    },
+  ]),
+  ...teethIn('learn/levels.test.ts', [
+    {
+      row: 'calm',
+      guard: 'a pod keeps by how much it lies above its siblings',
+      file: 'detect/location.ts',
+      on: 'this.#above = Math.max(0, this.#above + shift)',
+      off: '',
+      test: 'for good: a pod that takes four times as long',
+    },
+    {
+      row: 'calm',
+      guard: 'what comes and goes is adopted by nobody',
+      file: 'learn/evidence.ts',
+      on: 'if (passesFloor(feature.class, feature.judged[SCALES.length - 1])) {',
+      off: 'if (feature.calm >= 0) {',
+      test: 'what comes and goes is told, and is no new level',
+    },
+  ]),
+]
