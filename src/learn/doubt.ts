@@ -1,5 +1,6 @@
 //! Times in which something was in a fault beyond doubt: they are no calm times, unless it passed by itself at once.
 import type { PeakRecord } from '../detect/tail.ts'
+import { surpriseOf } from '../detect/unusual.ts'
 
 /** So long around a fault is no calm time either. */
 const BEFORE_MS = 3 * 60_000
@@ -37,11 +38,14 @@ export class Doubt {
     if (this.#kept.length < MOST_KEPT) this.#kept.push({ tail, peakMs, value })
   }
 
-  /** In calm times: if the last fault passed by itself, what is so far out is less unusual from now on. */
-  settle(): void {
+  /** In calm times: if the last fault passed by itself, what is so far out is less unusual from now on, and was a peak of calm times. */
+  settle(record: PeakRecord): void {
     if (this.#kept.length === 0) return
     const lastedMs = this.#untilMs - AFTER_MS - (this.#sinceMs + BEFORE_MS)
-    for (const { tail, peakMs, value } of this.#kept.splice(0))
-      if (lastedMs <= PASSING_MS) tail.note(peakMs, value + Math.log(ITS_LIKE))
+    const kept = this.#kept.splice(0)
+    if (lastedMs > PASSING_MS) return
+    for (const { tail, peakMs, value } of kept) tail.note(peakMs, value + Math.log(ITS_LIKE))
+    const surprises = kept.map(({ tail, value }) => surpriseOf(tail, Math.exp(value)))
+    record.note(kept[0].peakMs, Math.max(...surprises))
   }
 }

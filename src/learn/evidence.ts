@@ -213,7 +213,7 @@ export class Evidence {
     if (this.features.some(feature => feature.isFrozen && this.#isBeyondDoubt(feature)))
       this.#doubt.begin(nowMs)
     if (this.#doubt.isOver(nowMs)) {
-      this.#doubt.settle()
+      this.#doubt.settle(this.record)
       this.record.pass(windowMs)
       for (const scales of Object.values(this.tails)) for (const tail of scales) tail.pass(windowMs)
     }
