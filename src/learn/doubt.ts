@@ -1,11 +1,11 @@
-//! Times in which something was in a fault beyond doubt: they are no calm times, unless it passed by itself at once.
+//! Times in which something was in a fault beyond doubt: they are no calm times, unless it was a way that was slow and passed by itself at once.
 import type { PeakRecord } from '../detect/tail.ts'
 import { surpriseOf } from '../detect/unusual.ts'
 
 /** So long around a fault is no calm time either. */
 const BEFORE_MS = 3 * 60_000
 const AFTER_MS = 5 * 60_000
-/** What is over within this, the calm minute after it included, nobody could have seen to. It is noise, and says how often its like comes. */
+/** Where all is over within this, the calm minute after it included, slow ways were a network that stalled: it says how often its like comes. */
 const PASSING_MS = 3 * 60_000
 /** The next of its like may be so many times as far out. */
 const ITS_LIKE = 1.5
@@ -14,7 +14,7 @@ const MOST_KEPT = 1000
 export class Doubt {
   #sinceMs = Number.POSITIVE_INFINITY
   #untilMs = Number.NEGATIVE_INFINITY
-  /** Peaks of z of what departed then, until it is known whether it passed by. */
+  /** Peaks of z of ways that were slow then, until it is known whether they passed by. */
   readonly #kept: { readonly tail: PeakRecord; readonly peakMs: number; readonly value: number }[] = []
 
   /** Something is beyond doubt now. */
@@ -33,7 +33,7 @@ export class Doubt {
     return peakMs >= this.#sinceMs && sinceMs <= this.#untilMs
   }
 
-  /** A departure of such a time is over; `value` is for `tail`. */
+  /** A way is no longer slow; `value` is for `tail`. */
   keep(tail: PeakRecord, peakMs: number, value: number): void {
     if (this.#kept.length < MOST_KEPT) this.#kept.push({ tail, peakMs, value })
   }

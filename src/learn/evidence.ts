@@ -153,7 +153,7 @@ export class Evidence {
     for (const slow of this.#slowWays) slow.length = 0
     let watched = 0
     for (const feature of this.features) {
-      if (feature.class !== 'edge gap' && feature.class !== 'peer duration') continue
+      if (!isWay(feature)) continue
       if (feature.judged[SCALES.length - 1].n > 0) watched++
       for (let scale = 0; scale < SCALES.length; scale++)
         if (feature.judged[scale].z >= SHARED_Z) this.#slowWays[scale].push(feature)
@@ -184,9 +184,9 @@ export class Evidence {
     for (const { load } of this.landscape.services.values()) load.turn(windowMs)
     this.#findShared()
     for (const feature of this.features) {
-      const isWay = feature.class === 'edge gap' || feature.class === 'peer duration'
+      const isSlow = isWay(feature)
       for (let scale = 0; scale < SCALES.length; scale++)
-        this.#shared[scale] = isWay && this.#isShared(feature, scale)
+        this.#shared[scale] = isSlow && this.#isShared(feature, scale)
       feature.hold(this.tails[feature.class], this.#shared, this.nowMs)
     }
     const frozen = new Set<LaggedLevel>()
@@ -296,7 +296,7 @@ export class Evidence {
       const tail = this.tails[feature.class][scale]
       const value = Math.log(feature.peakZ[scale])
       if (isCalm) tail.note(peakMs, value)
-      else this.#doubt.keep(tail, peakMs, value)
+      else if (isWay(feature)) this.#doubt.keep(tail, peakMs, value)
     }
     feature.sinceMs = feature.frozenMs = Number.NaN
     feature.peak = Number.NEGATIVE_INFINITY
@@ -333,6 +333,8 @@ export class Evidence {
     return same
   }
 }
+
+const isWay = ({ class: of }: Feature): boolean => of === 'edge gap' || of === 'peer duration'
 
 function file(into: Map<string, Feature[]>, key: string, feature: Feature): void {
   const list = into.get(key)

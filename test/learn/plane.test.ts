@@ -187,7 +187,7 @@ test('a rush of requests may slow down who is asked, as far as it explains it, a
   expect(opened(3, 8)).toBe(1)
 })
 
-test('what is strong, and over by itself at once, is noise when it comes again; what stays for minutes is told', () => {
+test('a network that stalls for half a minute is told once and not each time; a way that is slow for minutes is told', () => {
   const { run, named } = scene(26, {}, new Shop(26, 20))
   const opened = () => named('otlier.incident.opened').length
   const slow = { way: { 'gateway>prices': 8 } }

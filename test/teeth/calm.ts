@@ -39,11 +39,11 @@ export const CALM = [
     },
     {
       row: 'calm',
-      guard: 'what passed by itself says how often its like comes',
+      guard: 'a stall that passed by itself says how often its like comes',
       file: 'learn/doubt.ts',
       on: 'if (lastedMs > PASSING_MS) return',
       off: 'if (lastedMs > 0) return',
-      test: 'what is strong, and over by itself at once, is noise when it comes again',
+      test: 'a network that stalls for half a minute is told once and not each time',
     },
   ]),
   ...teethIn('learn/levels.test.ts', [
