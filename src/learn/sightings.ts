@@ -154,7 +154,8 @@ export function see(feature: Feature, { tails, nowMs }: Evidence, level: number,
   const { surprise } = feature
   let { scale } = feature
   let strength = surprise
-  if (!(surprise > Number.NEGATIVE_INFINITY)) {
+  // What has only begun shows in one half of its windows, and hardly counts yet: by itself it may say more.
+  if (!(surprise > 0)) {
     feature.judged.forEach(({ z }, at) => {
       const alone = surpriseOf(tails[feature.class][at], z)
       if (alone <= strength) return
@@ -180,11 +181,11 @@ export function see(feature: Feature, { tails, nowMs }: Evidence, level: number,
 
 function asideOf(feature: Feature, scale: number, level: number, nowMs: number): Aside {
   if (feature.surprise >= level) return 'none'
-  if (feature.surprise > Number.NEGATIVE_INFINITY) return 'level'
+  if (feature.surprise > 0) return 'level'
   if ((feature.shared & (1 << scale)) !== 0) return 'shared'
   if (!passesFloor(feature.class, feature.judged[scale])) return 'floor'
   if (feature.rush(scale) > 0) return 'rush'
-  if (feature.held[scale] > 0) return 'pause'
+  if (feature.held[scale] > 0 && feature.surprise === Number.NEGATIVE_INFINITY) return 'pause'
   return (feature.hours?.usual(nowMs) ?? 0) > 0 ? 'hours' : 'once'
 }
 
