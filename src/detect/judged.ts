@@ -17,4 +17,86 @@ export interface Judged {
   earlier: number
 }
 
+/** One by itself, that stays as it is. */
+export const judgedCopy = ({ z, shift, sd, level, n, later, earlier }: Judged): Judged => ({
+  z,
+  shift,
+  sd,
+  level,
+  n,
+  later,
+  earlier,
+})
+
 export const newJudged = (): Judged => ({ z: 0, shift: 0, sd: 0, level: 0, n: 0, later: 0, earlier: 0 })
+
+/** Numbers of a row that one takes. */
+export const JUDGED_WIDTH = 7
+
+/** The one that stands in a row from there on. */
+export class JudgedAt implements Judged {
+  #numbers: Float64Array = new Float64Array(JUDGED_WIDTH)
+  #from = 0
+
+  at(numbers: Float64Array, from: number): this {
+    this.#numbers = numbers
+    this.#from = from
+    return this
+  }
+
+  get z(): number {
+    return this.#numbers[this.#from]
+  }
+
+  set z(value: number) {
+    this.#numbers[this.#from] = value
+  }
+
+  get shift(): number {
+    return this.#numbers[this.#from + 1]
+  }
+
+  set shift(value: number) {
+    this.#numbers[this.#from + 1] = value
+  }
+
+  get sd(): number {
+    return this.#numbers[this.#from + 2]
+  }
+
+  set sd(value: number) {
+    this.#numbers[this.#from + 2] = value
+  }
+
+  get level(): number {
+    return this.#numbers[this.#from + 3]
+  }
+
+  set level(value: number) {
+    this.#numbers[this.#from + 3] = value
+  }
+
+  get n(): number {
+    return this.#numbers[this.#from + 4]
+  }
+
+  set n(value: number) {
+    this.#numbers[this.#from + 4] = value
+  }
+
+  get later(): number {
+    return this.#numbers[this.#from + 5]
+  }
+
+  set later(value: number) {
+    this.#numbers[this.#from + 5] = value
+  }
+
+  get earlier(): number {
+    return this.#numbers[this.#from + 6]
+  }
+
+  set earlier(value: number) {
+    this.#numbers[this.#from + 6] = value
+  }
+}

@@ -4,9 +4,10 @@ import type { FeatureWindow, Samples } from '../bus/bus.ts'
 import { type Before, contributors } from '../detect/contributors.ts'
 import { LAG_WINDOWS, WINDOWS_KEPT } from '../detect/scales.ts'
 import type { Evidence } from './evidence.ts'
+import type { Feature } from './feature.ts'
 import type { Landscape, Series, ServiceNode } from './landscape.ts'
 import { percent } from './phrases.ts'
-import { CLASSES, type Feature } from './places.ts'
+import { CLASSES } from './places.ts'
 
 const SERVER = 2
 const CONSUMER = 5

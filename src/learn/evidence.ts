@@ -1,4 +1,5 @@
 //! What every place shows, window by window: levels are learned, departures judged and compared with calm times. Knows no incidents.
+import { Hashed } from '../base/hashed.ts'
 import type { FeatureWindow } from '../bus/bus.ts'
 import { KEPT_HOURS } from '../bus/idle.ts'
 import { CountTrack } from '../detect/counts.ts'
@@ -9,9 +10,10 @@ import type { PeakRecord } from '../detect/tail.ts'
 import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
 import { Episodes } from './episodes.ts'
 import { fade, isKnown } from './fading.ts'
+import { Feature, FeatureSlots } from './feature.ts'
 import { type LaggedLevel, Landscape, type Series, type ServiceNode } from './landscape.ts'
 import { levelsOf, sharesLevels } from './levels.ts'
-import { CLASSES, FEATURE_CLASSES, Feature, type FeatureClass, type Place, type Tails } from './places.ts'
+import { CLASSES, FEATURE_CLASSES, type FeatureClass, idOf, PlaceOf, type Tails } from './places.ts'
 import { type At, Reading } from './reading.ts'
 
 export interface EvidenceOptions {
@@ -69,7 +71,10 @@ export class Evidence {
   /** The features of pods, by the name of their service. */
   readonly podsOf = new Map<string, Feature[]>()
   readonly #options: EvidenceOptions
-  readonly #byId = new Map<string, Feature>()
+  readonly #byId = new Hashed<Feature>()
+  readonly #slots = new FeatureSlots()
+  /** Take what there is no room for. */
+  readonly #spare = new Map<FeatureClass, Feature>()
   #levelMs = Number.NEGATIVE_INFINITY
   #pause = 0
   /** The last time in which something was in a fault beyond doubt, and a while around it: it is no calm time. */
@@ -116,28 +121,31 @@ export class Evidence {
 
   /** The feature of a place, made where there is none. */
   feature(name: FeatureClass, service: ServiceNode, at: At = {}): Feature {
-    const { caller = null, series = null, pod = null, target = '', targetService = null, detail = '' } = at
-    const id = `${name}|${service.id}|${caller?.id ?? ''}|${series?.key.id ?? ''}|${pod?.key.id ?? ''}|${target}|${detail}`
-    let feature = this.#byId.get(id)
+    const id = idOf(name, service, at)
+    let feature = this.#byId.find(id, isAt)
     if (feature === undefined) {
       if (this.features.length >= MOST_FEATURES * this.#options.maxSeries)
         return this.#crowdedOut(name, service)
-      const place: Place = { id, service, caller, series, pod, target, targetService, detail }
+      const place = new PlaceOf(name, service, at)
       const usual = name === 'pod failure' ? (this.feature('service failure', service).track as never) : null
-      feature = new Feature(place, name, usual)
-      this.#byId.set(id, feature)
+      feature = new Feature(place, name, usual, this.#slots)
+      this.#byId.add(id, feature)
       this.features.push(feature)
-      if (name === 'edge gap' && caller !== null) file(this.gapsFrom, caller.id, feature)
-      if (pod !== null) file(this.podsOf, service.name, feature)
+      if (name === 'edge gap' && place.caller !== null) file(this.gapsFrom, place.caller.id, feature)
+      if (place.pod !== null) file(this.podsOf, service.name, feature)
     }
     return feature
   }
 
-  /** Takes what there is no room for. Nobody looks at it. */
+  /** Takes what there is no room for, of all places alike. Nobody looks at it. */
   #crowdedOut(name: FeatureClass, service: ServiceNode): Feature {
     this.landscape.crowded++
-    const none = { caller: null, series: null, pod: null, target: '', targetService: null, detail: '' }
-    return new Feature({ id: '', service, ...none }, name)
+    let spare = this.#spare.get(name)
+    if (spare === undefined) {
+      spare = new Feature(new PlaceOf(name, service, {}), name, null, this.#slots)
+      this.#spare.set(name, spare)
+    }
+    return spare
   }
 
   /** The ways between services that are slow in this window, by scale. */
@@ -145,8 +153,8 @@ export class Evidence {
     for (const slow of this.#slowWays) slow.length = 0
     for (const feature of this.features) {
       if (feature.class !== 'edge gap' && feature.class !== 'peer duration') continue
-      for (let scale = 0; scale < SCALES.length; scale++)
-        if (feature.judged[scale].z >= SHARED_Z) this.#slowWays[scale].push(feature)
+      for (const [scale, { z }] of feature.judged.entries())
+        if (z >= SHARED_Z) this.#slowWays[scale].push(feature)
     }
   }
 
@@ -161,7 +169,7 @@ export class Evidence {
   }
 
   find(id: string): Feature | undefined {
-    return this.#byId.get(id)
+    return this.#byId.find(id, isAt)
   }
 
   #turn(): void {
@@ -244,8 +252,9 @@ export class Evidence {
     for (const feature of this.features)
       if (++feature.idleHours > KEPT_HOURS.series || !isKnown(landscape, feature.place)) gone.add(feature)
     if (gone.size === 0) return
-    for (const { place } of gone) this.#byId.delete(place.id)
     this.features = this.features.filter(feature => !gone.has(feature))
+    this.#byId.refill(this.features, ({ place }) => place.id)
+    for (const feature of gone) feature.release(this.#slots)
     for (const lists of [this.podsOf, this.gapsFrom]) {
       for (const [id, features] of lists) {
         const left = features.filter(feature => !gone.has(feature))
@@ -278,10 +287,7 @@ export class Evidence {
         if (feature.peakZ[scale] > 0)
           this.tails[feature.class][scale].note(feature.peakMs, Math.log(feature.peakZ[scale]))
     }
-    feature.sinceMs = feature.frozenMs = Number.NaN
-    feature.peak = Number.NEGATIVE_INFINITY
-    feature.peakZ.fill(0)
-    feature.calm = 0
+    feature.settle()
   }
 
   #isBeyondDoubt(feature: Feature): boolean {
@@ -301,6 +307,8 @@ export class Evidence {
     for (const each of same) each.clear()
   }
 }
+
+const isAt = ({ place }: Feature, id: string): boolean => place.id === id
 
 function file(into: Map<string, Feature[]>, key: string, feature: Feature): void {
   const list = into.get(key)

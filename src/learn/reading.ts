@@ -1,6 +1,7 @@
 //! From a window's rows to the places that they belong to: each feature gets its sums of the window.
 import { type FeatureWindow, type LogMoments, MEASURE } from '../bus/bus.ts'
 import type { Middle } from '../detect/robust.ts'
+import type { Feature } from './feature.ts'
 import {
   isYoung,
   type LaggedLevel,
@@ -10,7 +11,7 @@ import {
   type ServiceNode,
 } from './landscape.ts'
 import { Nodes } from './nodes.ts'
-import type { Feature, FeatureClass } from './places.ts'
+import type { FeatureClass } from './places.ts'
 import { Rows } from './rows.ts'
 
 const SERVER = 2
