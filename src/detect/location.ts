@@ -20,11 +20,43 @@ const FIRST_VARIANCE = 0.5
 
 /** What is normal for the logarithm of a duration in one series. */
 export class Level {
+  /** Numbers of a row that one takes. */
+  static readonly WIDTH = 3
+  protected numbers: Float64Array
+  protected from: number
+
+  /** In a row of `numbers`. */
+  constructor(numbers: Float64Array = new Float64Array(Level.WIDTH), from = 0) {
+    this.numbers = numbers
+    this.from = from
+    this.variance = FIRST_VARIANCE
+  }
+
   /** Effective samples behind it. */
-  samples = 0
-  mean = 0
+  get samples(): number {
+    return this.numbers[this.from]
+  }
+
+  set samples(samples: number) {
+    this.numbers[this.from] = samples
+  }
+
+  get mean(): number {
+    return this.numbers[this.from + 1]
+  }
+
+  set mean(mean: number) {
+    this.numbers[this.from + 1] = mean
+  }
+
   /** Between samples of one window. */
-  variance = FIRST_VARIANCE
+  get variance(): number {
+    return this.numbers[this.from + 2]
+  }
+
+  set variance(variance: number) {
+    this.numbers[this.from + 2] = variance
+  }
 
   get isReady(): boolean {
     return this.samples >= READY_SAMPLES

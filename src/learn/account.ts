@@ -201,7 +201,7 @@ export class Account implements Accounts {
     for (const known of evidence.landscape.services.values()) {
       if (known.name !== service) continue
       const own = known.series.filter(({ isCall }) => !isCall)
-      const learning = own.filter(({ self }) => !self.level.isReady).length
+      const learning = own.filter(({ self }) => !self.isReady).length
       if (learning > 0)
         limits.push(
           `Of ${own.length} operations of ${service}, ${learning} had too few samples to be judged.`,

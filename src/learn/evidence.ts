@@ -11,7 +11,8 @@ import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '
 import { Episodes } from './episodes.ts'
 import { fade, isKnown } from './fading.ts'
 import { Feature, FeatureSlots } from './feature.ts'
-import { type LaggedLevel, Landscape, type Series, type ServiceNode } from './landscape.ts'
+import type { LaggedLevel } from './lagged.ts'
+import { Landscape, NO_SUMS, type Series, type ServiceNode } from './landscape.ts'
 import { levelsOf, sharesLevels } from './levels.ts'
 import { CLASSES, FEATURE_CLASSES, type FeatureClass, idOf, PlaceOf, type Tails } from './places.ts'
 import { type At, Reading } from './reading.ts'
@@ -189,9 +190,8 @@ export class Evidence {
     for (const series of this.landscape.series.values()) {
       for (const lagged of [series.self, series.gap, series.duration])
         lagged.turn(frozen.has(lagged), LEVEL_SPREAD, windowMs)
-      if (series.isCall && series.traces > 0) followPerTrace(series)
-      series.spans = series.traces = series.roots = series.origins = series.away = 0
-      series.clients = series.answered = 0
+      if (series.isCall && series.sums.traces > 0) followPerTrace(series)
+      series.sums = NO_SUMS
     }
   }
 
@@ -332,7 +332,7 @@ const USUALLY = 1 / 360
 const LATELY = 1 / 5
 
 function followPerTrace(series: Series): void {
-  const now = series.spans / series.traces
+  const now = series.sums.spans / series.sums.traces
   if (series.usualPerTrace === 0) series.usualPerTrace = series.nowPerTrace = now
   series.nowPerTrace += LATELY * (now - series.nowPerTrace)
   series.usualPerTrace += USUALLY * (Math.min(now, 1.1 * series.usualPerTrace) - series.usualPerTrace)

@@ -1,7 +1,8 @@
 //! By which levels a feature is judged: those of the series of its place.
 
 import type { Feature } from './feature.ts'
-import type { LaggedLevel, Series } from './landscape.ts'
+import type { LaggedLevel } from './lagged.ts'
+import type { Series } from './landscape.ts'
 import { CLASSES, type FeatureClass, type Place } from './places.ts'
 
 /** Whether two features are judged by the levels of the same series, so that both must begin anew when these change. */

@@ -2,10 +2,12 @@
 import { type FeatureWindow, type LogMoments, MEASURE } from '../bus/bus.ts'
 import type { Middle } from '../detect/robust.ts'
 import type { Feature } from './feature.ts'
+import type { LaggedLevel } from './lagged.ts'
 import {
   isYoung,
-  type LaggedLevel,
   type Landscape,
+  NO_SUMS,
+  newSums,
   type Pod,
   type Series,
   type ServiceNode,
@@ -15,6 +17,7 @@ import type { FeatureClass } from './places.ts'
 import { Rows } from './rows.ts'
 
 const SERVER = 2
+const NONE = -1
 const HOUR_MS = 3_600_000
 
 /** The sums of one service or pod in one window. */
@@ -80,18 +83,21 @@ export class Reading {
       const series = this.#landscape.seriesAt(window, cells.series[row])
       if (series === null) continue
       const pod = this.#landscape.podAt(window, cells.pod[row])
-      if (series.lastTouchedMs !== window.endMs) {
+      if (series.sums === NO_SUMS || series.lastTouchedMs !== window.endMs) {
         series.lastTouchedMs = window.endMs
         series.slowNs = 0
+        series.row = NONE
+        series.sums = newSums()
         this.#touched.push(series)
       }
-      series.spans += cells.spans[row]
-      series.traces += cells.traces[row]
-      series.roots += cells.roots[row]
-      series.origins += cells.origins[row] - cells.away[row]
-      series.away += cells.away[row]
-      series.clients += effectiveAt(cells.duration, row)
-      series.answered += effectiveAt(cells.gap, row)
+      const { sums } = series
+      sums.spans += cells.spans[row]
+      sums.traces += cells.traces[row]
+      sums.roots += cells.roots[row]
+      sums.origins += cells.origins[row] - cells.away[row]
+      sums.away += cells.away[row]
+      sums.clients += effectiveAt(cells.duration, row)
+      sums.answered += effectiveAt(cells.gap, row)
       if (cells.slowNs[row] > series.slowNs) {
         series.slowNs = cells.slowNs[row]
         series.slowTrace = hex(cells.slowTrace, row)
@@ -103,7 +109,7 @@ export class Reading {
       parts.origins += cells.origins[row] - cells.away[row]
       if (series.isCall) continue
       parts.traces += cells.traces[row]
-      rows.middleOfRow(row, MEASURE.self, series.self.level, this.#middle)
+      rows.middleOfRow(row, MEASURE.self, series.self, this.#middle)
       residualOf(series.self, this.#middle, parts)
     }
     for (const series of this.#touched) {
@@ -145,12 +151,12 @@ export class Reading {
       const { service } = series
       let parts = this.#services.get(service)
       if (parts === undefined) this.#services.set(service, (parts = newParts()))
-      parts.origins += series.origins
+      parts.origins += series.sums.origins
       if (series.isCall) {
         this.#spreadCall(series)
         continue
       }
-      parts.traces += series.traces
+      parts.traces += series.sums.traces
       if (series.self.now.n > 0) {
         const said = residualOf(series.self, series.self.now, newParts())
         // What the machines do to all that run on them is not the service's.
@@ -159,9 +165,10 @@ export class Reading {
         add(this.#feature('operation self', service, { series }), said)
       }
       const failure = this.#feature('operation failure', service, { series })
-      failure.a += series.origins
-      failure.b += series.traces
-      for (const [child, call] of series.calls) {
+      failure.a += series.sums.origins
+      failure.b += series.sums.traces
+      for (const call of series.calls) {
+        const { child } = call
         const target = child.callee ?? (child.service === service ? null : child.service)
         const step = !child.isCall && child.service === service
         const missing = this.#feature(step ? 'step missing' : 'call missing', service, {
@@ -171,11 +178,11 @@ export class Reading {
           detail: child.key.id,
         })
         missing.a += call.parents
-        missing.b += series.spans
+        missing.b += series.sums.spans
         call.parents = call.children = 0
       }
-      if (series.roots > 0 && series.key.kind === SERVER)
-        this.#feature('entry rate', service).a += series.roots
+      if (series.sums.roots > 0 && series.key.kind === SERVER)
+        this.#feature('entry rate', service).a += series.sums.roots
     }
     for (const [service, parts] of this.#services) {
       if (parts.traces > 0) {
@@ -198,8 +205,8 @@ export class Reading {
     let moved = 0
     let level = 0
     for (const { isCall, self } of service.series) {
-      if (isCall || !self.level.isReady) continue
-      const { samples, mean } = self.level
+      if (isCall || !self.isReady) continue
+      const { samples, mean } = self
       if (!Number.isNaN(self.hourly)) {
         weight += samples
         moved += samples * (mean - self.hourly)
@@ -224,12 +231,12 @@ export class Reading {
         if (series.gap.now.n > 0)
           add(this.#feature('edge gap', callee, edge), residualOf(series.gap, series.gap.now, newParts()))
         const unseen = this.#feature('service unseen', callee)
-        unseen.a += Math.max(0, series.clients - series.answered)
-        unseen.b += series.clients
+        unseen.a += Math.max(0, series.sums.clients - series.sums.answered)
+        unseen.b += series.sums.clients
       }
       const failure = this.#feature('edge failure', callee, edge)
-      failure.a += series.away
-      failure.b += series.traces
+      failure.a += series.sums.away
+      failure.b += series.sums.traces
       return
     }
     // Whoever is called sends no telemetry: it is a place of its own, seen from its callers.
@@ -240,8 +247,8 @@ export class Reading {
         residualOf(series.duration, series.duration.now, newParts()),
       )
     const failure = this.#feature('edge failure', service, peer)
-    failure.a += series.away
-    failure.b += series.traces
+    failure.a += series.sums.away
+    failure.b += series.sums.traces
   }
 
   /** A pod against its siblings. What all of them share cancels out. */
@@ -282,11 +289,10 @@ const FEW_SPREADS = 3
 const FEW_SAMPLES = 3
 
 /** Adds what one series says in one window to `into`. Nothing while its level is not known. */
-function residualOf(lagged: LaggedLevel, { n, mean }: Middle, into: Parts): Parts {
-  const { level } = lagged
+function residualOf(level: LaggedLevel, { n, mean }: Middle, into: Parts): Parts {
   if (!level.isReady || !(n > 0)) return into
   // One sample of a heavy tail is not yet a level: the fewer there are, the less far out they count as lying.
-  const bound = Math.sqrt(level.variance) * (FEW_SPREADS + (n - 1) / FEW_SAMPLES) * (1 + lagged.farWindows)
+  const bound = Math.sqrt(level.variance) * (FEW_SPREADS + (n - 1) / FEW_SAMPLES) * (1 + level.farWindows)
   into.residual += n * Math.max(-bound, Math.min(bound, mean - level.mean))
   into.variance += n * level.variance
   into.doubt += (n * n * level.variance) / level.samples
