@@ -22,7 +22,9 @@ const MAX_RESOURCE_ATTRIBUTES = 64
 const SALT = 0x27d4eb2f
 
 const NONE = -1
-const NO_LIMIT = 2 ** 32
+/** Every hash is at most that, and less than that. */
+const NO_LIMIT = 2 ** 32 - 1
+const NO_LIMIT_OF_ALL = 2 ** 32
 const NOTHING: readonly Plain[] = []
 const SMALLEST = 64
 
@@ -42,15 +44,15 @@ interface Source {
  */
 class Draw {
   startMs = 0
-  /** By line: how many spans have come, how many are kept, where they are, and from which hash on none is taken. */
+  /** By line: how many spans have come, how many are kept, which is the first of them, and beyond which hash none is taken. */
   #seen = new Uint32Array(SMALLEST)
   #count = new Uint8Array(SMALLEST)
-  #slots = new Uint16Array(SMALLEST * SAMPLES_KEPT)
-  #limit = new Float64Array(SMALLEST).fill(NO_LIMIT)
+  #first = new Uint16Array(SMALLEST)
+  #limit = new Uint32Array(SMALLEST).fill(NO_LIMIT)
   /** The lines that are in use. */
   #lines: number[] = []
   /** From which hash on none is taken in any line. */
-  #limitOfAll = NO_LIMIT
+  #limitOfAll = NO_LIMIT_OF_ALL
   /** By slot. */
   #used = 0
   readonly #free: number[] = []
@@ -61,8 +63,14 @@ class Draw {
   /** Four words: the trace's id. */
   #trace = new Int32Array(4 * SMALLEST)
   #durationNs = new Float64Array(SMALLEST)
+  /** The next one of its line. */
+  #next = new Uint16Array(SMALLEST)
+  /** Where its bytes stand, how many they are, and how much room there is. */
+  #at = new Int32Array(SMALLEST)
   #length = new Uint16Array(SMALLEST)
-  #bytes = new Uint8Array(SPAN_BYTES * SMALLEST)
+  #room = new Uint16Array(SMALLEST)
+  #bytes = new Uint8Array(SPAN_BYTES)
+  #end = 0
   readonly #resource: (readonly Plain[])[] = []
 
   begin(startMs: number): void {
@@ -71,8 +79,8 @@ class Draw {
       this.#seen[line] = this.#count[line] = 0
       this.#limit[line] = NO_LIMIT
     }
-    this.#lines.length = this.#free.length = this.#resource.length = this.#used = 0
-    this.#limitOfAll = NO_LIMIT
+    this.#lines.length = this.#free.length = this.#resource.length = this.#used = this.#end = 0
+    this.#limitOfAll = NO_LIMIT_OF_ALL
   }
 
   /** Whether the span of this line and hash is to be drawn; counts it. */
@@ -90,17 +98,21 @@ class Draw {
     const spanHash = idAt === NOWHERE ? 0 : hashOf(view.getInt32(idAt), view.getInt32(idAt + 4))
     let slot = NONE
     let last = NONE
-    for (let nth = 0; nth < this.#count[line]; nth++) {
-      const each = this.#slots[line * SAMPLES_KEPT + nth]
+    let end = NONE
+    let each = this.#first[line]
+    for (let nth = 0; nth < this.#count[line]; nth++, each = this.#next[each]) {
       if (this.#hash[each] === hash && this.#isTrace(each, view, traceAt)) slot = each
       if (last === NONE || this.#hash[each] > this.#hash[last]) last = each
+      end = each
     }
     if (slot !== NONE) {
       // Of a trace one span, whichever comes first.
       if (spanHash >= this.#spanHash[slot]) return
     } else if (this.#count[line] < SAMPLES_KEPT) {
       slot = this.#newSlot()
-      this.#slots[line * SAMPLES_KEPT + this.#count[line]++] = slot
+      if (end === NONE) this.#first[line] = slot
+      else this.#next[end] = slot
+      this.#count[line]++
     } else if (hash === this.#hash[last]) return
     else slot = last
     this.#hash[slot] = hash
@@ -108,12 +120,41 @@ class Draw {
     for (let word = 0; word < 4; word++) this.#trace[4 * slot + word] = view.getInt32(traceAt + 4 * word)
     this.#durationNs[slot] = items.durationNs[item]
     const at = items.contentAt[item]
-    const end = Math.min(items.endAt[item], at + SPAN_BYTES)
-    this.#length[slot] = end - at
-    this.#bytes.set(from.bytes.subarray(at, end), slot * SPAN_BYTES)
+    this.#put(slot, from.bytes.subarray(at, Math.min(items.endAt[item], at + SPAN_BYTES)))
     this.#resource[slot] = resourceOf()
     this.#limit[line] = this.#count[line] < SAMPLES_KEPT ? NO_LIMIT : this.#largest(line)
     if (this.#used - this.#free.length >= ROOM) this.#cut()
+  }
+
+  /** Keeps its bytes, where they have been if there is room for them. */
+  #put(slot: number, bytes: Uint8Array): void {
+    const { length } = bytes
+    if (length > this.#room[slot]) {
+      this.#room[slot] = 0
+      if (this.#end + length > this.#bytes.length) this.#makeRoom(length)
+      this.#at[slot] = this.#end
+      this.#room[slot] = length
+      this.#end += length
+    }
+    this.#length[slot] = length
+    this.#bytes.set(bytes, this.#at[slot])
+  }
+
+  /** Moves what is kept together, into more room where less than half would be free. */
+  #makeRoom(length: number): void {
+    let kept = length
+    for (let slot = 0; slot < this.#used; slot++) kept += this.#room[slot]
+    let most = this.#bytes.length
+    while (most < 2 * kept) most *= 2
+    const bytes = new Uint8Array(most)
+    this.#end = 0
+    for (let slot = 0; slot < this.#used; slot++) {
+      const at = this.#at[slot]
+      bytes.set(this.#bytes.subarray(at, at + this.#room[slot]), this.#end)
+      this.#at[slot] = this.#end
+      this.#end += this.#room[slot]
+    }
+    this.#bytes = bytes
   }
 
   #isTrace(slot: number, view: DataView, at: number): boolean {
@@ -124,10 +165,7 @@ class Draw {
 
   #largest(line: number): number {
     let largest = 0
-    for (let nth = 0; nth < SAMPLES_KEPT; nth++) {
-      const hash = this.#hash[this.#slots[line * SAMPLES_KEPT + nth]]
-      if (hash > largest) largest = hash
-    }
+    for (const slot of this.#slotsOf(line)) if (this.#hash[slot] > largest) largest = this.#hash[slot]
     return largest
   }
 
@@ -139,9 +177,12 @@ class Draw {
       this.#spanHash = doubled(this.#spanHash)
       this.#trace = doubled(this.#trace)
       this.#durationNs = doubled(this.#durationNs)
+      this.#next = doubled(this.#next)
+      this.#at = doubled(this.#at)
       this.#length = doubled(this.#length)
-      this.#bytes = doubled(this.#bytes)
+      this.#room = doubled(this.#room)
     }
+    this.#room[this.#used] = 0
     return this.#used++
   }
 
@@ -149,25 +190,33 @@ class Draw {
   #cut(): void {
     let kept = 0
     for (const line of this.#lines)
-      for (let nth = 0; nth < this.#count[line]; nth++)
-        this.#sorted[kept++] = this.#hash[this.#slots[line * SAMPLES_KEPT + nth]]
+      for (const slot of this.#slotsOf(line)) this.#sorted[kept++] = this.#hash[slot]
     if (kept <= MOST_SAMPLES) return
     this.#limitOfAll = this.#sorted.subarray(0, kept).sort()[MOST_SAMPLES]
     for (const line of this.#lines) {
-      const first = line * SAMPLES_KEPT
-      let left = 0
-      for (let nth = 0; nth < this.#count[line]; nth++) {
-        const slot = this.#slots[first + nth]
-        if (this.#hash[slot] >= this.#limitOfAll) this.#free.push(slot)
-        else this.#slots[first + left++] = slot
+      const slots = this.#slotsOf(line)
+      const left = slots.filter(slot => this.#hash[slot] < this.#limitOfAll)
+      if (left.length === slots.length) continue
+      for (const slot of slots) if (this.#hash[slot] >= this.#limitOfAll) this.#give(slot)
+      for (const [nth, slot] of left.entries()) {
+        if (nth === 0) this.#first[line] = slot
+        else this.#next[left[nth - 1]] = slot
       }
-      this.#count[line] = left
-      if (left < SAMPLES_KEPT) this.#limit[line] = NO_LIMIT
+      this.#count[line] = left.length
+      this.#limit[line] = NO_LIMIT
     }
   }
 
   #slotsOf(line: number): number[] {
-    return [...this.#slots.subarray(line * SAMPLES_KEPT, line * SAMPLES_KEPT + this.#count[line])]
+    const slots: number[] = []
+    let slot = this.#first[line]
+    for (let nth = 0; nth < this.#count[line]; nth++, slot = this.#next[slot]) slots.push(slot)
+    return slots
+  }
+
+  #give(slot: number): void {
+    this.#room[slot] = 0
+    this.#free.push(slot)
   }
 
   forEachUse(use: (series: number) => void): void {
@@ -180,7 +229,7 @@ class Draw {
     for (const line of this.#lines) {
       const slots = this.#slotsOf(line).sort((a, b) => this.#hash[a] - this.#hash[b])
       for (const slot of slots) {
-        const at = slot * SPAN_BYTES
+        const at = this.#at[slot]
         yield {
           series: line >> 1,
           failed: (line & 1) === 1,
@@ -200,15 +249,15 @@ class Draw {
     const length = Math.max(2 * this.#seen.length, 2 ** Math.ceil(Math.log2(line + 1)))
     const seen = new Uint32Array(length)
     const count = new Uint8Array(length)
-    const slots = new Uint16Array(length * SAMPLES_KEPT)
-    const limit = new Float64Array(length).fill(NO_LIMIT)
+    const first = new Uint16Array(length)
+    const limit = new Uint32Array(length).fill(NO_LIMIT)
     seen.set(this.#seen)
     count.set(this.#count)
-    slots.set(this.#slots)
+    first.set(this.#first)
     limit.set(this.#limit)
     this.#seen = seen
     this.#count = count
-    this.#slots = slots
+    this.#first = first
     this.#limit = limit
   }
 }

@@ -110,9 +110,21 @@ interface Kept {
   readonly startMs: number
   readonly endMs: number
   readonly samples: Samples
-  /** Rows by series. */
-  readonly rows: ReadonlyMap<Series, readonly number[]>
+  /** By row; null where the series had not been met. */
+  readonly series: readonly (Series | null)[]
   learned: boolean
+}
+
+/** Rows by series, in the order of their first. */
+function rowsOf({ series }: Kept): ReadonlyMap<Series, readonly number[]> {
+  const rows = new Map<Series, number[]>()
+  for (const [row, known] of series.entries()) {
+    if (known === null) continue
+    const list = rows.get(known)
+    if (list === undefined) rows.set(known, [row])
+    else list.push(row)
+  }
+  return rows
 }
 
 /** While something of a service departs, its spans do not say what is usual. */
@@ -134,16 +146,9 @@ export class Attribution {
   note({ startMs, endMs, samples, series }: FeatureWindow, { landscape, features }: Evidence): void {
     this.#made.clear()
     this.#left = MOST_A_WINDOW
-    const rows = new Map<Series, number[]>()
-    for (let row = 0; row < samples.length; row++) {
-      // What has not been met yet is not met here: its trace is still under way.
-      const known = landscape.series.get(series[samples.series[row]].id)
-      if (known === undefined) continue
-      const list = rows.get(known)
-      if (list === undefined) rows.set(known, [row])
-      else list.push(row)
-    }
-    this.#kept.push({ startMs, endMs, samples, rows, learned: false })
+    // What has not been met yet is not met here: its trace is still under way.
+    const known = Array.from(samples.series, one => landscape.series.get(series[one].id) ?? null)
+    this.#kept.push({ startMs, endMs, samples, series: known, learned: false })
     if (this.#kept.length > WINDOWS_KEPT) this.#kept.shift()
     for (const { isFrozen, sinceMs, place } of features) {
       if (!isFrozen) continue
@@ -195,9 +200,9 @@ export class Attribution {
 
   #learn(kept: Kept): void {
     kept.learned = true
-    const { samples, startMs, endMs, rows } = kept
+    const { samples, startMs, endMs } = kept
     const touched = new Set<Side>()
-    for (const [series, list] of rows) {
+    for (const [series, list] of rowsOf(kept)) {
       const hurt = this.#hurt.get(series.service)
       if (hurt !== undefined && hurt.sinceMs < endMs && startMs < hurt.untilMs) continue
       let level = this.#levels.get(series)
@@ -238,8 +243,10 @@ export class Attribution {
     const weight: number[] = []
     const said: number[][] = []
     const numbers = new Numbers()
-    for (const { startMs, samples, rows } of this.#kept.toReversed()) {
+    for (const kept of this.#kept.toReversed()) {
+      const { startMs, samples } = kept
       if (startMs < feature.sinceMs || y.length >= MOST_SPANS) break
+      const rows = rowsOf(kept)
       for (const series of of) {
         const { mean } = this.#levels.get(series) as Usual
         for (const row of rows.get(series) ?? []) {

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { crc32, zstdCompress, zstdDecompressSync } from 'node:zlib'
+import { doubles } from '../base/doubles.ts'
 import type { Log } from '../base/log.ts'
 import { Sketch } from '../base/sketch.ts'
 import type { World } from '../base/world.ts'
@@ -172,7 +173,8 @@ function storeSketch(sketch: Sketch): StoredSketch {
 
 function loadSketch(stored: StoredSketch): Sketch {
   if (!Array.isArray(stored) || !stored.every(Number.isFinite)) throw new Error('a histogram is damaged')
-  const counts = Float64Array.from(stored.slice(1))
+  const counts = doubles(stored.length - 1)
+  for (let at = 1; at < stored.length; at++) counts[at - 1] = stored[at]
   return new Sketch(
     counts,
     stored[0],
