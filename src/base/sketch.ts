@@ -9,7 +9,7 @@ const ONE = 1023 << PER_OCTAVE_BITS
 /** 2^48 ns is 78 hours: what is longer shares the last bucket. */
 const LAST_BUCKET = 48 << PER_OCTAVE_BITS
 /** Grown by this much on either side, so that a series settles after few growths. */
-const MARGIN = 8
+const MARGIN = 2
 
 const float = new Float64Array(1)
 const words = new Uint32Array(float.buffer)

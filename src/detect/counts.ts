@@ -1,5 +1,5 @@
 //! How many come: what is usual now, and how far the last windows of a place lie below it.
-import type { Judged } from './judged.ts'
+import type { Judgement } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
 import { Spread, spreadAt } from './spread.ts'
 
@@ -90,7 +90,7 @@ export class CountTrack {
     this.#ring.fill(expected)
   }
 
-  judge(into: readonly Judged[], learn: boolean): void {
+  judge(into: readonly Judgement[], learn: boolean): void {
     if (learn) this.#spread.next()
     let count = 0
     let late = 0

@@ -1,5 +1,5 @@
 //! What rises too slowly for anybody to see it begin: the level of a place hour by hour, against the same hours of the days before.
-import type { Judged } from './judged.ts'
+import type { Judgement } from './judged.ts'
 import { SCALES } from './scales.ts'
 import { Spread, spreadAt } from './spread.ts'
 
@@ -83,7 +83,7 @@ export class DriftTrack {
   }
 
   /** Between the hours what was judged last holds. */
-  judge(into: readonly Judged[], learn: boolean): void {
+  judge(into: readonly Judgement[], learn: boolean): void {
     if (this.#forgotten)
       for (const each of into) each.z = each.shift = each.sd = each.n = each.later = each.earlier = 0
     this.#forgotten = false

@@ -1,6 +1,5 @@
 //! What the last windows of one place say on one scale, before anybody asks how unusual that is.
 
-/** Reused; holds until the next judgement. */
 export interface Judged {
   /** How far beyond, in standard deviations of what sampling and the usual change from window to window explain. */
   z: number
@@ -12,36 +11,31 @@ export interface Judged {
   level: number
   /** What it rests on: samples; for counts the number expected. */
   n: number
+}
+
+/** As it is made. Reused; holds until the next judgement. */
+export interface Judgement extends Judged {
   /** The same as `z` by the later half of these windows alone, and by the earlier: what lasts shows in both. */
   later: number
   earlier: number
 }
 
-/** One by itself, that stays as it is. */
-export const judgedCopy = ({ z, shift, sd, level, n, later, earlier }: Judged): Judged => ({
-  z,
-  shift,
-  sd,
-  level,
-  n,
-  later,
-  earlier,
-})
+export const newJudged = (): Judgement => ({ z: 0, shift: 0, sd: 0, level: 0, n: 0, later: 0, earlier: 0 })
 
-export const newJudged = (): Judged => ({ z: 0, shift: 0, sd: 0, level: 0, n: 0, later: 0, earlier: 0 })
+/** By itself: it stays as it is. */
+export const judgedCopy = ({ z, shift, sd, level, n }: Judged): Judged => ({ z, shift, sd, level, n })
 
 /** Numbers of a row that one takes. */
-export const JUDGED_WIDTH = 7
+export const JUDGED_WIDTH = 5
 
 /** The one that stands in a row from there on. */
 export class JudgedAt implements Judged {
-  #numbers: Float64Array = new Float64Array(JUDGED_WIDTH)
-  #from = 0
+  readonly #numbers: Float64Array
+  readonly #from: number
 
-  at(numbers: Float64Array, from: number): this {
+  constructor(numbers: Float64Array, from: number) {
     this.#numbers = numbers
     this.#from = from
-    return this
   }
 
   get z(): number {
@@ -82,21 +76,5 @@ export class JudgedAt implements Judged {
 
   set n(value: number) {
     this.#numbers[this.#from + 4] = value
-  }
-
-  get later(): number {
-    return this.#numbers[this.#from + 5]
-  }
-
-  set later(value: number) {
-    this.#numbers[this.#from + 5] = value
-  }
-
-  get earlier(): number {
-    return this.#numbers[this.#from + 6]
-  }
-
-  set earlier(value: number) {
-    this.#numbers[this.#from + 6] = value
   }
 }

@@ -1,6 +1,6 @@
 //! Where durations lie: the level of a series in logarithms, and how far the last windows of a place lie from the levels of its series.
 import { CountSlots } from '../base/slots.ts'
-import type { Judged } from './judged.ts'
+import type { Judgement } from './judged.ts'
 import { SCALES, WINDOWS_KEPT } from './scales.ts'
 import { Spread, spreadAt } from './spread.ts'
 
@@ -187,7 +187,7 @@ export class LocationTrack {
   }
 
   /** Judges the last windows on every scale. `learn`: they also teach how much is usual from window to window. */
-  judge(into: readonly Judged[], learn: boolean): void {
+  judge(into: readonly Judgement[], learn: boolean): void {
     const ring = this.#numbers
     const from = this.#ring
     const counts = this.#slots.pieceOf(this.#counts)

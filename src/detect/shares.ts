@@ -1,6 +1,6 @@
 //! Shares of a whole (failures, calls, what is not seen): what is usual, and how far the last windows of a place lie beyond it.
 import { CountSlots } from '../base/slots.ts'
-import type { Judged } from './judged.ts'
+import type { Judgement } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
 import { Spread, spreadAt } from './spread.ts'
 
@@ -223,7 +223,7 @@ export class ShareTrack {
     this.#spread.restore(spread)
   }
 
-  judge(into: readonly Judged[], learn: boolean): void {
+  judge(into: readonly Judgement[], learn: boolean): void {
     const { worse } = this.#options
     const by = this.#by ?? this
     const { usual, isReady } = by

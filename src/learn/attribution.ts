@@ -1,4 +1,5 @@
 //! What the hurt spans of a place have in common: keeps the drawn spans of the last minutes and what was usual before, and compares on demand.
+import { doubles } from '../base/doubles.ts'
 import { clip } from '../base/words.ts'
 import type { FeatureWindow, Samples } from '../bus/bus.ts'
 import { type Before, contributors } from '../detect/contributors.ts'
@@ -24,42 +25,41 @@ const KEPT_SPANS = 1000
 const LEAST_KNOWN = 10
 const MOST_CHARACTERS = 200
 
+/** Sums of weights and of their squares, the mean, weighted squares of distances from it, weights of what failed, and spans that had not. */
+const [W, W2, MEAN, SQUARES, FAILED, FINE] = [0, 1, 2, 3, 4, 5] as const
+
 /** Effective numbers, mean and squares of durations, and failures. */
 class Usual {
-  w = 0
-  w2 = 0
-  mean = 0
-  /** Sum of squared distances from the mean, weighted. */
-  squares = 0
-  failed = 0
-  /** Spans that had not failed. */
-  fine = 0
+  readonly #sums = doubles(6)
 
   add(weight: number, y: number, failed: boolean): void {
-    this.w += weight
-    this.w2 += weight * weight
-    const off = y - this.mean
-    this.mean += (off * weight) / this.w
-    this.squares += weight * off * (y - this.mean)
-    if (failed) this.failed += weight
-    else this.fine++
+    const sums = this.#sums
+    sums[W] += weight
+    sums[W2] += weight * weight
+    const off = y - sums[MEAN]
+    sums[MEAN] += (off * weight) / sums[W]
+    sums[SQUARES] += weight * off * (y - sums[MEAN])
+    if (failed) sums[FAILED] += weight
+    else sums[FINE]++
+  }
+
+  get mean(): number {
+    return this.#sums[MEAN]
   }
 
   get n(): number {
-    return this.w2 > 0 ? (this.w * this.w) / this.w2 : 0
+    const { [W]: w, [W2]: w2 } = this.#sums
+    return w2 > 0 ? (w * w) / w2 : 0
   }
 
   halve(): void {
-    this.w /= 2
     // The effective number halves with the weights.
-    this.w2 /= 2
-    this.squares /= 2
-    this.failed /= 2
-    this.fine /= 2
+    for (const sum of [W, W2, SQUARES, FAILED, FINE]) this.#sums[sum] /= 2
   }
 
   before(hurt: 'slow' | 'failed'): Before {
-    const { n, w, mean, squares, failed, fine } = this
+    const { n } = this
+    const [w, , mean, squares, failed, fine] = this.#sums
     if (!(w > 0)) return { n: 0, mean: 0, variance: 0, fine: 0 }
     const rate = failed / w
     return hurt === 'slow'

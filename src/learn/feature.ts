@@ -3,7 +3,7 @@ import { CountSlots, doubleSlots, type Slots } from '../base/slots.ts'
 import { CountTrack } from '../detect/counts.ts'
 import { DriftTrack } from '../detect/drift.ts'
 import { Hours } from '../detect/hours.ts'
-import { JUDGED_WIDTH, type Judged, JudgedAt } from '../detect/judged.ts'
+import { JUDGED_WIDTH, type Judged, JudgedAt, type Judgement, newJudged } from '../detect/judged.ts'
 import { LocationTrack } from '../detect/location.ts'
 import { SCALES } from '../detect/scales.ts'
 import { type ShareOptions, ShareTrack, type Usual } from '../detect/shares.ts'
@@ -75,7 +75,7 @@ const newDeparture = (): Departure => ({
 const NOT_DEPARTING: Readonly<Departure> = Object.freeze(newDeparture())
 const NOTHING_HELD: readonly number[] = SCALES.map(() => 0)
 /** Used again for each judgement. */
-const VIEWS = SCALES.map(() => new JudgedAt())
+const JUDGEMENTS = SCALES.map(newJudged)
 
 /** How it stands with one feature of one place. */
 export class Feature {
@@ -159,24 +159,24 @@ export class Feature {
 
   /** By scale; they show what is judged then, and not only what is now. */
   get judged(): readonly Judged[] {
-    return SCALES.map((_, scale) => this.#judgedAt(scale, new JudgedAt()))
+    return SCALES.map((_, scale) => new JudgedAt(this.#numbers, this.#judgedAt(scale)))
   }
 
   /** The largest z on any scale. */
   get highestZ(): number {
     let highest = Number.NEGATIVE_INFINITY
     for (let scale = 0; scale < SCALES.length; scale++) {
-      const { z } = this.#judgedAt(scale, VIEWS[scale])
+      const z = this.#numbers[this.#judgedAt(scale)]
       if (z > highest) highest = z
     }
     return highest
   }
 
-  #judgedAt(scale: number, view: JudgedAt): JudgedAt {
-    return view.at(this.#numbers, this.#from + JUDGED + scale * JUDGED_WIDTH)
+  #judgedAt(scale: number): number {
+    return this.#from + JUDGED + scale * JUDGED_WIDTH
   }
 
-  /** z as far as it lasts, by scale. */
+  /** z as far as it lasts, by scale; between judging and holding, as far as it would. */
   get held(): readonly number[] {
     return this.#held ?? NOTHING_HELD
   }
@@ -298,12 +298,45 @@ export class Feature {
     else if (track instanceof ShareTrack) track.push(this.a, this.b, learn, windowMs)
     else track.push(this.a, learn, windowMs)
     this.#numbers.fill(0, this.#from + SUMS, this.#track)
-    const judged = this.#views()
+    const judged = JUDGEMENTS
+    this.#load(judged)
     this.#quiet = (track instanceof LocationTrack || track instanceof ShareTrack) && track.isEmpty
     if (this.#quiet)
       for (const each of judged) each.z = each.shift = each.sd = each.n = each.later = each.earlier = 0
     // What departs says nothing about what is usual from window to window.
     else track.judge(judged, learn && Number.isNaN(this.sinceMs))
+    this.#store(judged)
+  }
+
+  /** What was judged last: a track that judges once an hour leaves it as it is. */
+  #load(judged: readonly Judgement[]): void {
+    for (let scale = 0; scale < SCALES.length; scale++) {
+      const at = this.#judgedAt(scale)
+      const into = judged[scale]
+      into.z = into.later = into.earlier = this.#numbers[at]
+      into.shift = this.#numbers[at + 1]
+      into.sd = this.#numbers[at + 2]
+      into.level = this.#numbers[at + 3]
+      into.n = this.#numbers[at + 4]
+    }
+  }
+
+  #store(judged: readonly Judgement[]): void {
+    let lasting: number[] | null = null
+    for (let scale = 0; scale < SCALES.length; scale++) {
+      const { z, shift, sd, level, n, later, earlier } = judged[scale]
+      const at = this.#judgedAt(scale)
+      this.#numbers[at] = z
+      this.#numbers[at + 1] = shift
+      this.#numbers[at + 2] = sd
+      this.#numbers[at + 3] = level
+      this.#numbers[at + 4] = n
+      const both = HALF * Math.min(later, earlier)
+      if (both <= 0) continue
+      lasting ??= SCALES.map(() => 0)
+      lasting[scale] = both
+    }
+    this.#held = lasting
   }
 
   /**
@@ -318,28 +351,24 @@ export class Feature {
       this.#held = null
       return
     }
-    const views = this.#views()
+    const lasting = this.#held
+    const { judged } = this
     let held: number[] | null = null
     for (let scale = 0; scale < SCALES.length; scale++) {
-      const judged = views[scale]
+      const one = judged[scale]
       if (shared[scale]) this.shared |= 1 << scale
-      const z = !shared[scale] && passesFloor(this.class, judged) ? this.#beyondUsual(judged, nowMs) : 0
-      const lasting = Math.max(0, Math.min(z, HALF * judged.later, HALF * judged.earlier))
-      if (lasting === 0) continue
+      const z = !shared[scale] && passesFloor(this.class, one) ? this.#beyondUsual(one, nowMs) : 0
+      const lasts = lasting === null ? 0 : Math.max(0, Math.min(z, lasting[scale]))
+      if (lasts === 0) continue
       held ??= SCALES.map(() => 0)
-      held[scale] = lasting
-      const surprise = surpriseOf(tails[scale], lasting)
+      held[scale] = lasts
+      const surprise = surpriseOf(tails[scale], lasts)
       if (surprise > this.surprise) {
         this.surprise = surprise
         this.scale = scale
       }
     }
     this.#held = held
-  }
-
-  #views(): readonly JudgedAt[] {
-    for (let scale = 0; scale < SCALES.length; scale++) this.#judgedAt(scale, VIEWS[scale])
-    return VIEWS
   }
 
   /** What of it the same hours of the days before did not have. */

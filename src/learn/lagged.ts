@@ -22,17 +22,19 @@ UNHEARD[HOURLY] = Number.NaN
 const NONE = -1
 
 export class LaggedLevel extends Level {
-  readonly #slots: Slots
+  readonly #slots: Slots | null
   #slot = NONE
   #at = 0
 
-  constructor(slots: Slots) {
+  /** `slots`: null where nothing will ever be heard of it. */
+  constructor(slots: Slots | null) {
     super(UNHEARD)
     this.#slots = slots
   }
 
   /** This window's, in natural logarithms of nanoseconds. From now on the level has a row of its own. */
   get now(): Middle {
+    if (this.#slots === null) throw new Error('nothing is ever heard of this level')
     this.#claim()
     return new MiddleAt(this.numbers, this.from + NOW)
   }
@@ -48,8 +50,7 @@ export class LaggedLevel extends Level {
   }
 
   set hourly(level: number) {
-    this.#claim()
-    this.numbers[this.from + HOURLY] = level
+    if (this.#slot !== NONE) this.numbers[this.from + HOURLY] = level
   }
 
   /** Ends the window: what waited longest is learned, unless `frozen`. Before the level is ready nothing waits. */
@@ -74,7 +75,7 @@ export class LaggedLevel extends Level {
 
   /** As it was known before a restart. */
   restore(samples: number, mean: number, variance: number): void {
-    if (!(samples > 0)) return
+    if (!(samples > 0) || this.#slots === null) return
     this.#claim()
     this.samples = samples
     this.mean = mean
@@ -99,14 +100,15 @@ export class LaggedLevel extends Level {
     if (this.#slot === NONE) return
     this.numbers = this.numbers.slice(this.from, this.from + WIDTH)
     this.from = 0
-    this.#slots.give(this.#slot)
+    this.#slots?.give(this.#slot)
   }
 
   #claim(): void {
-    if (this.#slot !== NONE) return
-    this.#slot = this.#slots.take()
-    this.numbers = this.#slots.pieceOf(this.#slot)
-    this.from = this.#slots.fromOf(this.#slot)
+    const slots = this.#slots
+    if (this.#slot !== NONE || slots === null) return
+    this.#slot = slots.take()
+    this.numbers = slots.pieceOf(this.#slot)
+    this.from = slots.fromOf(this.#slot)
     this.numbers.set(UNHEARD, this.from)
   }
 }

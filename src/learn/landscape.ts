@@ -72,6 +72,9 @@ export function newSums(): Sums {
   return { spans: 0, traces: 0, roots: 0, origins: 0, away: 0, clients: 0, answered: 0 }
 }
 
+/** Calls have no self time that is looked at, and others neither way nor peer. */
+const NO_LEVEL = new LaggedLevel(null)
+
 export interface Series {
   readonly key: SeriesKey
   readonly service: ServiceNode
@@ -82,6 +85,7 @@ export interface Series {
   /** Whom a client calls, where the other side has been seen. */
   callee: ServiceNode | null
   votes: readonly Vote[]
+  /** Of calls `gap` and `duration`, of all others `self`. */
   readonly self: LaggedLevel
   readonly gap: LaggedLevel
   readonly duration: LaggedLevel
@@ -185,17 +189,18 @@ export class Landscape {
       return null
     }
     const service = this.serviceOf(key.service, key.namespace, key.environment, nowMs)
+    const isCall = key.kind === CLIENT || key.kind === PRODUCER
     const series: Series = {
       key,
       service,
-      isCall: key.kind === CLIENT || key.kind === PRODUCER,
+      isCall,
       isAsync: key.kind === PRODUCER || key.kind === CONSUMER,
       peer,
       callee: null,
       votes: NONE,
-      self: new LaggedLevel(this.#levels),
-      gap: new LaggedLevel(this.#levels),
-      duration: new LaggedLevel(this.#levels),
+      self: isCall ? NO_LEVEL : new LaggedLevel(this.#levels),
+      gap: isCall ? new LaggedLevel(this.#levels) : NO_LEVEL,
+      duration: isCall ? new LaggedLevel(this.#levels) : NO_LEVEL,
       lastSeenMs: nowMs,
       idleHours: 0,
       lastTouchedMs: Number.NaN,
