@@ -4,7 +4,8 @@ const SMALLEST = 64
 
 /** At most half of its places are taken. */
 export class Hashed<T> {
-  #things: T[] = []
+  /** In the order in which they were added. To be read only. */
+  things: T[] = []
   /** Hash and number + 1 of a thing, side by side; 0 is free. */
   #places = new Int32Array(2 * SMALLEST)
 
@@ -15,7 +16,7 @@ export class Hashed<T> {
     const mask = places.length - 1
     for (let place = (hash << 1) & mask; places[place + 1] !== 0; place = (place + 2) & mask) {
       if (places[place] !== hash) continue
-      const thing = this.#things[places[place + 1] - 1]
+      const thing = this.things[places[place + 1] - 1]
       if (is(thing, text)) return thing
     }
     return undefined
@@ -23,14 +24,14 @@ export class Hashed<T> {
 
   /** Adds what is not there. */
   add(text: string, thing: T): void {
-    this.#things.push(thing)
-    if (4 * this.#things.length > this.#places.length) this.#grow()
-    this.#put(hashOf(text), this.#things.length)
+    this.things.push(thing)
+    if (4 * this.things.length > this.#places.length) this.#grow()
+    this.#put(hashOf(text), this.things.length)
   }
 
   /** Holds these from now on, and no others. */
-  refill(things: Iterable<T>, textOf: (thing: T) => string): void {
-    this.#things = []
+  refill(things: readonly T[], textOf: (thing: T) => string): void {
+    this.things = []
     this.#places = new Int32Array(2 * SMALLEST)
     for (const thing of things) this.add(textOf(thing), thing)
   }

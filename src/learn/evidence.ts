@@ -58,7 +58,10 @@ export interface Adopted {
 
 export class Evidence {
   readonly landscape: Landscape
-  features: Feature[] = []
+  get features(): Feature[] {
+    return this.#byId.things
+  }
+
   readonly tails: Tails
   /** Peaks of the deciding statistic in calm times. */
   readonly record: PeakRecord = recordOfAll()
@@ -131,7 +134,6 @@ export class Evidence {
       const usual = name === 'pod failure' ? (this.feature('service failure', service).track as never) : null
       feature = new Feature(place, name, usual, this.#slots)
       this.#byId.add(id, feature)
-      this.features.push(feature)
       if (name === 'edge gap' && place.caller !== null) file(this.gapsFrom, place.caller.id, feature)
       if (place.pod !== null) file(this.podsOf, service.name, feature)
     }
@@ -252,8 +254,10 @@ export class Evidence {
     for (const feature of this.features)
       if (++feature.idleHours > KEPT_HOURS.series || !isKnown(landscape, feature.place)) gone.add(feature)
     if (gone.size === 0) return
-    this.features = this.features.filter(feature => !gone.has(feature))
-    this.#byId.refill(this.features, ({ place }) => place.id)
+    this.#byId.refill(
+      this.features.filter(feature => !gone.has(feature)),
+      ({ place }) => place.id,
+    )
     for (const feature of gone) feature.release(this.#slots)
     for (const lists of [this.podsOf, this.gapsFrom]) {
       for (const [id, features] of lists) {

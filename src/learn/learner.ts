@@ -19,6 +19,7 @@ import {
   learnLatency,
   MIN_SAMPLES,
   newLatencyState,
+  NO_OUTLIERS,
 } from '../detect/latency.ts'
 import { clearlyMore } from '../detect/share.ts'
 import { Summary } from '../detect/summary.ts'
@@ -141,7 +142,7 @@ export class Learner {
     const sketch = new Sketch()
     sketch.merge(hold.held.within)
     sketch.merge(hold.held.beyond)
-    state.latency = { within: sketch, beyond: new Sketch(), limitNs: Number.POSITIVE_INFINITY }
+    state.latency = { within: sketch, beyond: NO_OUTLIERS, limitNs: Number.POSITIVE_INFINITY }
     state.latencyHold = null
     this.#shifts.value++
     return true

@@ -70,6 +70,7 @@ export class Reading {
     this.#readCells(window)
     this.#readLinks(window)
     this.#spread()
+    this.#rows.end()
     this.#touched.length = 0
     this.#services.clear()
     this.#pods.clear()

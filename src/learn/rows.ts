@@ -30,6 +30,11 @@ export class Rows {
     this.#from[cells.length] = bins.length
   }
 
+  /** The window has been read: nothing of it is kept. */
+  end(): void {
+    this.#window = null
+  }
+
   /** The row counts for its series as a whole. */
   join(series: Series, row: number): void {
     this.#next[row] = series.row
