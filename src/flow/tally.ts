@@ -19,8 +19,8 @@ export interface Known {
 
 interface OpenWindow {
   readonly startMs: number
-  /** Its spans as they were staged, while they are few; afterwards all are in the summary. */
-  spans: readonly number[]
+  /** Its spans as they were staged, while they are few; afterwards all are in the summary. A string is the smallest list of 16-bit cells. */
+  spans: string
   summary: Summary | null
 }
 
@@ -71,7 +71,6 @@ const FAILED = 0x8000
 
 /** Of a seldom series a window is a few numbers. Its histograms would be a thousand bytes. */
 const FEW_SPANS = 64
-const NO_SPANS: readonly number[] = []
 const NO_WINDOWS: readonly OpenWindow[] = []
 
 /** A request may bring years of a series in windows of one span each: so many beyond the lateness wait for their end. */
@@ -218,7 +217,7 @@ export class Tally {
   #publish(row: Row, window: OpenWindow): void {
     const summary = summed(window)
     if (summary.count === 0) return
-    window.spans = NO_SPANS
+    window.spans = ''
     window.summary = null
     this.#bus.publish('summary', row.key.id, {
       series: row.key,
@@ -254,15 +253,12 @@ export class Tally {
     const end = from + lines[series * LINE + COUNT]
     if (end === from) return
     if (staged.summary === null && staged.spans.length + end - from <= FEW_SPANS) {
-      const spans = new Array<number>(staged.spans.length + end - from)
-      for (let at = 0; at < staged.spans.length; at++) spans[at] = staged.spans[at]
-      for (let at = from; at < end; at++) spans[staged.spans.length + at - from] = lines[at]
-      staged.spans = spans
+      staged.spans += String.fromCharCode(...lines.subarray(from, end))
     } else {
       const summary = summed(staged)
       for (let at = from; at < end; at++) count(lines[at], summary)
       staged.summary = summary
-      staged.spans = NO_SPANS
+      staged.spans = ''
     }
     lines[series * LINE + COUNT] = 0
   }
@@ -278,7 +274,7 @@ export class Tally {
         this.#handOver(row)
         at = 0
       }
-      row.open = row.open.toSpliced(at, 0, { startMs, spans: NO_SPANS, summary: null })
+      row.open = row.open.toSpliced(at, 0, { startMs, spans: '', summary: null })
       at++
     }
     return row.open[at - 1]
@@ -326,7 +322,7 @@ export class Tally {
 function summed({ spans, summary }: OpenWindow): Summary {
   if (summary !== null) return summary
   const made = new Summary()
-  for (const span of spans) count(span, made)
+  for (let at = 0; at < spans.length; at++) count(spans.charCodeAt(at), made)
   return made
 }
 

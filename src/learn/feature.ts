@@ -90,7 +90,6 @@ export class Feature {
   scale = 0
   /** Hours since a window had anything of it. */
   idleHours = 0
-  #quiet = true
   #held: number[] | null = null
   #departure: Departure | null = null
   #numbers: Float64Array
@@ -281,6 +280,12 @@ export class Feature {
     this.#departure = null
   }
 
+  /** Whether none of the last windows has anything of it. */
+  get #isQuiet(): boolean {
+    const { track } = this
+    return (track instanceof LocationTrack || track instanceof ShareTrack) && track.isEmpty
+  }
+
   /** Whether a window has anything of it: what is counted, or missing, is there when it comes; a share when there is something to take it of. */
   get #isSeen(): boolean {
     const { kind } = CLASSES[this.class]
@@ -300,8 +305,7 @@ export class Feature {
     this.#numbers.fill(0, this.#from + SUMS, this.#track)
     const judged = JUDGEMENTS
     this.#load(judged)
-    this.#quiet = (track instanceof LocationTrack || track instanceof ShareTrack) && track.isEmpty
-    if (this.#quiet)
+    if (this.#isQuiet)
       for (const each of judged) each.z = each.shift = each.sd = each.n = each.later = each.earlier = 0
     // What departs says nothing about what is usual from window to window.
     else track.judge(judged, learn && Number.isNaN(this.sinceMs))
@@ -347,7 +351,7 @@ export class Feature {
   hold(tails: readonly PeakRecord[], shared: readonly boolean[], nowMs: number): void {
     this.surprise = Number.NEGATIVE_INFINITY
     this.shared = 0
-    if (this.#quiet) {
+    if (this.#isQuiet) {
       this.#held = null
       return
     }

@@ -7,6 +7,7 @@ import type { Log } from '../base/log.ts'
 import { Sketch } from '../base/sketch.ts'
 import type { World } from '../base/world.ts'
 import type { SeriesKey } from '../bus/bus.ts'
+import { NO_OUTLIERS } from '../detect/latency.ts'
 import { Summary } from '../detect/summary.ts'
 import type { Hold, SeriesState } from './learner.ts'
 
@@ -227,7 +228,7 @@ const loadSeries = (stored: StoredSeries): SeriesState => ({
   idleHours: stored.idleHours ?? 0,
   latency: {
     within: loadSketch(stored.latency.within),
-    beyond: loadSketch(stored.latency.beyond),
+    beyond: stored.latency.beyond.length > 1 ? loadSketch(stored.latency.beyond) : NO_OUTLIERS,
     limitNs: stored.latency.limitNs ?? Number.POSITIVE_INFINITY,
   },
   failure: { spans: stored.failure.spans, failures: stored.failure.failures },
