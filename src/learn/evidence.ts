@@ -58,11 +58,8 @@ export interface Adopted {
 
 export class Evidence {
   readonly landscape: Landscape
-  get features(): Feature[] {
-    return this.#byId.things
-  }
-
   readonly tails: Tails
+  readonly slots = new FeatureSlots()
   /** Peaks of the deciding statistic in calm times. */
   readonly record: PeakRecord = recordOfAll()
   readonly #episodes = new Episodes((peakMs, peak) => this.record.note(peakMs, peak))
@@ -76,7 +73,6 @@ export class Evidence {
   readonly podsOf = new Map<string, Feature[]>()
   readonly #options: EvidenceOptions
   readonly #byId = new Hashed<Feature>()
-  readonly #slots = new FeatureSlots()
   /** Take what there is no room for. */
   readonly #spare = new Map<FeatureClass, Feature>()
   #levelMs = Number.NEGATIVE_INFINITY
@@ -98,6 +94,10 @@ export class Evidence {
         return [name, hourly.map(z => recordOfClass(z, scale))]
       }),
     ) as unknown as Tails
+  }
+
+  get features(): Feature[] {
+    return this.#byId.things
   }
 
   /** One window of the whole deployment. Returns the levels that were adopted in it. */
@@ -132,7 +132,7 @@ export class Evidence {
         return this.#crowdedOut(name, service)
       const place = new PlaceOf(name, service, at)
       const usual = name === 'pod failure' ? (this.feature('service failure', service).track as never) : null
-      feature = new Feature(place, name, usual, this.#slots)
+      feature = new Feature(place, name, usual, this.slots)
       this.#byId.add(id, feature)
       if (name === 'edge gap' && place.caller !== null) file(this.gapsFrom, place.caller.id, feature)
       if (place.pod !== null) file(this.podsOf, service.name, feature)
@@ -145,7 +145,7 @@ export class Evidence {
     this.landscape.crowded++
     let spare = this.#spare.get(name)
     if (spare === undefined) {
-      spare = new Feature(new PlaceOf(name, service, {}), name, null, this.#slots)
+      spare = new Feature(new PlaceOf(name, service, {}), name, null, this.slots)
       this.#spare.set(name, spare)
     }
     return spare
@@ -258,7 +258,7 @@ export class Evidence {
       this.features.filter(feature => !gone.has(feature)),
       ({ place }) => place.id,
     )
-    for (const feature of gone) feature.release(this.#slots)
+    for (const feature of gone) feature.release(this.slots)
     for (const lists of [this.podsOf, this.gapsFrom]) {
       for (const [id, features] of lists) {
         const left = features.filter(feature => !gone.has(feature))

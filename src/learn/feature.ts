@@ -43,6 +43,12 @@ export class FeatureSlots {
     location: new CountSlots(LocationTrack.COUNTS),
     share: new CountSlots(ShareTrack.COUNTS),
   } as const
+
+  /** Rows that are in use. */
+  get size(): number {
+    const { location, share, other } = this.numbers
+    return location.size + share.size + other.size
+  }
 }
 
 const slotsOf = (form: Form) => doubleSlots(SUMS + SUMS_OF[form] + TRACK_WIDTHS[form])

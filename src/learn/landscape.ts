@@ -1,4 +1,5 @@
 //! What the learning plane has met: services, their series and pods, and who calls whom. Grows with what is seen, within bounds.
+import type { Slots } from '../base/slots.ts'
 import type { FeatureWindow, PodKey, SeriesKey } from '../bus/bus.ts'
 import { LaggedLevel, levelSlots } from './lagged.ts'
 
@@ -117,10 +118,10 @@ export class Landscape {
   readonly services = new Map<string, ServiceNode>()
   readonly series = new Map<string, Series>()
   readonly pods = new Map<string, Pod>()
+  readonly levels: Slots = levelSlots()
   /** Rows that were left out for lack of room. */
   crowded = 0
   readonly #bounds: Bounds
-  readonly #levels = levelSlots()
   readonly #seriesOf = new WeakMap<readonly SeriesKey[], (Series | null)[]>()
   readonly #podsOf = new WeakMap<readonly PodKey[], (Pod | null)[]>()
 
@@ -198,9 +199,9 @@ export class Landscape {
       peer,
       callee: null,
       votes: NONE,
-      self: isCall ? NO_LEVEL : new LaggedLevel(this.#levels),
-      gap: isCall ? new LaggedLevel(this.#levels) : NO_LEVEL,
-      duration: isCall ? new LaggedLevel(this.#levels) : NO_LEVEL,
+      self: isCall ? NO_LEVEL : new LaggedLevel(this.levels),
+      gap: isCall ? new LaggedLevel(this.levels) : NO_LEVEL,
+      duration: isCall ? new LaggedLevel(this.levels) : NO_LEVEL,
       lastSeenMs: nowMs,
       idleHours: 0,
       lastTouchedMs: Number.NaN,

@@ -18,8 +18,8 @@ import {
   latencySamples,
   learnLatency,
   MIN_SAMPLES,
-  newLatencyState,
   NO_OUTLIERS,
+  newLatencyState,
 } from '../detect/latency.ts'
 import { clearlyMore } from '../detect/share.ts'
 import { Summary } from '../detect/summary.ts'

@@ -48,12 +48,17 @@ test('pods that are gone go first, then a service with its series, edges and fea
   const before = knownOf(shop, 'carts')
   expect(before).toMatchObject({ service: true, series: 2, pods: 2, edge: true })
   expect(before.features).toBeGreaterThan(5)
+  const { evidence } = shop.plane
+  const levels = evidence.landscape.levels.size
   shop.run((KEPT_HOURS.pods + 2) * HOUR, GONE)
   expect(knownOf(shop, 'carts')).toMatchObject({ service: true, series: 2, pods: 0, edge: true })
   shop.run((KEPT_HOURS.series - KEPT_HOURS.pods - 4) * HOUR, GONE)
   expect(knownOf(shop, 'carts')).toMatchObject({ service: true, series: 2 })
   shop.run(4 * HOUR, GONE)
   expect(knownOf(shop, 'carts')).toEqual({ service: false, series: 0, pods: 0, edge: false, features: 0 })
+  expect(evidence.slots.size).toBe(evidence.features.length)
+  // A level of what it served, and two of the way by which it called.
+  expect(evidence.landscape.levels.size).toBe(levels - 3)
   const peers = shop.plane.evidence.features.filter(feature => feature.class === 'edge failure')
   expect(peers.map(({ place }) => place.target)).toContain('call carts')
   // The others are as they were, and it is met anew when it comes back.
