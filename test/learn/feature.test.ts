@@ -1,6 +1,7 @@
 //! Laws of features in rows: each has its own, and what is forgotten gives its row back and still shows what it showed.
 import { expect, test } from 'vitest'
-import { Feature, FeatureSlots } from '../../src/learn/feature.ts'
+import { Feature } from '../../src/learn/feature.ts'
+import { FeatureSlots } from '../../src/learn/feature-row.ts'
 import type { FeatureClass, Place } from '../../src/learn/places.ts'
 
 const WINDOW_MS = 10_000

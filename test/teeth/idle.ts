@@ -88,9 +88,9 @@ export const IDLE = [
     {
       row: 'idle',
       guard: 'what is forgotten can be read as it was',
-      file: 'learn/feature.ts',
-      on: 'this.#numbers = this.#numbers.slice(this.#from, this.#from + width)',
-      off: 'this.#numbers = this.#numbers.subarray(this.#from, this.#from + width)',
+      file: 'learn/feature-row.ts',
+      on: 'this.numbers = this.numbers.slice(this.#from, this.#from + width)',
+      off: 'this.numbers = this.numbers.subarray(this.#from, this.#from + width)',
       test: 'service self: what is released gives its row back',
     },
   ]),
