@@ -5,11 +5,13 @@ const A_PIECE = 64
 
 type Column = Float64Array | Uint16Array | Uint8Array
 
-/** Rows of one width. A row that is given back is given out again; nobody may use it in between. */
+/** Rows of one width. A row that is given back is given out again, and nobody may use it in between; a piece of which none is in use is let go. */
 export class Slots<T extends Column = Float64Array> {
   readonly #width: number
   readonly #make: (length: number) => T
-  readonly #pieces: T[] = []
+  readonly #pieces: (T | null)[] = []
+  /** By piece, how many of its rows are in use. */
+  readonly #taken: number[] = []
   readonly #free: number[] = []
   #used = 0
 
@@ -23,25 +25,31 @@ export class Slots<T extends Column = Float64Array> {
     return this.#used - this.#free.length
   }
 
+  /** Pieces that there are for them. */
+  get pieces(): number {
+    return this.#pieces.filter(piece => piece !== null).length
+  }
+
   /** The number of a row of zeros. */
   take(): number {
-    const given = this.#free.pop()
-    if (given !== undefined) {
-      const from = this.fromOf(given)
-      this.pieceOf(given).fill(0, from, from + this.#width)
-      return given
-    }
-    if (this.#used === this.#pieces.length * A_PIECE) this.#pieces.push(this.#make(A_PIECE * this.#width))
-    return this.#used++
+    const slot = this.#free.pop() ?? this.#used++
+    const at = Math.floor(slot / A_PIECE)
+    const piece = (this.#pieces[at] ??= this.#make(A_PIECE * this.#width))
+    this.#taken[at] = (this.#taken[at] ?? 0) + 1
+    const from = this.fromOf(slot)
+    piece.fill(0, from, from + this.#width)
+    return slot
   }
 
   give(slot: number): void {
     this.#free.push(slot)
+    const at = Math.floor(slot / A_PIECE)
+    if (--this.#taken[at] === 0) this.#pieces[at] = null
   }
 
   /** The array in which a row stands. It stays there until it is given back. */
   pieceOf(slot: number): T {
-    return this.#pieces[Math.floor(slot / A_PIECE)]
+    return this.#pieces[Math.floor(slot / A_PIECE)] as T
   }
 
   /** Where in it the row begins. */
