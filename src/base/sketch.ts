@@ -1,5 +1,7 @@
 //! A log-bucket histogram that merges exactly and forgets: sixteen buckets an octave, so a quantile is off by at most 3.2 %.
 
+import { doubles } from './doubles.ts'
+
 /** Buckets per power of two. */
 const PER_OCTAVE_BITS = 4
 /** The bucket of 1.0 in units of the float's own exponent and mantissa bits. */
@@ -7,7 +9,7 @@ const ONE = 1023 << PER_OCTAVE_BITS
 /** 2^48 ns is 78 hours: what is longer shares the last bucket. */
 const LAST_BUCKET = 48 << PER_OCTAVE_BITS
 /** Grown by this much on either side, so that a series settles after few growths. */
-const MARGIN = 8
+const MARGIN = 2
 
 const float = new Float64Array(1)
 const words = new Uint32Array(float.buffer)
@@ -31,12 +33,12 @@ export function bucketStart(bucket: number): number {
 export const bucketMiddle = (bucket: number): number => (bucketStart(bucket) + bucketStart(bucket + 1)) / 2
 
 /** Most sketches of outliers are empty. */
-const NONE = new Float64Array(0)
+const NONE: number[] = []
 
 /** Counts of non-negative values (nanoseconds, as a rule), as a range of buckets around what has been seen. */
 export class Sketch {
   /** `counts[i]` is the weight in bucket `first + i`. */
-  counts: Float64Array
+  counts: number[]
   first: number
   /** The sum of all weights. */
   total: number
@@ -108,8 +110,8 @@ export class Sketch {
       LAST_BUCKET,
       Math.max(to + MARGIN, length > 0 ? this.first + length - 1 : to + MARGIN),
     )
-    const grown = new Float64Array(high - low + 1)
-    grown.set(this.counts, length > 0 ? this.first - low : 0)
+    const grown = doubles(high - low + 1)
+    for (let i = 0; i < length; i++) grown[this.first - low + i] = this.counts[i]
     this.counts = grown
     this.first = low
   }

@@ -1,8 +1,7 @@
 //! How many come: what is usual now, and how far the last windows of a place lie below it.
-import { doubles } from '../base/doubles.ts'
-import type { Judged } from './judged.ts'
+import type { Judgement } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
-import { Spread } from './spread.ts'
+import { Spread, spreadAt } from './spread.ts'
 
 /** Traffic has its hours: what is usual follows it within this, unless told otherwise. */
 const HALF_LIFE_MS = 15 * 60_000
@@ -14,17 +13,38 @@ const LEAST_SPREAD = 0.05
 const CLIP = 2
 
 export class CountTrack {
-  readonly #ring = doubles(WINDOWS_KEPT)
+  /** Numbers of a row: the spread. */
+  static readonly WIDTH = Spread.WIDTH
+  #numbers: Float64Array
+  #from: number
+  readonly #ring = new Float64Array(WINDOWS_KEPT)
   #at = 0
   /** Expected in a window. */
   expected = 0
   #unit = Number.NaN
   learned = 0
-  readonly #spread = new Spread(PRIOR_SPREAD, LEAST_SPREAD)
   readonly #halfLifeMs: number
 
-  constructor(halfLifeMs = HALF_LIFE_MS) {
+  /** In a row of `numbers`. */
+  constructor(
+    numbers: Float64Array = new Float64Array(CountTrack.WIDTH),
+    from = 0,
+    halfLifeMs = HALF_LIFE_MS,
+  ) {
     this.#halfLifeMs = halfLifeMs
+    this.#numbers = numbers
+    this.#from = from
+    this.#spread.begin(PRIOR_SPREAD)
+  }
+
+  /** Stands elsewhere from now on: what it took up is used by others. */
+  release(numbers: Float64Array, from: number): void {
+    this.#numbers = numbers
+    this.#from = from
+  }
+
+  get #spread(): Spread {
+    return spreadAt(this.#numbers, this.#from, LEAST_SPREAD)
   }
 
   /** How many one that was counted stands for, on average over the last windows; 1 before anything was counted. */
@@ -91,7 +111,7 @@ export class CountTrack {
     this.#ring.fill(expected)
   }
 
-  judge(into: Judged[], learn: boolean): void {
+  judge(into: readonly Judgement[], learn: boolean): void {
     if (learn) this.#spread.next()
     let count = 0
     let late = 0

@@ -1,7 +1,7 @@
 //! What rises too slowly for anybody to see it begin: the level of a place hour by hour, against the same hours of the days before.
-import type { Judged } from './judged.ts'
+import type { Judgement } from './judged.ts'
 import { SCALES } from './scales.ts'
-import { Spread } from './spread.ts'
+import { Spread, spreadAt } from './spread.ts'
 
 const DAY = 24
 /** A week of days to compare with, and the day itself. */
@@ -25,6 +25,10 @@ const ONLY = 0
  * follows the hours of the day, and a drift only after four days of it. A level that is adopted moves the index of all hours.
  */
 export class DriftTrack {
+  /** Numbers of a row: the spread. */
+  static readonly WIDTH = Spread.WIDTH
+  #numbers: Float64Array
+  #from: number
   readonly #ring = new Float32Array(HOURS_KEPT).fill(Number.NaN)
   /** Hours since 1970. */
   #hour = Number.NaN
@@ -32,7 +36,23 @@ export class DriftTrack {
   #level = 0
   #fresh = false
   #forgotten = false
-  readonly #spread = new Spread(PRIOR_SPREAD, LEAST_SPREAD)
+
+  /** In a row of `numbers`. */
+  constructor(numbers: Float64Array = new Float64Array(DriftTrack.WIDTH), from = 0) {
+    this.#numbers = numbers
+    this.#from = from
+    this.#spread.begin(PRIOR_SPREAD)
+  }
+
+  /** Stands elsewhere from now on: what it took up is used by others. */
+  release(numbers: Float64Array, from: number): void {
+    this.#numbers = numbers
+    this.#from = from
+  }
+
+  get #spread(): Spread {
+    return spreadAt(this.#numbers, this.#from, LEAST_SPREAD)
+  }
 
   /**
    * At the end of an hour.
@@ -63,7 +83,7 @@ export class DriftTrack {
   }
 
   /** Between the hours what was judged last holds. */
-  judge(into: Judged[], learn: boolean): void {
+  judge(into: readonly Judgement[], learn: boolean): void {
     if (this.#forgotten)
       for (const each of into) each.z = each.shift = each.sd = each.n = each.later = each.earlier = 0
     this.#forgotten = false
@@ -113,7 +133,7 @@ export class DriftTrack {
   }
 
   restore([hour, index, ...rest]: readonly (number | null)[]): void {
-    const own = this.#spread.store().length
+    const own = Spread.WIDTH
     this.#hour = hour ?? Number.NaN
     this.#index = index ?? 0
     this.#spread.restore(rest.slice(0, own) as number[])

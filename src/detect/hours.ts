@@ -2,6 +2,8 @@
 
 const HOUR_MS = 3_600_000
 const HOURS = 24
+/** Of a day without departures, as most are. Nobody writes to it. */
+const CALM = new Float32Array(HOURS)
 
 /**
  * The largest departures by hour of the day. What both of the last two days had within an hour of this one is usual; one day alone
@@ -9,15 +11,17 @@ const HOURS = 24
  */
 export class Hours {
   #day = Number.NaN
-  #today = new Float32Array(HOURS)
-  #yesterday = new Float32Array(HOURS)
-  #before = new Float32Array(HOURS)
+  #today = CALM
+  #yesterday = CALM
+  #before = CALM
 
   /** Takes note of a departure, in the units of its feature. */
   note(timeMs: number, shift: number): void {
     this.#turn(timeMs)
     const hour = Math.floor(timeMs / HOUR_MS) % HOURS
-    if (shift > this.#today[hour]) this.#today[hour] = shift
+    if (!(shift > this.#today[hour])) return
+    if (this.#today === CALM) this.#today = new Float32Array(HOURS)
+    this.#today[hour] = shift
   }
 
   /** What is usual at this hour: 0 where nothing is. */
@@ -31,9 +35,9 @@ export class Hours {
     const day = Math.floor(timeMs / (HOURS * HOUR_MS))
     if (day === this.#day) return
     const next = day === this.#day + 1
-    this.#before = next ? this.#yesterday : new Float32Array(HOURS)
-    this.#yesterday = next ? this.#today : new Float32Array(HOURS)
-    this.#today = new Float32Array(HOURS)
+    this.#before = next ? this.#yesterday : CALM
+    this.#yesterday = next ? this.#today : CALM
+    this.#today = CALM
     this.#day = day
   }
 
@@ -43,11 +47,15 @@ export class Hours {
 
   restore([day, ...hours]: readonly number[]): void {
     this.#day = day
-    this.#today = Float32Array.from(hours.slice(0, HOURS))
-    this.#yesterday = Float32Array.from(hours.slice(HOURS, 2 * HOURS))
-    this.#before = Float32Array.from(hours.slice(2 * HOURS, 3 * HOURS))
+    const [today, yesterday, before] = [0, 1, 2].map(day => hours.slice(day * HOURS, (day + 1) * HOURS))
+    this.#today = dayOf(today)
+    this.#yesterday = dayOf(yesterday)
+    this.#before = dayOf(before)
   }
 }
+
+const dayOf = (hours: readonly number[]): Float32Array<ArrayBuffer> =>
+  hours.some(shift => shift !== 0) ? Float32Array.from(hours) : CALM
 
 const around = (hours: Float32Array, hour: number): number =>
   Math.max(hours[(hour + HOURS - 1) % HOURS], hours[hour], hours[(hour + 1) % HOURS])

@@ -26,8 +26,8 @@ const MAX_INDEX = 0.8
 /** What a series has learned. Owned by the learner, changed in place. */
 export interface LatencyState {
   readonly within: Sketch
-  /** Outliers met while nothing was wrong: they belong to the tail, not to the level. */
-  readonly beyond: Sketch
+  /** Outliers met while nothing was wrong: they belong to the tail, not to the level. Shared while there are none. */
+  beyond: Sketch
   /** The limit in force when they were met last. */
   limitNs: number
 }
@@ -43,9 +43,12 @@ export interface LatencyModel {
   readonly limitNs: number
 }
 
+/** Most series have none. Nobody writes to it. */
+export const NO_OUTLIERS: Sketch = new Sketch()
+
 export const newLatencyState = (): LatencyState => ({
   within: new Sketch(),
-  beyond: new Sketch(),
+  beyond: NO_OUTLIERS,
   limitNs: Number.POSITIVE_INFINITY,
 })
 
@@ -54,11 +57,13 @@ export const latencySamples = (state: LatencyState): number => state.within.tota
 
 export function forgetLatency(state: LatencyState, factor: number): void {
   state.within.scale(factor)
-  state.beyond.scale(factor)
+  if (state.beyond !== NO_OUTLIERS) state.beyond.scale(factor)
 }
 
 export function learnLatency(state: LatencyState, window: Summary): void {
   state.within.merge(window.within)
+  if (window.beyond.total === 0) return
+  if (state.beyond === NO_OUTLIERS) state.beyond = new Sketch()
   state.beyond.merge(window.beyond)
 }
 

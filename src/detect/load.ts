@@ -11,7 +11,7 @@ const RUSH = 1.5
 const ERRORS = 2
 
 export class Load {
-  readonly #track = new CountTrack(HALF_LIFE_MS)
+  readonly #track = new CountTrack(undefined, 0, HALF_LIFE_MS)
   readonly #judged = SCALES.map(newJudged)
   #count = 0
   #squares = 0

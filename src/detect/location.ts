@@ -1,8 +1,8 @@
 //! Where durations lie: the level of a series in logarithms, and how far the last windows of a place lie from the levels of its series.
-import { doubles } from '../base/doubles.ts'
-import type { Judged } from './judged.ts'
+import { CountSlots } from '../base/slots.ts'
+import type { Judgement } from './judged.ts'
 import { SCALES, WINDOWS_KEPT } from './scales.ts'
-import { Spread } from './spread.ts'
+import { Spread, spreadAt } from './spread.ts'
 
 /** What is learned weighs half after this long: it follows the course of the day and the slower moods of a machine, and no fault of minutes. */
 const HALF_LIFE_MS = 12 * 60_000
@@ -20,11 +20,43 @@ const FIRST_VARIANCE = 0.5
 
 /** What is normal for the logarithm of a duration in one series. */
 export class Level {
+  /** Numbers of a row that one takes. */
+  static readonly WIDTH = 3
+  protected numbers: Float64Array
+  protected from: number
+
+  /** In a row of `numbers`. */
+  constructor(numbers: Float64Array = new Float64Array(Level.WIDTH), from = 0) {
+    this.numbers = numbers
+    this.from = from
+    this.variance = FIRST_VARIANCE
+  }
+
   /** Effective samples behind it. */
-  samples = 0
-  mean = 0
+  get samples(): number {
+    return this.numbers[this.from]
+  }
+
+  set samples(samples: number) {
+    this.numbers[this.from] = samples
+  }
+
+  get mean(): number {
+    return this.numbers[this.from + 1]
+  }
+
+  set mean(mean: number) {
+    this.numbers[this.from + 1] = mean
+  }
+
   /** Between samples of one window. */
-  variance = FIRST_VARIANCE
+  get variance(): number {
+    return this.numbers[this.from + 2]
+  }
+
+  set variance(variance: number) {
+    this.numbers[this.from + 2] = variance
+  }
 
   get isReady(): boolean {
     return this.samples >= READY_SAMPLES
@@ -69,18 +101,53 @@ const LEAST_SPREAD = 0.01
 /** What was adopted of a place follows what comes later as levels do, a window's share of it. */
 const FOLLOWS = 0.01
 
-const PER_WINDOW = 5
+const PER_WINDOW = 4
 
 /** How the last windows of one place lie against the levels of its series. */
 export class LocationTrack {
-  /** Per window: sum of residuals, of variances, of variances by uncertain levels, of weights, of levels. */
-  readonly #ring = doubles(WINDOWS_KEPT * PER_WINDOW)
+  /** Numbers of a row: the spread, and per window the sums of residuals, of variances, of variances by uncertain levels, and of levels. */
+  static readonly WIDTH = Spread.WIDTH + WINDOWS_KEPT * PER_WINDOW
+  /** Per window the sum of weights. */
+  static readonly COUNTS = WINDOWS_KEPT
+  #numbers: Float64Array
+  #from: number
+  readonly #slots: CountSlots
+  #counts: number
   #at = 0
   /** How many of the last windows had no sample, at most WINDOWS_KEPT. */
   #empty = WINDOWS_KEPT
   /** By how much the place usually lies above the levels: only where it has none of its own to adopt. */
   #above = 0
-  readonly #spread = new Spread(PRIOR_SPREAD, LEAST_SPREAD)
+
+  /** In a row of `numbers`, and a row of `counts`. */
+  constructor(
+    numbers: Float64Array = new Float64Array(LocationTrack.WIDTH),
+    from = 0,
+    counts: CountSlots = new CountSlots(LocationTrack.COUNTS),
+  ) {
+    this.#numbers = numbers
+    this.#from = from
+    this.#slots = counts
+    this.#counts = counts.take()
+    this.#spread.begin(PRIOR_SPREAD)
+  }
+
+  /** Stands elsewhere from now on, and has no windows any more: what it took up is used by others. */
+  release(numbers: Float64Array, from: number): void {
+    this.#numbers = numbers
+    this.#from = from
+    this.#slots.give(this.#counts)
+    this.#empty = WINDOWS_KEPT
+  }
+
+  get #spread(): Spread {
+    return spreadAt(this.#numbers, this.#from, LEAST_SPREAD)
+  }
+
+  /** Where the windows begin. */
+  get #ring(): number {
+    return this.#from + Spread.WIDTH
+  }
 
   /** Whether there is nothing in any window: it need not be judged. */
   get isEmpty(): boolean {
@@ -96,20 +163,22 @@ export class LocationTrack {
    * @param level sum over samples of the level
    */
   push(residual: number, variance: number, doubt: number, n: number, level: number): void {
-    const ring = this.#ring
-    const at = this.#at * PER_WINDOW
+    const ring = this.#numbers
+    const at = this.#ring + this.#at * PER_WINDOW
     ring[at] = residual - n * this.#above
     ring[at + 1] = variance
     ring[at + 2] = doubt
-    ring[at + 3] = n
-    ring[at + 4] = level
+    ring[at + 3] = level
+    this.#counts = this.#slots.put(this.#counts, this.#at, n)
     this.#at = (this.#at + 1) % WINDOWS_KEPT
     this.#empty = n > 0 ? 0 : Math.min(WINDOWS_KEPT, this.#empty + 1)
   }
 
   /** Forgets the last windows, and nothing of what is usual. */
   clear(): void {
-    this.#ring.fill(0)
+    this.#numbers.fill(0, this.#ring, this.#ring + WINDOWS_KEPT * PER_WINDOW)
+    this.#slots.give(this.#counts)
+    this.#counts = this.#slots.take()
     this.#empty = WINDOWS_KEPT
   }
 
@@ -124,14 +193,16 @@ export class LocationTrack {
   }
 
   restore(kept: readonly number[]): void {
-    const own = this.#spread.store().length
-    this.#spread.restore(kept.slice(0, own))
-    this.#above = kept[own] ?? 0
+    this.#spread.restore(kept)
+    this.#above = kept[Spread.WIDTH] ?? 0
   }
 
   /** Judges the last windows on every scale. `learn`: they also teach how much is usual from window to window. */
-  judge(into: Judged[], learn: boolean): void {
-    const ring = this.#ring
+  judge(into: readonly Judgement[], learn: boolean): void {
+    const ring = this.#numbers
+    const from = this.#ring
+    const counts = this.#slots.pieceOf(this.#counts)
+    const countsFrom = this.#slots.fromOf(this.#counts)
     let residual = 0
     let variance = 0
     let doubt = 0
@@ -141,12 +212,13 @@ export class LocationTrack {
     let [lateResidual, lateVariance, lateN] = [0, 0, 0]
     if (learn) this.#spread.next()
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
-      const at = ((this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT) * PER_WINDOW
+      const window = (this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT
+      const at = from + window * PER_WINDOW
       residual += ring[at]
       variance += ring[at + 1]
       doubt += ring[at + 2]
-      n += ring[at + 3]
-      level += ring[at + 4]
+      n += counts[countsFrom + window]
+      level += ring[at + 3]
       if (2 * back === SCALES[scale]) {
         lateResidual = residual
         lateVariance = variance + back * doubt

@@ -1,8 +1,8 @@
 //! Shares of a whole (failures, calls, what is not seen): what is usual, and how far the last windows of a place lie beyond it.
-import { doubles } from '../base/doubles.ts'
-import type { Judged } from './judged.ts'
+import { CountSlots } from '../base/slots.ts'
+import type { Judgement } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
-import { Spread } from './spread.ts'
+import { Spread, spreadAt } from './spread.ts'
 
 const HALF_LIFE_MS = 30 * 60_000
 const KEPT_SAMPLES = 300
@@ -33,30 +33,94 @@ export interface ShareOptions {
   readonly leastSpread: number
 }
 
+/** Where in a row they stand. */
+const HITS = Spread.WIDTH
+const WHOLE = HITS + 1
+const OFTEN = HITS + 2
+const WINDOWS = HITS + 3
+
 /** What a part is measured by: the whole that it belongs to. */
 export type Usual = Pick<ShareTrack, 'usual' | 'isReady'>
 
 export class ShareTrack {
   readonly #options: ShareOptions
   readonly #by: Usual | null
+  /** Numbers of a row: the spread, and what is usual. */
+  static readonly WIDTH = Spread.WIDTH + 4
   /** Hits and whole per window. */
-  readonly #ring = doubles(2 * WINDOWS_KEPT)
+  static readonly COUNTS = 2 * WINDOWS_KEPT
+  #numbers: Float64Array
+  #from: number
+  readonly #slots: CountSlots
+  #counts: number
   #at = 0
   #empty = WINDOWS_KEPT
-  #hits = 0
-  #whole = 0
-  /** The whole of a usual window, of those in which there is anything. */
-  #often = 0
-  #windows = 0
   /** By how much it usually lies above what is measured elsewhere. */
   #above = 0
-  readonly #spread: Spread
 
-  /** `usual`: what is usual is learned elsewhere, by a larger whole. */
-  constructor(options: ShareOptions, usual: Usual | null = null) {
+  /**
+   * In a row of `numbers`, and a row of `counts`.
+   * @param usual what is usual is learned elsewhere, by a larger whole
+   */
+  constructor(
+    options: ShareOptions,
+    usual: Usual | null = null,
+    numbers: Float64Array = new Float64Array(ShareTrack.WIDTH),
+    from = 0,
+    counts: CountSlots = new CountSlots(ShareTrack.COUNTS),
+  ) {
     this.#options = options
     this.#by = usual
-    this.#spread = new Spread(options.leastSpread, options.leastSpread)
+    this.#numbers = numbers
+    this.#from = from
+    this.#slots = counts
+    this.#counts = counts.take()
+    this.#spread.begin(options.leastSpread)
+  }
+
+  /** Stands elsewhere from now on, and has no windows any more: what it took up is used by others. */
+  release(numbers: Float64Array, from: number): void {
+    this.#numbers = numbers
+    this.#from = from
+    this.#slots.give(this.#counts)
+    this.#empty = WINDOWS_KEPT
+  }
+
+  get #spread(): Spread {
+    return spreadAt(this.#numbers, this.#from, this.#options.leastSpread)
+  }
+
+  get #hits(): number {
+    return this.#numbers[this.#from + HITS]
+  }
+
+  set #hits(hits: number) {
+    this.#numbers[this.#from + HITS] = hits
+  }
+
+  get #whole(): number {
+    return this.#numbers[this.#from + WHOLE]
+  }
+
+  set #whole(whole: number) {
+    this.#numbers[this.#from + WHOLE] = whole
+  }
+
+  /** The whole of a usual window, of those in which there is anything. */
+  get #often(): number {
+    return this.#numbers[this.#from + OFTEN]
+  }
+
+  set #often(often: number) {
+    this.#numbers[this.#from + OFTEN] = often
+  }
+
+  get #windows(): number {
+    return this.#numbers[this.#from + WINDOWS]
+  }
+
+  set #windows(windows: number) {
+    this.#numbers[this.#from + WINDOWS] = windows
   }
 
   get isEmpty(): boolean {
@@ -74,7 +138,6 @@ export class ShareTrack {
 
   /** The next window. `learn`: what is old enough teaches what is usual. */
   push(hits: number, whole: number, learn: boolean, windowMs: number): void {
-    const ring = this.#ring
     if (!this.isReady) {
       // What is not judged need not wait.
       if (learn) {
@@ -82,12 +145,14 @@ export class ShareTrack {
         this.#follow(whole, windowMs)
       }
     } else if (learn) {
-      const old = ((this.#at - LAG_WINDOWS + WINDOWS_KEPT) % WINDOWS_KEPT) * 2
+      const ring = this.#slots.pieceOf(this.#counts)
+      const old =
+        this.#slots.fromOf(this.#counts) + ((this.#at - LAG_WINDOWS + WINDOWS_KEPT) % WINDOWS_KEPT) * 2
       this.#learn(ring[old], ring[old + 1], windowMs)
       this.#follow(ring[old + 1], windowMs)
     }
-    ring[2 * this.#at] = hits
-    ring[2 * this.#at + 1] = whole
+    this.#counts = this.#slots.put(this.#counts, 2 * this.#at, hits)
+    this.#counts = this.#slots.put(this.#counts, 2 * this.#at + 1, whole)
     this.#at = (this.#at + 1) % WINDOWS_KEPT
     this.#empty = whole > 0 ? 0 : Math.min(WINDOWS_KEPT, this.#empty + 1)
   }
@@ -134,10 +199,12 @@ export class ShareTrack {
     let hits = 0
     let whole = 0
     let active = 0
-    for (let at = 0; at < WINDOWS_KEPT; at++) {
-      hits += this.#ring[2 * at]
-      whole += this.#ring[2 * at + 1]
-      if (this.#ring[2 * at + 1] > 0) active++
+    const ring = this.#slots.pieceOf(this.#counts)
+    const from = this.#slots.fromOf(this.#counts)
+    for (let at = from; at < from + ShareTrack.COUNTS; at += 2) {
+      hits += ring[at]
+      whole += ring[at + 1]
+      if (ring[at + 1] > 0) active++
     }
     this.#often = whole / Math.max(1, active)
     const scale = whole > 0 ? Math.max(1, KEPT_SAMPLES / whole) : 0
@@ -148,7 +215,8 @@ export class ShareTrack {
 
   /** Forgets the last windows, and nothing of what is usual. */
   clear(): void {
-    this.#ring.fill(0)
+    this.#slots.give(this.#counts)
+    this.#counts = this.#slots.take()
     this.#empty = WINDOWS_KEPT
   }
 
@@ -158,16 +226,15 @@ export class ShareTrack {
   }
 
   restore([hits, whole, often, windows, ...rest]: readonly number[]): void {
-    const own = this.#spread.store().length
     this.#hits = hits
     this.#whole = whole
     this.#often = often
     this.#windows = windows
-    this.#spread.restore(rest.slice(0, own))
-    this.#above = rest[own] ?? 0
+    this.#spread.restore(rest)
+    this.#above = rest[Spread.WIDTH] ?? 0
   }
 
-  judge(into: Judged[], learn: boolean): void {
+  judge(into: readonly Judgement[], learn: boolean): void {
     const { worse } = this.#options
     const by = this.#by ?? this
     const usual = Math.min(1, by.usual + this.#above)
@@ -176,6 +243,8 @@ export class ShareTrack {
     const mix = worse === 'less' ? (MIX_SPREAD ** 2 * MIX_WINDOWS) / (MIX_WINDOWS + this.#windows) : 0
     const doubt = single / ((this.#by === null ? this.#whole : 300) + 1) + mix * single
     if (learn) this.#spread.next()
+    const ring = this.#slots.pieceOf(this.#counts)
+    const from = this.#slots.fromOf(this.#counts)
     let hits = 0
     let whole = 0
     let lateHits = 0
@@ -188,10 +257,10 @@ export class ShareTrack {
       return this.#spread.z(scale, shift, samplingOf(usual, of) + doubt)
     }
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
-      const at = ((this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT) * 2
-      hits += this.#ring[at]
-      whole += this.#ring[at + 1]
-      if (this.#ring[at + 1] > 0) active++
+      const at = from + ((this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT) * 2
+      hits += ring[at]
+      whole += ring[at + 1]
+      if (ring[at + 1] > 0) active++
       if (2 * back === SCALES[scale]) {
         lateHits = hits
         lateWhole = whole

@@ -1,5 +1,4 @@
 //! How much a place moves from window to window beyond what sampling explains, learned by scale.
-import { doubles } from '../base/doubles.ts'
 import { SCALES } from './scales.ts'
 
 /** What is believed at first weighs as much as so many windows. */
@@ -14,29 +13,41 @@ const CLIP = 3
  * (DerSimonian and Laird 1986, followed one window after another).
  */
 export class Spread {
-  readonly #variance: number[]
-  readonly #least: number
+  /** Numbers of a row: the windows that taught it, and a variance for each scale. */
+  static readonly WIDTH = 1 + SCALES.length
+  #numbers: Float64Array = new Float64Array(0)
   #windows = 0
+  #variance = 1
+  #least = 0
 
-  /** @param prior what is believed at first, and `least` what is believed at least: standard deviations */
-  constructor(prior: number, least: number) {
-    this.#variance = doubles(SCALES.length, prior ** 2)
+  /** Stands in a row from there on. `least`: the standard deviation that is believed at least. */
+  at(numbers: Float64Array, from: number, least: number): this {
+    this.#numbers = numbers
+    this.#windows = from
+    this.#variance = from + 1
     this.#least = least ** 2
+    return this
+  }
+
+  /** Nothing is known yet. `prior`: the standard deviation that is believed at first. */
+  begin(prior: number): void {
+    this.#numbers[this.#windows] = 0
+    this.#numbers.fill(prior ** 2, this.#variance, this.#variance + SCALES.length)
   }
 
   /** Variance from window to window at the shortest scale. */
   get variance(): number {
-    return this.#variance[0]
+    return this.#numbers[this.#variance]
   }
 
   /** A window from which is learned. Before it is judged by its scales. */
   next(): void {
-    this.#windows = Math.min(LEARNED_WINDOWS, this.#windows + 1)
+    this.#numbers[this.#windows] = Math.min(LEARNED_WINDOWS, this.#numbers[this.#windows] + 1)
   }
 
   /** The standard deviation of a departure whose variance by chance is `sampling`. */
   sd(scale: number, sampling: number): number {
-    return Math.sqrt(sampling + this.#variance[scale])
+    return Math.sqrt(sampling + this.#numbers[this.#variance + scale])
   }
 
   /**
@@ -45,28 +56,33 @@ export class Spread {
    * @param learn it also teaches how much is usual
    */
   judge(scale: number, shift: number, sampling: number, learn: boolean): number {
-    const between = this.#variance[scale]
+    const between = this.#numbers[this.#variance + scale]
     const whole = sampling + between
     if (learn) {
       const excess = Math.min(shift * shift, CLIP ** 2 * whole) - sampling
-      const share = 1 / (PRIOR_WINDOWS + this.#windows)
-      this.#variance[scale] = Math.max(this.#least, between + share * (excess - between))
+      const share = 1 / (PRIOR_WINDOWS + this.#numbers[this.#windows])
+      this.#numbers[this.#variance + scale] = Math.max(this.#least, between + share * (excess - between))
     }
     return shift / Math.sqrt(whole)
   }
 
   /** The same, and nothing is learned. */
   z(scale: number, shift: number, sampling: number): number {
-    return shift / Math.sqrt(sampling + this.#variance[scale])
+    return shift / Math.sqrt(sampling + this.#numbers[this.#variance + scale])
   }
 
   /** What is kept over a restart. */
   store(): readonly number[] {
-    return [this.#windows, ...this.#variance]
+    return [...this.#numbers.subarray(this.#windows, this.#windows + Spread.WIDTH)]
   }
 
-  restore([windows, ...variance]: readonly number[]): void {
-    this.#windows = windows
-    for (const [scale, one] of variance.entries()) this.#variance[scale] = one
+  restore(stored: readonly number[]): void {
+    this.#numbers.set(stored.slice(0, Spread.WIDTH), this.#windows)
   }
 }
+
+const VIEW = new Spread()
+
+/** The spread that stands in a row: one view for all, which holds until the next is asked for. */
+export const spreadAt = (numbers: Float64Array, from: number, least: number): Spread =>
+  VIEW.at(numbers, from, least)

@@ -1,5 +1,46 @@
 //! What the data plane knows of each series: the latest model, and its limits as columns of numbers for the scoring loop.
+import { doubleSlots } from '../base/slots.ts'
 import type { Bus, IncidentState, SeriesKey, SeriesModel } from '../bus/bus.ts'
+
+/** Numbers of a model. */
+const WIDTH = 13
+const STATES = ['learning', 'ready', 'frozen'] as const
+
+/** Where the state stands. */
+const STATE = 1
+
+function store({ generation, state, effectiveMs, observedNs, latency, failure }: SeriesModel): number[] {
+  const { samples, p50Ns, lowerNs, upperNs, limitNs } = latency
+  return [
+    generation,
+    STATES.indexOf(state),
+    effectiveMs,
+    observedNs,
+    samples,
+    p50Ns,
+    lowerNs,
+    upperNs,
+    limitNs,
+    failure.samples,
+    failure.failures,
+    failure.rate,
+    Number(failure.rare),
+  ]
+}
+
+function load(series: SeriesKey, numbers: Float64Array, from: number): SeriesModel {
+  const [generation, state, effectiveMs, observedNs, ...rest] = numbers.subarray(from, from + WIDTH)
+  const [samples, p50Ns, lowerNs, upperNs, limitNs, tried, failures, rate, rare] = rest
+  return {
+    series,
+    generation,
+    effectiveMs,
+    state: STATES[state],
+    observedNs,
+    latency: { samples, p50Ns, lowerNs, upperNs, limitNs },
+    failure: { samples: tried, failures, rate, rare: rare === 1 },
+  }
+}
 
 export class Models {
   /** Nanoseconds by series number; Infinity while learning. */
@@ -8,7 +49,9 @@ export class Models {
   failureRare: Uint8Array = new Uint8Array(1024)
   /** 1 until there are enough samples. */
   learning: Uint8Array = new Uint8Array(1024).fill(1)
-  readonly #models: (SeriesModel | undefined)[] = []
+  /** Whose model is known, by number, and what it is: rows of the same numbers. */
+  readonly #keys: (SeriesKey | undefined)[] = []
+  readonly #rows = doubleSlots(WIDTH)
   /** Models of series that no span has named yet: restored ones. */
   readonly #waiting = new Map<string, SeriesModel>()
   /** Open incidents by series id. */
@@ -48,12 +91,16 @@ export class Models {
   }
 
   of(series: number): SeriesModel | undefined {
-    return this.#models[series]
+    const key = this.#keys[series]
+    return key === undefined ? undefined : load(key, this.#rows.pieceOf(series), this.#rows.fromOf(series))
   }
 
   /** The models of all series that have been met. */
   *all(): Generator<SeriesModel> {
-    for (const model of this.#models) if (model !== undefined) yield model
+    for (const series of this.#keys.keys()) {
+      const model = this.of(series)
+      if (model !== undefined) yield model
+    }
   }
 
   /**
@@ -62,15 +109,15 @@ export class Models {
    */
   states(isStale: (series: number) => boolean): Record<SeriesModel['state'] | 'stale', number> {
     const states = { learning: 0, ready: 0, frozen: 0, stale: 0 }
-    for (const [series, model] of this.#models.entries())
-      if (model !== undefined) states[isStale(series) ? 'stale' : model.state]++
+    for (const [series, key] of this.#keys.entries())
+      if (key !== undefined) states[isStale(series) ? 'stale' : this.#stateOf(series)]++
     for (const model of this.#waiting.values()) states[isStale(-1) ? 'stale' : model.state]++
     return states
   }
 
   /** The number of a series will stand for another. */
   forget(series: number): void {
-    this.#models[series] = undefined
+    this.#keys[series] = undefined
     this.limitNs[series] = Number.POSITIVE_INFINITY
     this.failureRare[series] = 0
     this.learning[series] = 1
@@ -91,12 +138,22 @@ export class Models {
         this.#waiting.set(model.series.id, model)
       return
     }
-    const current = this.#models[series]
-    if (current === undefined || current.generation < model.generation) this.#set(series, model)
+    if (this.#keys[series] === undefined || this.#generationOf(series) < model.generation)
+      this.#set(series, model)
+  }
+
+  #generationOf(series: number): number {
+    return this.#rows.pieceOf(series)[this.#rows.fromOf(series)]
+  }
+
+  #stateOf(series: number): SeriesModel['state'] {
+    return STATES[this.#rows.pieceOf(series)[this.#rows.fromOf(series) + STATE]]
   }
 
   #set(series: number, model: SeriesModel): void {
-    this.#models[series] = model
+    while (this.#rows.size <= series) this.#rows.take()
+    this.#keys[series] = model.series
+    this.#rows.pieceOf(series).set(store(model), this.#rows.fromOf(series))
     // An overflow series mixes operations: its band says nothing about any of them.
     const mark = !model.series.overflow && model.state !== 'learning'
     this.limitNs[series] = mark ? model.latency.limitNs : Number.POSITIVE_INFINITY

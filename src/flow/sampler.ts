@@ -1,18 +1,15 @@
-//! Draws a few spans of each series and window, by the hashes of their trace ids, and keeps the beginning of their bytes until the window is closed.
+//! Draws a few spans of each series and window, by the hashes of their trace ids, and hands them over when the window is closed.
 import { FAILED, type Items, NO_TIMES, NOWHERE } from '../base/item.ts'
-import { MOST_SAMPLES, NO_SAMPLES, SAMPLES_KEPT, type Samples } from '../bus/bus.ts'
+import { NO_SAMPLES, type Samples } from '../bus/bus.ts'
 import { eachAttribute, type Plain, plainAttribute } from '../wire/plain.ts'
+import { Draw } from './draw.ts'
 import { hashOf } from './family.ts'
-import { columnsOf, type Drawn } from './samples.ts'
+import { columnsOf } from './samples.ts'
 
-/** What goes beyond MOST_SAMPLES is cut off when there are twice as many, and at the end. */
-const ROOM = 2 * MOST_SAMPLES
 /** Windows in which spans are drawn at once. */
 const MAX_OPEN = 64
 /** Draws whose columns are kept for later windows: as many as are open in ordinary times. */
 const MAX_IDLE = 4
-/** The attributes stand near the beginning of a span, and what comes after so many bytes is not looked at. */
-const SPAN_BYTES = 1024
 /** Larger resources are taken to say nothing. */
 const MAX_RESOURCE_BYTES = 8192
 /** Resources that are remembered. When there are so many, all are forgotten. */
@@ -21,204 +18,10 @@ const MAX_RESOURCE_ATTRIBUTES = 64
 /** Whoever samples traces by their ids does not thereby choose those that are drawn here. */
 const SALT = 0x27d4eb2f
 
-const NONE = -1
-const NO_LIMIT = 2 ** 32
 const NOTHING: readonly Plain[] = []
-const SMALLEST = 64
 
 // message Resource { repeated KeyValue attributes = 1; ... }
 const RESOURCE_ATTRIBUTES_TAG = 0x0a
-
-/** Where a span stands. */
-interface Source {
-  readonly view: DataView
-  readonly bytes: Uint8Array
-  readonly items: Items
-}
-
-/**
- * What has been drawn of one window. A line is a series and an outcome: it keeps the spans of the SAMPLES_KEPT traces with the smallest hashes,
- * and of all lines together the MOST_SAMPLES smallest are kept. That depends on what has come, and not on when.
- */
-class Draw {
-  startMs = 0
-  /** By line: how many spans have come, how many are kept, where they are, and from which hash on none is taken. */
-  #seen = new Uint32Array(SMALLEST)
-  #count = new Uint8Array(SMALLEST)
-  #slots = new Uint16Array(SMALLEST * SAMPLES_KEPT)
-  #limit = new Float64Array(SMALLEST).fill(NO_LIMIT)
-  /** The lines that are in use. */
-  #lines: number[] = []
-  /** From which hash on none is taken in any line. */
-  #limitOfAll = NO_LIMIT
-  /** By slot. */
-  #used = 0
-  readonly #free: number[] = []
-  /** Of a cut. */
-  readonly #sorted = new Uint32Array(ROOM)
-  #hash = new Uint32Array(SMALLEST)
-  #spanHash = new Int32Array(SMALLEST)
-  /** Four words: the trace's id. */
-  #trace = new Int32Array(4 * SMALLEST)
-  #durationNs = new Float64Array(SMALLEST)
-  #length = new Uint16Array(SMALLEST)
-  #bytes = new Uint8Array(SPAN_BYTES * SMALLEST)
-  readonly #resource: (readonly Plain[])[] = []
-
-  begin(startMs: number): void {
-    this.startMs = startMs
-    for (const line of this.#lines) {
-      this.#seen[line] = this.#count[line] = 0
-      this.#limit[line] = NO_LIMIT
-    }
-    this.#lines.length = this.#free.length = this.#resource.length = this.#used = 0
-    this.#limitOfAll = NO_LIMIT
-  }
-
-  /** Whether the span of this line and hash is to be drawn; counts it. */
-  wants(line: number, hash: number): boolean {
-    if (line >= this.#seen.length) this.#growLines(line)
-    if (this.#seen[line]++ === 0) this.#lines.push(line)
-    return hash <= this.#limit[line] && hash < this.#limitOfAll
-  }
-
-  /** Draws it. `resourceOf`: what its resource says. */
-  add(line: number, hash: number, item: number, from: Source, resourceOf: () => readonly Plain[]): void {
-    const { view, items } = from
-    const traceAt = items.traceIdAt[item]
-    const idAt = items.spanIdAt[item]
-    const spanHash = idAt === NOWHERE ? 0 : hashOf(view.getInt32(idAt), view.getInt32(idAt + 4))
-    let slot = NONE
-    let last = NONE
-    for (let nth = 0; nth < this.#count[line]; nth++) {
-      const each = this.#slots[line * SAMPLES_KEPT + nth]
-      if (this.#hash[each] === hash && this.#isTrace(each, view, traceAt)) slot = each
-      if (last === NONE || this.#hash[each] > this.#hash[last]) last = each
-    }
-    if (slot !== NONE) {
-      // Of a trace one span, whichever comes first.
-      if (spanHash >= this.#spanHash[slot]) return
-    } else if (this.#count[line] < SAMPLES_KEPT) {
-      slot = this.#newSlot()
-      this.#slots[line * SAMPLES_KEPT + this.#count[line]++] = slot
-    } else if (hash === this.#hash[last]) return
-    else slot = last
-    this.#hash[slot] = hash
-    this.#spanHash[slot] = spanHash
-    for (let word = 0; word < 4; word++) this.#trace[4 * slot + word] = view.getInt32(traceAt + 4 * word)
-    this.#durationNs[slot] = items.durationNs[item]
-    const at = items.contentAt[item]
-    const end = Math.min(items.endAt[item], at + SPAN_BYTES)
-    this.#length[slot] = end - at
-    this.#bytes.set(from.bytes.subarray(at, end), slot * SPAN_BYTES)
-    this.#resource[slot] = resourceOf()
-    this.#limit[line] = this.#count[line] < SAMPLES_KEPT ? NO_LIMIT : this.#largest(line)
-    if (this.#used - this.#free.length >= ROOM) this.#cut()
-  }
-
-  #isTrace(slot: number, view: DataView, at: number): boolean {
-    for (let word = 0; word < 4; word++)
-      if (this.#trace[4 * slot + word] !== view.getInt32(at + 4 * word)) return false
-    return true
-  }
-
-  #largest(line: number): number {
-    let largest = 0
-    for (let nth = 0; nth < SAMPLES_KEPT; nth++) {
-      const hash = this.#hash[this.#slots[line * SAMPLES_KEPT + nth]]
-      if (hash > largest) largest = hash
-    }
-    return largest
-  }
-
-  #newSlot(): number {
-    const free = this.#free.pop()
-    if (free !== undefined) return free
-    if (this.#used === this.#hash.length) {
-      this.#hash = doubled(this.#hash)
-      this.#spanHash = doubled(this.#spanHash)
-      this.#trace = doubled(this.#trace)
-      this.#durationNs = doubled(this.#durationNs)
-      this.#length = doubled(this.#length)
-      this.#bytes = doubled(this.#bytes)
-    }
-    return this.#used++
-  }
-
-  /** Leaves the MOST_SAMPLES smallest hashes, and lets nothing in that is larger. */
-  #cut(): void {
-    let kept = 0
-    for (const line of this.#lines)
-      for (let nth = 0; nth < this.#count[line]; nth++)
-        this.#sorted[kept++] = this.#hash[this.#slots[line * SAMPLES_KEPT + nth]]
-    if (kept <= MOST_SAMPLES) return
-    this.#limitOfAll = this.#sorted.subarray(0, kept).sort()[MOST_SAMPLES]
-    for (const line of this.#lines) {
-      const first = line * SAMPLES_KEPT
-      let left = 0
-      for (let nth = 0; nth < this.#count[line]; nth++) {
-        const slot = this.#slots[first + nth]
-        if (this.#hash[slot] >= this.#limitOfAll) this.#free.push(slot)
-        else this.#slots[first + left++] = slot
-      }
-      this.#count[line] = left
-      if (left < SAMPLES_KEPT) this.#limit[line] = NO_LIMIT
-    }
-  }
-
-  #slotsOf(line: number): number[] {
-    return [...this.#slots.subarray(line * SAMPLES_KEPT, line * SAMPLES_KEPT + this.#count[line])]
-  }
-
-  forEachUse(use: (series: number) => void): void {
-    for (const line of this.#lines) use(line >> 1)
-  }
-
-  /** What is drawn, by line and hash. Nothing must be added afterwards. */
-  *drawn(): Generator<Drawn> {
-    this.#cut()
-    for (const line of this.#lines) {
-      const slots = this.#slotsOf(line).sort((a, b) => this.#hash[a] - this.#hash[b])
-      for (const slot of slots) {
-        const at = slot * SPAN_BYTES
-        yield {
-          series: line >> 1,
-          failed: (line & 1) === 1,
-          durationNs: this.#durationNs[slot],
-          weight: this.#seen[line] / slots.length,
-          hash: this.#hash[slot],
-          bytes: this.#bytes,
-          at,
-          end: at + this.#length[slot],
-          resource: this.#resource[slot],
-        }
-      }
-    }
-  }
-
-  #growLines(line: number): void {
-    const length = Math.max(2 * this.#seen.length, 2 ** Math.ceil(Math.log2(line + 1)))
-    const seen = new Uint32Array(length)
-    const count = new Uint8Array(length)
-    const slots = new Uint16Array(length * SAMPLES_KEPT)
-    const limit = new Float64Array(length).fill(NO_LIMIT)
-    seen.set(this.#seen)
-    count.set(this.#count)
-    slots.set(this.#slots)
-    limit.set(this.#limit)
-    this.#seen = seen
-    this.#count = count
-    this.#slots = slots
-    this.#limit = limit
-  }
-}
-
-function doubled<T extends Int32Array | Uint32Array | Uint16Array | Uint8Array | Float64Array>(column: T): T {
-  const Column = column.constructor as new (length: number) => T
-  const grown = new Column(column.length * 2)
-  grown.set(column)
-  return grown
-}
 
 /** The draws of all windows that are open. */
 export class Sampler {

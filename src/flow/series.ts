@@ -255,7 +255,9 @@ export class SeriesTable {
     const known = this.#byId.get(id)
     if (known !== undefined) return known
     const series = this.#seriesNumbers.take()
-    const full = { id, ...key }
+    const { service, operation, kind, namespace, environment, overflow } = key
+    // Spelled out: what is spread into an object takes more room.
+    const full = { id, service, operation, kind, namespace, environment, overflow }
     this.keys[series] = full
     this.groupOf[series] = group
     this.#byId.set(id, series)

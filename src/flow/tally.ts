@@ -19,9 +19,8 @@ export interface Known {
 
 interface OpenWindow {
   readonly startMs: number
-  readonly endMs: number
-  /** Its spans as they were staged, while they are few; afterwards all are in the summary. */
-  spans: readonly number[]
+  /** Its spans as they were staged, while they are few; afterwards all are in the summary. A string is the smallest list of 16-bit cells. */
+  spans: string
   summary: Summary | null
 }
 
@@ -30,7 +29,7 @@ interface Row {
   readonly series: number
   readonly key: SeriesKey
   readonly clock: Clock
-  readonly open: OpenWindow[]
+  open: readonly OpenWindow[]
   /** The one that the staged spans belong to. */
   staged: OpenWindow | null
   /** Samples of a series in learning, sent or waiting. */
@@ -72,7 +71,7 @@ const FAILED = 0x8000
 
 /** Of a seldom series a window is a few numbers. Its histograms would be a thousand bytes. */
 const FEW_SPANS = 64
-const NO_SPANS: readonly number[] = []
+const NO_WINDOWS: readonly OpenWindow[] = []
 
 /** A request may bring years of a series in windows of one span each: so many beyond the lateness wait for their end. */
 const MAX_OPEN = 64
@@ -207,20 +206,23 @@ export class Tally {
     for (const row of clock.rows) {
       this.#unstage(row)
       let complete = 0
-      while (complete < row.open.length && row.open[complete].endMs <= untilMs) complete++
-      for (const window of row.open.splice(0, complete)) this.#publish(row, window)
+      while (complete < row.open.length && row.open[complete].startMs + this.#windowMs <= untilMs) complete++
+      if (complete === 0) continue
+      const { open } = row
+      row.open = open.slice(complete)
+      for (let at = 0; at < complete; at++) this.#publish(row, open[at])
     }
   }
 
   #publish(row: Row, window: OpenWindow): void {
     const summary = summed(window)
     if (summary.count === 0) return
-    window.spans = NO_SPANS
+    window.spans = ''
     window.summary = null
     this.#bus.publish('summary', row.key.id, {
       series: row.key,
       windowStartMs: window.startMs,
-      windowEndMs: window.endMs,
+      windowEndMs: window.startMs + this.#windowMs,
       summary,
     })
   }
@@ -251,15 +253,12 @@ export class Tally {
     const end = from + lines[series * LINE + COUNT]
     if (end === from) return
     if (staged.summary === null && staged.spans.length + end - from <= FEW_SPANS) {
-      const spans = new Array<number>(staged.spans.length + end - from)
-      for (let at = 0; at < staged.spans.length; at++) spans[at] = staged.spans[at]
-      for (let at = from; at < end; at++) spans[staged.spans.length + at - from] = lines[at]
-      staged.spans = spans
+      staged.spans += String.fromCharCode(...lines.subarray(from, end))
     } else {
       const summary = summed(staged)
       for (let at = from; at < end; at++) count(lines[at], summary)
       staged.summary = summary
-      staged.spans = NO_SPANS
+      staged.spans = ''
     }
     lines[series * LINE + COUNT] = 0
   }
@@ -275,7 +274,7 @@ export class Tally {
         this.#handOver(row)
         at = 0
       }
-      row.open.splice(at, 0, { startMs, endMs: startMs + this.#windowMs, spans: NO_SPANS, summary: null })
+      row.open = row.open.toSpliced(at, 0, { startMs, spans: '', summary: null })
       at++
     }
     return row.open[at - 1]
@@ -284,14 +283,16 @@ export class Tally {
   /** All open windows of a series at once, complete or not: what comes for one of them later is a further part of it. */
   #handOver(row: Row): void {
     this.#unstage(row)
-    for (const window of row.open.splice(0)) this.#publish(row, window)
+    const { open } = row
+    row.open = NO_WINDOWS
+    for (const window of open) this.#publish(row, window)
   }
 
   #newRow(series: number): Row {
     if ((series + 1) * LINE > this.#lines.length) this.#growLines(series + 1)
     const clock = this.#clockOf(series)
     const key = this.#known.keys[series]
-    const row = { series, key, clock, open: [], staged: null, learned: 0, idleHours: 0 }
+    const row = { series, key, clock, open: NO_WINDOWS, staged: null, learned: 0, idleHours: 0 }
     clock.rows.push(row)
     this.#rows[series] = row
     return row
@@ -321,7 +322,7 @@ export class Tally {
 function summed({ spans, summary }: OpenWindow): Summary {
   if (summary !== null) return summary
   const made = new Summary()
-  for (const span of spans) count(span, made)
+  for (let at = 0; at < spans.length; at++) count(spans.charCodeAt(at), made)
   return made
 }
 

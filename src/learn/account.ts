@@ -14,8 +14,8 @@ import { newJudged } from '../detect/judged.ts'
 import { Changes } from './changes.ts'
 import { CHANGED_BEFORE_MS, Dossiers, LOOK_BACK_MS, suspectRecord } from './dossiers.ts'
 import type { Evidence } from './evidence.ts'
+import type { Feature, Sighting } from './feature.ts'
 import type { Incidents } from './incidents.ts'
-import type { Feature, Sighting } from './places.ts'
 import { type Aside, type Seen, Sightings } from './sightings.ts'
 import { rankSuspects, type Scene } from './suspects.ts'
 
@@ -202,7 +202,7 @@ export class Account implements Accounts {
     for (const known of evidence.landscape.services.values()) {
       if (known.name !== service) continue
       const own = known.series.filter(({ isCall }) => !isCall)
-      const learning = own.filter(({ self }) => !self.level.isReady).length
+      const learning = own.filter(({ self }) => !self.isReady).length
       if (learning > 0)
         limits.push(
           `Of ${own.length} operations of ${service}, ${learning} had too few samples to be judged.`,

@@ -1,12 +1,14 @@
 //! What the hurt spans of a place have in common: keeps the drawn spans of the last minutes and what was usual before, and compares on demand.
+import { doubles } from '../base/doubles.ts'
 import { clip } from '../base/words.ts'
 import type { FeatureWindow, Samples } from '../bus/bus.ts'
 import { type Before, contributors } from '../detect/contributors.ts'
 import { LAG_WINDOWS, WINDOWS_KEPT } from '../detect/scales.ts'
 import type { Evidence } from './evidence.ts'
+import type { Feature } from './feature.ts'
 import type { Landscape, Series, ServiceNode } from './landscape.ts'
 import { percent } from './phrases.ts'
-import { CLASSES, type Feature } from './places.ts'
+import { CLASSES } from './places.ts'
 
 const SERVER = 2
 const CONSUMER = 5
@@ -23,42 +25,41 @@ const KEPT_SPANS = 1000
 const LEAST_KNOWN = 10
 const MOST_CHARACTERS = 200
 
+/** Sums of weights and of their squares, the mean, weighted squares of distances from it, weights of what failed, and spans that had not. */
+const [W, W2, MEAN, SQUARES, FAILED, FINE] = [0, 1, 2, 3, 4, 5] as const
+
 /** Effective numbers, mean and squares of durations, and failures. */
 class Usual {
-  w = 0
-  w2 = 0
-  mean = 0
-  /** Sum of squared distances from the mean, weighted. */
-  squares = 0
-  failed = 0
-  /** Spans that had not failed. */
-  fine = 0
+  readonly #sums = doubles(6)
 
   add(weight: number, y: number, failed: boolean): void {
-    this.w += weight
-    this.w2 += weight * weight
-    const off = y - this.mean
-    this.mean += (off * weight) / this.w
-    this.squares += weight * off * (y - this.mean)
-    if (failed) this.failed += weight
-    else this.fine++
+    const sums = this.#sums
+    sums[W] += weight
+    sums[W2] += weight * weight
+    const off = y - sums[MEAN]
+    sums[MEAN] += (off * weight) / sums[W]
+    sums[SQUARES] += weight * off * (y - sums[MEAN])
+    if (failed) sums[FAILED] += weight
+    else sums[FINE]++
+  }
+
+  get mean(): number {
+    return this.#sums[MEAN]
   }
 
   get n(): number {
-    return this.w2 > 0 ? (this.w * this.w) / this.w2 : 0
+    const { [W]: w, [W2]: w2 } = this.#sums
+    return w2 > 0 ? (w * w) / w2 : 0
   }
 
   halve(): void {
-    this.w /= 2
     // The effective number halves with the weights.
-    this.w2 /= 2
-    this.squares /= 2
-    this.failed /= 2
-    this.fine /= 2
+    for (const sum of [W, W2, SQUARES, FAILED, FINE]) this.#sums[sum] /= 2
   }
 
   before(hurt: 'slow' | 'failed'): Before {
-    const { n, w, mean, squares, failed, fine } = this
+    const { n } = this
+    const [w, , mean, squares, failed, fine] = this.#sums
     if (!(w > 0)) return { n: 0, mean: 0, variance: 0, fine: 0 }
     const rate = failed / w
     return hurt === 'slow'
@@ -109,9 +110,21 @@ interface Kept {
   readonly startMs: number
   readonly endMs: number
   readonly samples: Samples
-  /** Rows by series. */
-  readonly rows: ReadonlyMap<Series, readonly number[]>
+  /** By row; null where the series had not been met. */
+  readonly series: readonly (Series | null)[]
   learned: boolean
+}
+
+/** Rows by series, in the order of their first. */
+function rowsOf({ series }: Kept): ReadonlyMap<Series, readonly number[]> {
+  const rows = new Map<Series, number[]>()
+  for (const [row, known] of series.entries()) {
+    if (known === null) continue
+    const list = rows.get(known)
+    if (list === undefined) rows.set(known, [row])
+    else list.push(row)
+  }
+  return rows
 }
 
 /** While something of a service departs, its spans do not say what is usual. */
@@ -133,16 +146,9 @@ export class Attribution {
   note({ startMs, endMs, samples, series }: FeatureWindow, { landscape, features }: Evidence): void {
     this.#made.clear()
     this.#left = MOST_A_WINDOW
-    const rows = new Map<Series, number[]>()
-    for (let row = 0; row < samples.length; row++) {
-      // What has not been met yet is not met here: its trace is still under way.
-      const known = landscape.series.get(series[samples.series[row]].id)
-      if (known === undefined) continue
-      const list = rows.get(known)
-      if (list === undefined) rows.set(known, [row])
-      else list.push(row)
-    }
-    this.#kept.push({ startMs, endMs, samples, rows, learned: false })
+    // What has not been met yet is not met here: its trace is still under way.
+    const known = Array.from(samples.series, one => landscape.series.get(series[one].id) ?? null)
+    this.#kept.push({ startMs, endMs, samples, series: known, learned: false })
     if (this.#kept.length > WINDOWS_KEPT) this.#kept.shift()
     for (const { isFrozen, sinceMs, place } of features) {
       if (!isFrozen) continue
@@ -194,9 +200,9 @@ export class Attribution {
 
   #learn(kept: Kept): void {
     kept.learned = true
-    const { samples, startMs, endMs, rows } = kept
+    const { samples, startMs, endMs } = kept
     const touched = new Set<Side>()
-    for (const [series, list] of rows) {
+    for (const [series, list] of rowsOf(kept)) {
       const hurt = this.#hurt.get(series.service)
       if (hurt !== undefined && hurt.sinceMs < endMs && startMs < hurt.untilMs) continue
       let level = this.#levels.get(series)
@@ -237,8 +243,10 @@ export class Attribution {
     const weight: number[] = []
     const said: number[][] = []
     const numbers = new Numbers()
-    for (const { startMs, samples, rows } of this.#kept.toReversed()) {
+    for (const kept of this.#kept.toReversed()) {
+      const { startMs, samples } = kept
       if (startMs < feature.sinceMs || y.length >= MOST_SPANS) break
+      const rows = rowsOf(kept)
       for (const series of of) {
         const { mean } = this.#levels.get(series) as Usual
         for (const row of rows.get(series) ?? []) {

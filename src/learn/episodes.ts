@@ -1,6 +1,7 @@
 //! Departures of calm times that would have been one incident: they are one peak in the record, and not as many as there are places.
+
+import type { Feature } from './feature.ts'
 import type { ServiceNode } from './landscape.ts'
-import type { Feature } from './places.ts'
 
 /** What is so far apart is not told together. */
 const APART_MS = 90_000

@@ -1,4 +1,5 @@
 //! What every place shows, window by window: levels are learned, departures judged and compared with calm times. Knows no incidents.
+import { Hashed } from '../base/hashed.ts'
 import type { FeatureWindow } from '../bus/bus.ts'
 import { KEPT_HOURS } from '../bus/idle.ts'
 import { CountTrack } from '../detect/counts.ts'
@@ -11,14 +12,17 @@ import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '
 import { Doubt } from './doubt.ts'
 import { Episodes } from './episodes.ts'
 import { fade, isKnown } from './fading.ts'
-import { followPerTrace, type LaggedLevel, Landscape, type ServiceNode } from './landscape.ts'
-import { beforeAfter, levelsOf, sharesLevels } from './levels.ts'
+import { Feature } from './feature.ts'
+import { FeatureSlots } from './feature-row.ts'
+import type { LaggedLevel } from './lagged.ts'
+import { followPerTrace, Landscape, NO_SUMS, type ServiceNode } from './landscape.ts'
+import { beforeAfter, levelsOf, sharesLevels, wholeOf } from './levels.ts'
 import {
   CLASSES,
   FEATURE_CLASSES,
-  Feature,
   type FeatureClass,
-  type Place,
+  idOf,
+  PlaceOf,
   passesFloor,
   type Tails,
 } from './places.ts'
@@ -64,8 +68,8 @@ export interface Adopted {
 
 export class Evidence {
   readonly landscape: Landscape
-  features: Feature[] = []
   readonly tails: Tails
+  readonly slots = new FeatureSlots()
   /** Peaks of the deciding statistic in calm times. */
   readonly record: PeakRecord = recordOfAll()
   readonly #episodes = new Episodes((peakMs, peak) => this.record.note(peakMs, peak))
@@ -78,7 +82,9 @@ export class Evidence {
   /** The features of pods, by the name of their service. */
   readonly podsOf = new Map<string, Feature[]>()
   readonly #options: EvidenceOptions
-  readonly #byId = new Map<string, Feature>()
+  readonly #byId = new Hashed<Feature>()
+  /** Take what there is no room for. */
+  readonly #spare = new Map<FeatureClass, Feature>()
   #levelMs = Number.NEGATIVE_INFINITY
   #pause = 0
   readonly #doubt = new Doubt()
@@ -97,6 +103,10 @@ export class Evidence {
         return [name, hourly.map(z => recordOfClass(z, scale))]
       }),
     ) as unknown as Tails
+  }
+
+  get features(): Feature[] {
+    return this.#byId.things
   }
 
   /** One window of the whole deployment. Returns the levels that were adopted in it. */
@@ -124,28 +134,30 @@ export class Evidence {
 
   /** The feature of a place, made where there is none. */
   feature(name: FeatureClass, service: ServiceNode, at: At = {}): Feature {
-    const { caller = null, series = null, pod = null, target = '', targetService = null, detail = '' } = at
-    const id = `${name}|${service.id}|${caller?.id ?? ''}|${series?.key.id ?? ''}|${pod?.key.id ?? ''}|${target}|${detail}`
-    let feature = this.#byId.get(id)
+    const id = idOf(name, service, at)
+    let feature = this.#byId.find(id, isAt)
     if (feature === undefined) {
       if (this.features.length >= MOST_FEATURES * this.#options.maxSeries)
         return this.#crowdedOut(name, service)
-      const place: Place = { id, service, caller, series, pod, target, targetService, detail }
+      const place = new PlaceOf(name, service, at)
       const usual = name === 'pod failure' ? (this.feature('service failure', service).track as never) : null
-      feature = new Feature(place, name, usual)
-      this.#byId.set(id, feature)
-      this.features.push(feature)
-      if (name === 'edge gap' && caller !== null) file(this.gapsFrom, caller.id, feature)
-      if (pod !== null) file(this.podsOf, service.name, feature)
+      feature = new Feature(place, name, usual, this.slots)
+      this.#byId.add(id, feature)
+      if (name === 'edge gap' && place.caller !== null) file(this.gapsFrom, place.caller.id, feature)
+      if (place.pod !== null) file(this.podsOf, service.name, feature)
     }
     return feature
   }
 
-  /** Takes what there is no room for. Nobody looks at it. */
+  /** Takes what there is no room for, of all places alike. Nobody looks at it. */
   #crowdedOut(name: FeatureClass, service: ServiceNode): Feature {
     this.landscape.crowded++
-    const none = { caller: null, series: null, pod: null, target: '', targetService: null, detail: '' }
-    return new Feature({ id: '', service, ...none }, name)
+    let spare = this.#spare.get(name)
+    if (spare === undefined) {
+      spare = new Feature(new PlaceOf(name, service, {}), name, null, this.slots)
+      this.#spare.set(name, spare)
+    }
+    return spare
   }
 
   /** The ways between services that are slow in this window, by scale. */
@@ -154,9 +166,9 @@ export class Evidence {
     let watched = 0
     for (const feature of this.features) {
       if (!isWay(feature)) continue
-      if (feature.judged[SCALES.length - 1].n > 0) watched++
-      for (let scale = 0; scale < SCALES.length; scale++)
-        if (feature.judged[scale].z >= SHARED_Z) this.#slowWays[scale].push(feature)
+      const { judged } = feature
+      if (judged[SCALES.length - 1].n > 0) watched++
+      for (const [scale, { z }] of judged.entries()) if (z >= SHARED_Z) this.#slowWays[scale].push(feature)
     }
     this.#together.window(
       this.#slowWays.map(({ length }) => length),
@@ -175,7 +187,7 @@ export class Evidence {
   }
 
   find(id: string): Feature | undefined {
-    return this.#byId.get(id)
+    return this.#byId.find(id, isAt)
   }
 
   #turn(): void {
@@ -196,9 +208,8 @@ export class Evidence {
     for (const series of this.landscape.series.values()) {
       for (const lagged of [series.self, series.gap, series.duration])
         lagged.turn(frozen.has(lagged), LEVEL_SPREAD, windowMs)
-      if (series.isCall && series.traces > 0) followPerTrace(series)
-      series.spans = series.traces = series.roots = series.origins = series.away = 0
-      series.clients = series.answered = series.weights = series.squares = 0
+      if (series.isCall && series.sums.traces > 0) followPerTrace(series)
+      series.sums = NO_SUMS
     }
   }
 
@@ -245,7 +256,7 @@ export class Evidence {
       if (!feature.isFrozen || nowMs - feature.frozenMs < rebaselineMs) continue
       // What comes and goes is no new level: none is adopted that the longest scale does not show.
       if (passesFloor(feature.class, feature.judged[SCALES.length - 1])) {
-        const whole = this.#wholeOf(feature)
+        const whole = wholeOf(feature, id => this.find(id))
         const { sinceMs } = whole
         const told = beforeAfter(whole)
         adopted.push({ feature: whole, sinceMs, ...told, same: this.#adopt(whole) })
@@ -262,8 +273,11 @@ export class Evidence {
     for (const feature of this.features)
       if (++feature.idleHours > KEPT_HOURS.series || !isKnown(landscape, feature.place)) gone.add(feature)
     if (gone.size === 0) return
-    for (const { place } of gone) this.#byId.delete(place.id)
-    this.features = this.features.filter(feature => !gone.has(feature))
+    this.#byId.refill(
+      this.features.filter(feature => !gone.has(feature)),
+      ({ place }) => place.id,
+    )
+    for (const feature of gone) feature.release(this.slots)
     for (const lists of [this.podsOf, this.gapsFrom]) {
       for (const [id, features] of lists) {
         const left = features.filter(feature => !gone.has(feature))
@@ -290,29 +304,19 @@ export class Evidence {
   #end(feature: Feature): void {
     const isCalm = !this.#doubt.isBeside(feature.sinceMs, feature.peakMs) && !this.#isBeyondDoubt(feature)
     if (isCalm) this.#episodes.add(feature, this.nowMs)
-    const { peakMs } = feature
+    const { peakMs, peakZ } = feature
     for (let scale = 0; scale < SCALES.length; scale++) {
-      if (!(feature.peakZ[scale] > 0)) continue
+      if (!(peakZ[scale] > 0)) continue
       const tail = this.tails[feature.class][scale]
-      const value = Math.log(feature.peakZ[scale])
+      const value = Math.log(peakZ[scale])
       if (isCalm) tail.note(peakMs, value)
       else if (isWay(feature)) this.#doubt.keep(tail, peakMs, value)
     }
-    feature.sinceMs = feature.frozenMs = Number.NaN
-    feature.peak = Number.NEGATIVE_INFINITY
-    feature.peakZ.fill(0)
-    feature.calm = 0
+    feature.settle()
   }
 
   #isBeyondDoubt(feature: Feature): boolean {
     return feature.peak >= this.freezeLevel + BEYOND_DOUBT
-  }
-
-  /** Where all of a service has changed, its operations and pods have not each a level of their own to adopt. */
-  #wholeOf(feature: Feature): Feature {
-    if (feature.class === 'service drift' || !feature.class.endsWith(' self')) return feature
-    const whole = this.find(`service self|${feature.place.service.id}|||||`)
-    return whole?.isFrozen && passesFloor(whole.class, whole.judged[SCALES.length - 1]) ? whole : feature
   }
 
   /** What has stayed becomes what is usual, for all that measure by the same levels. Returns these. */
@@ -335,6 +339,8 @@ export class Evidence {
 }
 
 const isWay = ({ class: of }: Feature): boolean => of === 'edge gap' || of === 'peer duration'
+
+const isAt = ({ place }: Feature, id: string): boolean => place.id === id
 
 function file(into: Map<string, Feature[]>, key: string, feature: Feature): void {
   const list = into.get(key)

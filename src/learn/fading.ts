@@ -11,11 +11,11 @@ export function fade(landscape: Landscape): void {
     pod.service.pods.delete(pod)
   }
   const gone = new Set<Series>()
-  for (const [id, series] of landscape.series) {
+  for (const series of landscape.series.values()) {
     if (++series.idleHours <= KEPT_HOURS.series) continue
-    landscape.series.delete(id)
     gone.add(series)
   }
+  for (const series of gone) landscape.forget(series)
   for (const service of new Set([...gone].map(series => series.service))) {
     const left = service.series.filter(series => !gone.has(series))
     service.series.length = 0
@@ -33,17 +33,19 @@ export function fade(landscape: Landscape): void {
 }
 
 /** Forgets whom a series calls no more; whether there was any service among them. */
-function fadeCalls(
-  { calls, votes }: Series,
-  gone: ReadonlySet<Series>,
-  lost: ReadonlySet<ServiceNode>,
-): boolean {
-  for (const [child, call] of calls)
-    if (++call.idleHours > KEPT_HOURS.series || gone.has(child)) calls.delete(child)
-  const before = votes.size
-  for (const [service, vote] of votes)
-    if (++vote.idleHours > KEPT_HOURS.series || lost.has(service)) votes.delete(service)
-  return votes.size < before
+function fadeCalls(series: Series, gone: ReadonlySet<Series>, lost: ReadonlySet<ServiceNode>): boolean {
+  const { calls, votes } = series
+  series.calls = left(calls, ({ child }) => gone.has(child))
+  series.votes = left(votes, ({ service }) => lost.has(service))
+  return series.votes.length < votes.length
+}
+
+/** An hour later. */
+function left<T extends { idleHours: number }>(all: readonly T[], isGone: (one: T) => boolean): readonly T[] {
+  for (const one of all) one.idleHours++
+  return all.some(one => one.idleHours > KEPT_HOURS.series || isGone(one))
+    ? all.filter(one => one.idleHours <= KEPT_HOURS.series && !isGone(one))
+    : all
 }
 
 /** What calls whom is known by the series that are left. */
@@ -54,8 +56,9 @@ function drawEdges({ services, series: all }: Landscape): void {
   }
   for (const series of all.values()) {
     // Whoever is called still, and is seen no more, is a peer; unless another answers.
-    if (series.callee !== null && !series.votes.has(series.callee)) series.callee = favourite(series)
-    for (const callee of series.votes.keys()) {
+    const { callee: asked, votes } = series
+    if (asked !== null && !votes.some(({ service }) => service === asked)) series.callee = favourite(series)
+    for (const { service: callee } of votes) {
       series.service.callees.add(callee)
       callee.callers.add(series.service)
     }
@@ -65,7 +68,7 @@ function drawEdges({ services, series: all }: Landscape): void {
 function favourite({ votes }: Series): ServiceNode | null {
   let best: ServiceNode | null = null
   let most = 0
-  for (const [service, { times }] of votes) {
+  for (const { service, times } of votes) {
     if (times <= most) continue
     best = service
     most = times

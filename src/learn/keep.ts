@@ -6,9 +6,10 @@ import type { PodKey, SeriesKey } from '../bus/bus.ts'
 import { Hours } from '../detect/hours.ts'
 import type { PeakRecord } from '../detect/tail.ts'
 import type { Evidence } from './evidence.ts'
+import type { Feature } from './feature.ts'
 import type { StoredIncident } from './incidents.ts'
-import type { LaggedLevel } from './landscape.ts'
-import { FEATURE_CLASSES, type Feature, type FeatureClass } from './places.ts'
+import type { LaggedLevel } from './lagged.ts'
+import { FEATURE_CLASSES, type FeatureClass } from './places.ts'
 import type { LearningPlane } from './plane.ts'
 import { seal, unseal } from './snapshot.ts'
 
@@ -74,12 +75,7 @@ export interface StoredFeature {
   readonly idleHours?: number
 }
 
-const levelOf = ({ level }: LaggedLevel): StoredLevel => [level.samples, level.mean, level.variance]
-function fill({ level }: LaggedLevel, [samples, mean, variance]: StoredLevel): void {
-  level.samples = samples
-  level.mean = mean
-  level.variance = variance
-}
+const levelOf = ({ samples, mean, variance }: LaggedLevel): StoredLevel => [samples, mean, variance]
 
 /** So many features are stored or restored at once: that takes a few milliseconds. */
 const FEATURES_A_PART = 500
@@ -161,9 +157,9 @@ export function* loadParts(plane: LearningPlane, parts: Iterable<string>): Gener
     const series = landscape.meet(key, peer, lastSeenMs)
     if (series === null) continue
     series.idleHours = idleHours
-    fill(series.self, self)
-    fill(series.gap, gap)
-    fill(series.duration, duration)
+    series.self.restore(...self)
+    series.gap.restore(...gap)
+    series.duration.restore(...duration)
     const called = callee === null ? undefined : landscape.services.get(callee)
     if (called !== undefined) landscape.calls(series, called)
   }

@@ -1,10 +1,8 @@
 //! What the learning plane has met: services, their series and pods, and who calls whom. Grows with what is seen, within bounds.
-import { doubles } from '../base/doubles.ts'
+import type { Slots } from '../base/slots.ts'
 import type { FeatureWindow, PodKey, SeriesKey } from '../bus/bus.ts'
 import { Load } from '../detect/load.ts'
-import { Level } from '../detect/location.ts'
-import type { Middle } from '../detect/robust.ts'
-import { LAG_WINDOWS } from '../detect/scales.ts'
+import { LaggedLevel, levelSlots } from './lagged.ts'
 
 const CLIENT = 3
 const PRODUCER = 4
@@ -40,61 +38,58 @@ export interface Pod {
   readonly isYoungFrom: boolean
 }
 
-/** A window whose middle lies so many spreads above the level is far out. */
-const FAR_SPREADS = 2
-
-/** A level that learns what was judged a minute ago. */
-export class LaggedLevel {
-  readonly level = new Level()
-  /** So many windows with samples in a row were far out. */
-  farWindows = 0
-  /** The level at the end of the last full hour. */
-  hourly = Number.NaN
-  /** This window's, in natural logarithms of nanoseconds. */
-  readonly now: Middle = { n: 0, mean: 0, variance: 0 }
-  /** Samples, mean and variance of the last windows; not there before the level is ready. */
-  #waiting: number[] | null = null
-  #at = 0
-
-  /** Ends the window: what waited longest is learned, unless `frozen`. Before the level is ready nothing waits. */
-  turn(frozen: boolean, spread: number, windowMs: number): void {
-    const { now, level } = this
-    if (now.n > 0)
-      this.farWindows =
-        now.mean - level.mean > FAR_SPREADS * Math.sqrt(level.variance) ? this.farWindows + 1 : 0
-    if (!level.isReady) level.learn(now.n, now.mean, now.variance, spread, windowMs)
-    else {
-      const at = this.#at * 3
-      const waiting = (this.#waiting ??= doubles(3 * LAG_WINDOWS))
-      if (!frozen) level.learn(waiting[at], waiting[at + 1], waiting[at + 2], spread, windowMs)
-      waiting[at] = now.n
-      waiting[at + 1] = now.mean
-      waiting[at + 2] = now.variance
-      this.#at = (this.#at + 1) % LAG_WINDOWS
-    }
-    now.n = 0
-  }
-
-  /** A level that is taken as normal has not drifted. */
-  adopt(shift: number): void {
-    this.level.mean += shift
-    this.hourly += shift
-    this.forgetWaiting()
-  }
-
-  /** Nothing that waits is learned any more. */
-  forgetWaiting(): void {
-    this.#waiting?.fill(0)
-  }
-}
-
 /** What one operation calls, by this window's links. */
 interface Call {
+  readonly child: Series
   parents: number
   children: number
   /** Hours since there was one. */
   idleHours: number
 }
+
+/** A service that a client's spans have been answered by. */
+interface Vote {
+  readonly service: ServiceNode
+  times: number
+  idleHours: number
+}
+
+/** What one window has of a series. */
+interface Sums {
+  spans: number
+  traces: number
+  roots: number
+  origins: number
+  away: number
+  /** Of the weights of its samples, one for each trace, and of their squares. */
+  weights: number
+  squares: number
+  /** Effective number of calls, and of those of which the other side was seen. */
+  clients: number
+  answered: number
+}
+
+/** Of a series that is not in the window. */
+export const NO_SUMS: Readonly<Sums> = Object.freeze(newSums())
+/** Shared, so that who calls nobody has none of its own. */
+const NONE: readonly never[] = []
+
+export function newSums(): Sums {
+  return {
+    spans: 0,
+    traces: 0,
+    roots: 0,
+    origins: 0,
+    away: 0,
+    weights: 0,
+    squares: 0,
+    clients: 0,
+    answered: 0,
+  }
+}
+
+/** Calls have no self time that is looked at, and others neither way nor peer. */
+const NO_LEVEL = new LaggedLevel(null)
 
 export interface Series {
   readonly key: SeriesKey
@@ -105,7 +100,8 @@ export interface Series {
   readonly peer: string
   /** Whom a client calls, where the other side has been seen. */
   callee: ServiceNode | null
-  readonly votes: Map<ServiceNode, { times: number; idleHours: number }>
+  votes: readonly Vote[]
+  /** Of calls `gap` and `duration`, of all others `self`. */
   readonly self: LaggedLevel
   readonly gap: LaggedLevel
   readonly duration: LaggedLevel
@@ -114,26 +110,17 @@ export interface Series {
   idleHours: number
   /** End of the last window in which it had a row. */
   lastTouchedMs: number
-  /** This window's counts. */
-  spans: number
-  traces: number
-  roots: number
-  origins: number
-  away: number
-  /** Sums of the weights of its samples, one for each trace, and of their squares. */
-  weights: number
-  squares: number
-  /** Effective number of calls, and of those of which the other side was seen. */
-  clients: number
-  answered: number
+  /** This window's. */
+  sums: Sums
+  /** The first of its rows in this window, -1 where there is none. */
+  row: number
   /** How many of its spans a trace has: usually, and in the last minute or so. Retries raise it. */
   usualPerTrace: number
   nowPerTrace: number
   slowNs: number
   slowTrace: string
-  plainTrace: string
-  /** Children by series, as this window's links say; of calls only. */
-  readonly calls: Map<Series, Call>
+  /** By child, as this window's links say. */
+  calls: readonly Call[]
 }
 
 /** Bounds of what is kept: beyond them nothing new is met, and it is counted. */
@@ -146,6 +133,7 @@ export class Landscape {
   readonly services = new Map<string, ServiceNode>()
   readonly series = new Map<string, Series>()
   readonly pods = new Map<string, Pod>()
+  readonly levels: Slots = levelSlots()
   /** Rows that were left out for lack of room. */
   crowded = 0
   readonly #bounds: Bounds
@@ -218,35 +206,28 @@ export class Landscape {
       return null
     }
     const service = this.serviceOf(key.service, key.namespace, key.environment, nowMs)
+    const isCall = key.kind === CLIENT || key.kind === PRODUCER
     const series: Series = {
       key,
       service,
-      isCall: key.kind === CLIENT || key.kind === PRODUCER,
+      isCall,
       isAsync: key.kind === PRODUCER || key.kind === CONSUMER,
       peer,
       callee: null,
-      votes: new Map(),
-      self: new LaggedLevel(),
-      gap: new LaggedLevel(),
-      duration: new LaggedLevel(),
+      votes: NONE,
+      self: isCall ? NO_LEVEL : new LaggedLevel(this.levels),
+      gap: isCall ? new LaggedLevel(this.levels) : NO_LEVEL,
+      duration: isCall ? new LaggedLevel(this.levels) : NO_LEVEL,
       lastSeenMs: nowMs,
       idleHours: 0,
       lastTouchedMs: Number.NaN,
-      spans: 0,
-      traces: 0,
-      roots: 0,
-      origins: 0,
-      away: 0,
-      weights: 0,
-      squares: 0,
-      clients: 0,
-      answered: 0,
+      sums: NO_SUMS,
+      row: -1,
       usualPerTrace: 0,
       nowPerTrace: 0,
       slowNs: 0,
       slowTrace: '',
-      plainTrace: '',
-      calls: new Map(),
+      calls: NONE,
     }
     service.series.push(series)
     this.series.set(key.id, series)
@@ -281,35 +262,36 @@ export class Landscape {
 
   /** The call of one operation by another in this window; null where there is no room for it. */
   callOf(parent: Series, child: Series): Call | null {
-    const known = parent.calls.get(child)
+    const known = parent.calls.find(call => call.child === child)
     if (known !== undefined) {
       known.idleHours = 0
       return known
     }
-    if (parent.calls.size >= MOST_CALLS) {
+    if (parent.calls.length >= MOST_CALLS) {
       this.crowded++
       return null
     }
-    const call = { parents: 0, children: 0, idleHours: 0 }
-    parent.calls.set(child, call)
+    const call = { child, parents: 0, children: 0, idleHours: 0 }
+    parent.calls = [...parent.calls, call]
     return call
   }
 
   /** A client and what answered it. */
   saw(caller: Series, callee: Series, times: number): void {
     if (caller.service === callee.service) return
-    let votes = caller.votes.get(callee.service)
+    let votes = voteOf(caller, callee.service)
     if (votes === undefined) {
-      if (caller.votes.size >= MOST_CALLS) {
+      if (caller.votes.length >= MOST_CALLS) {
         this.crowded++
         return
       }
-      caller.votes.set(callee.service, (votes = { times: 0, idleHours: 0 }))
+      votes = { service: callee.service, times: 0, idleHours: 0 }
+      caller.votes = [...caller.votes, votes]
     }
     votes.times += times
     votes.idleHours = 0
     if (caller.callee === callee.service) return
-    if (caller.callee === null || votes.times > (caller.votes.get(caller.callee)?.times ?? 0))
+    if (caller.callee === null || votes.times > (voteOf(caller, caller.callee)?.times ?? 0))
       caller.callee = callee.service
     caller.service.callees.add(callee.service)
     callee.service.callers.add(caller.service)
@@ -318,9 +300,18 @@ export class Landscape {
   /** The same, as it was known before a restart. */
   calls(caller: Series, callee: ServiceNode): void {
     caller.callee = callee
-    caller.votes.set(callee, { times: 1, idleHours: 0 })
+    caller.votes = [
+      ...caller.votes.filter(({ service }) => service !== callee),
+      { service: callee, times: 1, idleHours: 0 },
+    ]
     caller.service.callees.add(callee)
     callee.callers.add(caller.service)
+  }
+
+  /** It is known no more. */
+  forget(series: Series): void {
+    this.series.delete(series.key.id)
+    for (const lagged of [series.self, series.gap, series.duration]) lagged.release()
   }
 
   restorePod(key: PodKey, firstSeenMs: number, lastSeenMs: number, isYoungFrom: boolean): void {
@@ -331,6 +322,9 @@ export class Landscape {
   }
 }
 
+const voteOf = ({ votes }: Series, of: ServiceNode): Vote | undefined =>
+  votes.find(({ service }) => service === of)
+
 export const isYoung = (pod: Pod, nowMs: number): boolean =>
   pod.isYoungFrom && nowMs - pod.firstSeenMs < YOUTH_MS
 
@@ -340,7 +334,7 @@ const LATELY = 1 / 5
 
 /** At the end of a window in which a call was seen: how many of its spans a trace has. */
 export function followPerTrace(series: Series): void {
-  const now = series.spans / series.traces
+  const now = series.sums.spans / series.sums.traces
   if (series.usualPerTrace === 0) series.usualPerTrace = series.nowPerTrace = now
   series.nowPerTrace += LATELY * (now - series.nowPerTrace)
   series.usualPerTrace += USUALLY * (Math.min(now, 1.1 * series.usualPerTrace) - series.usualPerTrace)

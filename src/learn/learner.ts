@@ -18,6 +18,7 @@ import {
   latencySamples,
   learnLatency,
   MIN_SAMPLES,
+  NO_OUTLIERS,
   newLatencyState,
 } from '../detect/latency.ts'
 import { clearlyMore } from '../detect/share.ts'
@@ -141,7 +142,7 @@ export class Learner {
     const sketch = new Sketch()
     sketch.merge(hold.held.within)
     sketch.merge(hold.held.beyond)
-    state.latency = { within: sketch, beyond: new Sketch(), limitNs: Number.POSITIVE_INFINITY }
+    state.latency = { within: sketch, beyond: NO_OUTLIERS, limitNs: Number.POSITIVE_INFINITY }
     state.latencyHold = null
     this.#shifts.value++
     return true

@@ -1,8 +1,10 @@
 //! By which levels a feature is judged, those of the series of its place, and what they were and are when they are adopted.
 import { CountTrack } from '../detect/counts.ts'
 import { SCALES } from '../detect/scales.ts'
-import type { LaggedLevel, Series } from './landscape.ts'
-import { CLASSES, type Feature, type FeatureClass, type Place } from './places.ts'
+import type { Feature } from './feature.ts'
+import type { LaggedLevel } from './lagged.ts'
+import type { Series } from './landscape.ts'
+import { CLASSES, type FeatureClass, type Place, passesFloor } from './places.ts'
 
 /** Whether two features are judged by the levels of the same series, so that both must begin anew when these change. */
 export function sharesLevels(one: Feature, other: Feature): boolean {
@@ -48,4 +50,11 @@ export function beforeAfter(feature: Feature): { before: number; after: number }
     return { before: level / windows, after: level / windows / Math.exp(shift) }
   }
   return { before: level, after: feature.class.endsWith(' missing') ? level - shift : level + shift }
+}
+
+/** Where all of a service has changed, its operations and pods have not each a level of their own to adopt: then the service. */
+export function wholeOf(feature: Feature, find: (id: string) => Feature | undefined): Feature {
+  if (!feature.class.endsWith(' self')) return feature
+  const whole = find(`service self|${feature.place.service.id}|||||`)
+  return whole?.isFrozen && passesFloor(whole.class, whole.judged[SCALES.length - 1]) ? whole : feature
 }

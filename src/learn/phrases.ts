@@ -1,7 +1,7 @@
 //! Incidents in words: what is wrong, how much against what is normal, since when, and because of what.
 import { clip, duration, number } from '../base/words.ts'
 import { oddsZ } from '../detect/significance.ts'
-import type { Sighting as Feature } from './places.ts'
+import type { Sighting as Feature } from './feature.ts'
 
 const MOST = 200
 

@@ -1,15 +1,9 @@
-//! The places that are watched, each with its features: what one window says of a place goes in, how unusual it is comes out.
-import { doubles } from '../base/doubles.ts'
-import { CountTrack } from '../detect/counts.ts'
-import { DriftTrack } from '../detect/drift.ts'
-import { Hours } from '../detect/hours.ts'
-import { type Judged, newJudged } from '../detect/judged.ts'
-import { LocationTrack } from '../detect/location.ts'
-import { SCALES } from '../detect/scales.ts'
-import { type ShareOptions, ShareTrack, type Usual } from '../detect/shares.ts'
+//! The places that are watched, and of what class: what is believed beforehand of each class, and which effects count.
+import type { Judged } from '../detect/judged.ts'
+import type { ShareOptions } from '../detect/shares.ts'
 import type { PeakRecord } from '../detect/tail.ts'
-import { surpriseOf } from '../detect/unusual.ts'
 import type { Pod, Series, ServiceNode } from './landscape.ts'
+import type { At } from './reading.ts'
 
 /** What users read in `otlier.anomaly.feature`. */
 export type FeatureName = 'duration' | 'self' | 'gap' | 'failure' | 'rate' | 'structure'
@@ -34,6 +28,7 @@ export type FeatureClass =
 
 /** Where something can be wrong. `service` is whom it points at. */
 export interface Place {
+  /** Made when it is asked for: of thousands of places few are ever named. */
   readonly id: string
   readonly service: ServiceNode
   /** The side that noticed: of an edge its caller. */
@@ -46,6 +41,44 @@ export interface Place {
   /** What tells it apart beside all that. */
   readonly detail: string
 }
+
+/** The place of a feature. */
+export class PlaceOf implements Place {
+  readonly service: ServiceNode
+  readonly caller: ServiceNode | null
+  readonly series: Series | null
+  readonly pod: Pod | null
+  readonly target: string
+  readonly targetService: ServiceNode | null
+  readonly detail: string
+  readonly #class: FeatureClass
+
+  constructor(
+    name: FeatureClass,
+    service: ServiceNode,
+    { caller = null, series = null, pod = null, target = '', targetService = null, detail = '' }: At,
+  ) {
+    this.#class = name
+    this.service = service
+    this.caller = caller
+    this.series = series
+    this.pod = pod
+    this.target = target
+    this.targetService = targetService
+    this.detail = detail
+  }
+
+  get id(): string {
+    return idOf(this.#class, this.service, this)
+  }
+}
+
+export const idOf = (
+  name: FeatureClass,
+  service: ServiceNode,
+  { caller, series, pod, target = '', detail = '' }: At,
+): string =>
+  `${name}|${service.id}|${caller?.id ?? ''}|${series?.key.id ?? ''}|${pod?.key.id ?? ''}|${target}|${detail}`
 
 type Kind = 'location' | 'share' | 'count'
 
@@ -61,12 +94,6 @@ interface ClassRow {
   /** The least effect that counts: durations as a ratio, shares as a difference, counts as a ratio. */
   readonly floor: number
 }
-
-/** From this z on a departure is noted with its hour. */
-const NOTED_Z = 3
-
-/** What one half of the windows shows counts for so many times as much: by itself it has fewer samples than both. */
-const HALF = Math.SQRT2
 
 /** A duration must rise by at least this, whatever the ratio. */
 export const FLOOR_NS = 0.3e6
@@ -206,139 +233,6 @@ export const FEATURE_CLASSES = Object.keys(CLASSES) as FeatureClass[]
 
 /** Where the largest z of a class is noted, by scale. */
 export type Tails = Readonly<Record<FeatureClass, readonly PeakRecord[]>>
-
-/** What one feature shows at one moment: it itself, or what was kept of it. */
-export type Sighting = Pick<Feature, 'place' | 'class' | 'name' | 'judged' | 'scale' | 'surprise' | 'sinceMs'>
-
-/** How it stands with one feature of one place. */
-export class Feature {
-  readonly place: Place
-  readonly class: FeatureClass
-  readonly track: LocationTrack | ShareTrack | CountTrack | DriftTrack
-  readonly judged: Judged[] = SCALES.map(newJudged)
-  #quiet = true
-  /** Departures by hour; made with the first. */
-  hours: Hours | null = null
-  /** A bit by scale: set aside because others that have nothing to do with it depart at the same time. */
-  shared = 0
-  /** z as far as it lasts, by scale. */
-  readonly held = doubles(SCALES.length)
-  /** The deciding statistic: how unusual the most unusual scale is, after persistence. */
-  surprise = Number.NEGATIVE_INFINITY
-  /** The scale that decides. */
-  scale = 0
-  /** This window's sums, in the form that the track takes. */
-  a = 0
-  b = 0
-  c = 0
-  d = 0
-  e = 0
-  /** Since when it has been departing; NaN while it is not. */
-  sinceMs = Number.NaN
-  /** The largest value since then, and when it was. */
-  peak = Number.NEGATIVE_INFINITY
-  peakMs = 0
-  /** The largest z by scale since then. */
-  readonly peakZ = doubles(SCALES.length)
-  calm = 0
-  /** What it teaches is held back: since when, else NaN. */
-  frozenMs = Number.NaN
-  /** Hours since a window had anything of it. */
-  idleHours = 0
-  /** The sum that says whether a window has. */
-  readonly #sign: 'a' | 'b' | 'd'
-
-  constructor(place: Place, featureClass: FeatureClass, usual: Usual | null = null) {
-    const row = CLASSES[featureClass]
-    this.place = place
-    this.class = featureClass
-    // What is counted, or missing, is there when it comes; a share when there is something to take it of.
-    this.#sign =
-      row.kind === 'location' ? 'd' : row.kind === 'count' || featureClass.endsWith(' missing') ? 'a' : 'b'
-    this.track =
-      featureClass === 'service drift'
-        ? new DriftTrack()
-        : row.kind === 'location'
-          ? new LocationTrack()
-          : row.kind === 'count'
-            ? new CountTrack()
-            : new ShareTrack(row.share as ShareOptions, usual)
-  }
-
-  get name(): FeatureName {
-    return CLASSES[this.class].name
-  }
-
-  get isFrozen(): boolean {
-    return !Number.isNaN(this.frozenMs)
-  }
-
-  /** Ends the window: what it holds is judged. */
-  judge(windowMs: number): void {
-    const { track, judged } = this
-    const learn = !this.isFrozen
-    if (this[this.#sign] > 0) this.idleHours = 0
-    if (track instanceof LocationTrack) track.push(this.a, this.b, this.c, this.d, this.e)
-    else if (track instanceof DriftTrack) track.push(this.a, this.d > 0 ? this.b : Number.NaN, this.e)
-    else if (track instanceof ShareTrack) track.push(this.a, this.b, learn, windowMs)
-    else track.push(this.a, this.b, learn, windowMs)
-    this.a = this.b = this.c = this.d = this.e = 0
-    this.#quiet = (track instanceof LocationTrack || track instanceof ShareTrack) && track.isEmpty
-    if (this.#quiet)
-      for (const each of judged) each.z = each.shift = each.sd = each.n = each.later = each.earlier = 0
-    // What departs says nothing about what is usual from window to window.
-    else track.judge(judged, learn && Number.isNaN(this.sinceMs))
-  }
-
-  /** How unusual that is, after persistence. `shared`: by scale, whether others that have nothing to do with it depart at the same time. */
-  hold(tails: readonly PeakRecord[], shared: readonly boolean[], nowMs: number): void {
-    this.surprise = Number.NEGATIVE_INFINITY
-    this.shared = 0
-    if (this.#quiet) {
-      this.held.fill(0)
-      return
-    }
-    for (let scale = 0; scale < SCALES.length; scale++) {
-      const judged = this.judged[scale]
-      if (shared[scale]) this.shared |= 1 << scale
-      const rush = this.rush(scale)
-      const passes = !shared[scale] && passesFloor(this.class, judged, rush)
-      const z = passes ? this.#beyondUsual(judged, nowMs, rush) : 0
-      const held = Math.max(0, Math.min(z, HALF * judged.later, HALF * judged.earlier))
-      this.held[scale] = held
-      if (held === 0) continue
-      const surprise = surpriseOf(tails[scale], held)
-      if (surprise > this.surprise) {
-        this.surprise = surprise
-        this.scale = scale
-      }
-    }
-  }
-
-  /** How much of a departure a rush of requests explains: as a logarithm, 0 where there is none. */
-  rush(scale: number): number {
-    const isWork = this.class === 'service self' || this.class === 'operation self'
-    return isWork ? this.place.service.load.more[scale] : 0
-  }
-
-  /** What of it the same hours of the days before did not have, and a rush does not explain. */
-  #beyondUsual({ z, shift }: Judged, nowMs: number, rush: number): number {
-    if (z >= NOTED_Z) (this.hours ??= new Hours()).note(nowMs, shift)
-    const usual = Math.max(rush, this.hours?.usual(nowMs) ?? 0)
-    return usual === 0 ? z : z * Math.max(0, 1 - usual / shift)
-  }
-
-  /** Forgets the last windows, and with them any departure. */
-  clear(): void {
-    this.track.clear()
-    this.held.fill(0)
-    this.surprise = Number.NEGATIVE_INFINITY
-    this.sinceMs = this.frozenMs = Number.NaN
-    this.peak = Number.NEGATIVE_INFINITY
-    this.peakZ.fill(0)
-    this.calm = 0
-  }
-}
 
 /** Whether the effect is large enough to matter to anybody. `rush`: how much of it is explained, of durations. */
 export function passesFloor(name: FeatureClass, { shift, level, n }: Judged, rush = 0): boolean {

@@ -1,19 +1,24 @@
 //! From a window's rows to the places that they belong to: each feature gets its sums of the window.
 import { type FeatureWindow, type LogMoments, MEASURE } from '../bus/bus.ts'
 import type { Middle } from '../detect/robust.ts'
+import type { Feature } from './feature.ts'
+import type { LaggedLevel } from './lagged.ts'
 import {
   isYoung,
-  type LaggedLevel,
   type Landscape,
+  NO_SUMS,
+  newSums,
   type Pod,
   type Series,
   type ServiceNode,
 } from './landscape.ts'
 import { Nodes } from './nodes.ts'
-import type { Feature, FeatureClass } from './places.ts'
+import type { FeatureClass } from './places.ts'
 import { Rows } from './rows.ts'
+import { count, share, unitOf } from './weights.ts'
 
 const SERVER = 2
+const NONE = -1
 const HOUR_MS = 3_600_000
 
 /** The sums of one service or pod in one window. */
@@ -78,6 +83,7 @@ export class Reading {
     this.#readCells(window)
     this.#readLinks(window)
     this.#spread()
+    this.#rows.end()
     this.#touched.length = 0
     this.#services.clear()
     this.#pods.clear()
@@ -91,20 +97,23 @@ export class Reading {
       const series = this.#landscape.seriesAt(window, cells.series[row])
       if (series === null) continue
       const pod = this.#landscape.podAt(window, cells.pod[row])
-      if (series.lastTouchedMs !== window.endMs) {
+      if (series.sums === NO_SUMS || series.lastTouchedMs !== window.endMs) {
         series.lastTouchedMs = window.endMs
         series.slowNs = 0
+        series.row = NONE
+        series.sums = newSums()
         this.#touched.push(series)
       }
-      series.spans += cells.spans[row]
-      series.traces += cells.traces[row]
-      series.roots += cells.roots[row]
-      series.origins += cells.origins[row] - cells.away[row]
-      series.away += cells.away[row]
-      series.weights += cells.duration.n[row]
-      series.squares += cells.duration.n2[row]
-      series.clients += effectiveAt(cells.duration, row)
-      series.answered += effectiveAt(cells.gap, row)
+      const { sums } = series
+      sums.spans += cells.spans[row]
+      sums.traces += cells.traces[row]
+      sums.roots += cells.roots[row]
+      sums.origins += cells.origins[row] - cells.away[row]
+      sums.away += cells.away[row]
+      sums.weights += cells.duration.n[row]
+      sums.squares += cells.duration.n2[row]
+      sums.clients += effectiveAt(cells.duration, row)
+      sums.answered += effectiveAt(cells.gap, row)
       if (cells.slowNs[row] > series.slowNs) {
         series.slowNs = cells.slowNs[row]
         series.slowTrace = hex(cells.slowTrace, row)
@@ -118,7 +127,7 @@ export class Reading {
       parts.traces += cells.traces[row]
       parts.weights += cells.duration.n[row]
       parts.squares += cells.duration.n2[row]
-      rows.middleOfRow(row, MEASURE.self, series.self.level, this.#middle)
+      rows.middleOfRow(row, MEASURE.self, series.self, this.#middle)
       residualOf(series.self, this.#middle, parts)
     }
     for (const series of this.#touched) {
@@ -160,14 +169,14 @@ export class Reading {
       const { service } = series
       let parts = this.#services.get(service)
       if (parts === undefined) this.#services.set(service, (parts = newParts()))
-      parts.origins += series.origins
+      parts.origins += series.sums.origins
       if (series.isCall) {
         this.#spreadCall(series)
         continue
       }
-      parts.traces += series.traces
-      parts.weights += series.weights
-      parts.squares += series.squares
+      parts.traces += series.sums.traces
+      parts.weights += series.sums.weights
+      parts.squares += series.sums.squares
       if (series.self.now.n > 0) {
         const said = residualOf(series.self, series.self.now, newParts())
         // What the machines do to all that run on them is not the service's.
@@ -176,8 +185,9 @@ export class Reading {
         add(this.#feature('operation self', service, { series }), said)
       }
       const failure = this.#feature('operation failure', service, { series })
-      share(failure, series.origins, series.traces, series)
-      for (const [child, call] of series.calls) {
+      share(failure, series.sums.origins, series.sums.traces, series.sums)
+      for (const call of series.calls) {
+        const { child } = call
         const target = child.callee ?? (child.service === service ? null : child.service)
         const step = !child.isCall && child.service === service
         const missing = this.#feature(step ? 'step missing' : 'call missing', service, {
@@ -186,11 +196,11 @@ export class Reading {
           targetService: target,
           detail: child.key.id,
         })
-        share(missing, call.parents, series.spans, series)
+        share(missing, call.parents, series.sums.spans, series.sums)
         call.parents = call.children = 0
       }
-      if (series.roots > 0 && series.key.kind === SERVER)
-        count(this.#feature('entry rate', service), series.roots, series)
+      if (series.sums.roots > 0 && series.key.kind === SERVER)
+        count(this.#feature('entry rate', service), series.sums.roots, series.sums)
     }
     for (const [service, parts] of this.#services) {
       service.load.add(parts.traces, parts.traces * unitOf(parts))
@@ -212,8 +222,8 @@ export class Reading {
     let moved = 0
     let level = 0
     for (const { isCall, self } of service.series) {
-      if (isCall || !self.level.isReady) continue
-      const { samples, mean } = self.level
+      if (isCall || !self.isReady) continue
+      const { samples, mean } = self
       if (!Number.isNaN(self.hourly)) {
         weight += samples
         moved += samples * (mean - self.hourly)
@@ -238,10 +248,10 @@ export class Reading {
         if (series.gap.now.n > 0)
           add(this.#feature('edge gap', callee, edge), residualOf(series.gap, series.gap.now, newParts()))
         const unseen = this.#feature('service unseen', callee)
-        unseen.a += Math.max(0, series.clients - series.answered)
-        unseen.b += series.clients
+        unseen.a += Math.max(0, series.sums.clients - series.sums.answered)
+        unseen.b += series.sums.clients
       }
-      share(this.#feature('edge failure', callee, edge), series.away, series.traces, series)
+      share(this.#feature('edge failure', callee, edge), series.sums.away, series.sums.traces, series.sums)
       return
     }
     // Whoever is called sends no telemetry: it is a place of its own, seen from its callers.
@@ -251,7 +261,7 @@ export class Reading {
         this.#feature('peer duration', service, peer),
         residualOf(series.duration, series.duration.now, newParts()),
       )
-    share(this.#feature('edge failure', service, peer), series.away, series.traces, series)
+    share(this.#feature('edge failure', service, peer), series.sums.away, series.sums.traces, series.sums)
   }
 
   /** A pod against its siblings. What all of them share cancels out. */
@@ -290,11 +300,10 @@ const FEW_SPREADS = 3
 const FEW_SAMPLES = 3
 
 /** Adds what one series says in one window to `into`. Nothing while its level is not known. */
-function residualOf(lagged: LaggedLevel, { n, mean }: Middle, into: Parts): Parts {
-  const { level } = lagged
+function residualOf(level: LaggedLevel, { n, mean }: Middle, into: Parts): Parts {
   if (!level.isReady || !(n > 0)) return into
   // One sample of a heavy tail is not yet a level: the fewer there are, the less far out they count as lying.
-  const bound = Math.sqrt(level.variance) * (FEW_SPREADS + (n - 1) / FEW_SAMPLES) * (1 + lagged.farWindows)
+  const bound = Math.sqrt(level.variance) * (FEW_SPREADS + (n - 1) / FEW_SAMPLES) * (1 + level.farWindows)
   into.residual += n * Math.max(-bound, Math.min(bound, mean - level.mean))
   into.variance += n * level.variance
   into.doubt += (n * n * level.variance) / level.samples
@@ -317,25 +326,6 @@ function add(feature: Feature, { residual, variance, doubt, n, level }: Parts): 
   feature.c += doubt
   feature.d += n
   feature.e += level
-}
-
-/** What weights say of how many there are that stand for so many: sums of the weights and of their squares. */
-type Weights = Pick<Parts, 'weights' | 'squares'>
-
-/** What one stands for on average, by weight: 1 where all spans are recorded (Kish 1965). */
-const unitOf = ({ weights, squares }: Weights): number => (weights > 0 ? squares / weights : 1)
-
-/** A share of samples that stand for many is as uncertain as the number of samples makes it. */
-function share(feature: Feature, hits: number, whole: number, of: Weights): void {
-  const unit = unitOf(of)
-  feature.a += hits / unit
-  feature.b += whole / unit
-}
-
-/** A count is what the samples stand for; `b` says what one of them does. */
-function count(feature: Feature, times: number, of: Weights): void {
-  feature.a += times
-  feature.b += times * unitOf(of)
 }
 
 const effectiveAt = ({ n, n2 }: LogMoments, row: number): number =>

@@ -2,9 +2,10 @@
 import type { Attributes } from '../base/attributes.ts'
 import { clip } from '../base/words.ts'
 import type { EventRecord } from '../bus/bus.ts'
+import type { Feature } from './feature.ts'
 import type { Incident, Member } from './incidents.ts'
 import type { ServiceNode } from './landscape.ts'
-import { CLASSES, type Feature } from './places.ts'
+import { CLASSES } from './places.ts'
 
 /** What every event says beside its subject. */
 export interface Told {

@@ -2,7 +2,8 @@
 import { BINS_PER_E, type FeatureWindow } from '../bus/bus.ts'
 import type { Level } from '../detect/location.ts'
 import { Histogram, type Middle } from '../detect/robust.ts'
-import type { LaggedLevel, Series } from './landscape.ts'
+import type { LaggedLevel } from './lagged.ts'
+import type { Series } from './landscape.ts'
 
 const NONE = -1
 
@@ -13,12 +14,10 @@ export class Rows {
   #from = new Int32Array(1025)
   /** The rows of a series, as a chain. */
   #next = new Int32Array(1024)
-  readonly #first = new Map<Series, number>()
 
   begin(window: FeatureWindow): void {
     const { cells, bins } = window
     this.#window = window
-    this.#first.clear()
     if (this.#next.length < cells.length) {
       this.#next = new Int32Array(cells.length * 2)
       this.#from = new Int32Array(cells.length * 2 + 1)
@@ -31,22 +30,27 @@ export class Rows {
     this.#from[cells.length] = bins.length
   }
 
+  /** The window has been read: nothing of it is kept. */
+  end(): void {
+    this.#window = null
+  }
+
   /** The row counts for its series as a whole. */
   join(series: Series, row: number): void {
-    this.#next[row] = this.#first.get(series) ?? NONE
-    this.#first.set(series, row)
+    this.#next[row] = series.row
+    series.row = row
   }
 
   /** The middle of what a series has of one measure; goes into `lagged.now`. */
   middle(series: Series, measure: number, lagged: LaggedLevel): void {
     let n = 0
     let n2 = 0
-    for (let row = this.#first.get(series) ?? NONE; row !== NONE; row = this.#next[row]) {
+    for (let row = series.row; row !== NONE; row = this.#next[row]) {
       const { weight, squares } = this.#gather(row, measure)
       n += weight
       n2 += squares
     }
-    this.#take(n, n2, lagged.level, lagged.now)
+    this.#take(n, n2, lagged, lagged.now)
   }
 
   middleOfRow(row: number, measure: number, level: Level, into: Middle): void {

@@ -2,11 +2,13 @@
 
 import { clip, duration, number } from '../base/words.ts'
 import type { EvidenceRecord } from '../bus/accounts.ts'
+import { judgedCopy } from '../detect/judged.ts'
 import { SCALES } from '../detect/scales.ts'
 import { surpriseOf } from '../detect/unusual.ts'
 import type { Evidence } from './evidence.ts'
+import type { Feature, Sighting } from './feature.ts'
 import { phrase } from './phrases.ts'
-import { CLASSES, type Feature, type FeatureClass, FLOOR_NS, passesFloor, type Sighting } from './places.ts'
+import { CLASSES, type FeatureClass, FLOOR_NS, passesFloor } from './places.ts'
 import { zOf } from './suspects.ts'
 
 /** So long a moment can be asked about. */
@@ -71,7 +73,7 @@ export class Sightings {
     if (!silent) {
       for (const feature of evidence.features) {
         if (!whole && NEEDS_WHOLE_WINDOWS.has(feature.class)) continue
-        if (feature.judged.some(({ z }) => z >= LEAST_Z)) seen.push(see(feature, evidence, level, atMs))
+        if (feature.highestZ >= LEAST_Z) seen.push(see(feature, evidence, level, atMs))
       }
       seen.sort(strongestFirst)
     }
@@ -174,7 +176,7 @@ export function see(feature: Feature, { tails, nowMs }: Evidence, level: number,
     scale,
     strength,
     atMs,
-    judged: judged.map(each => ({ ...each })),
+    judged: judged.map(judgedCopy),
     aside: asideOf(feature, scale, level, nowMs),
   }
 }

@@ -2,10 +2,12 @@
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { crc32, zstdCompress, zstdDecompressSync } from 'node:zlib'
+import { doubles } from '../base/doubles.ts'
 import type { Log } from '../base/log.ts'
 import { Sketch } from '../base/sketch.ts'
 import type { World } from '../base/world.ts'
 import type { SeriesKey } from '../bus/bus.ts'
+import { NO_OUTLIERS } from '../detect/latency.ts'
 import { Summary } from '../detect/summary.ts'
 import type { Hold, SeriesState } from './learner.ts'
 
@@ -172,7 +174,8 @@ function storeSketch(sketch: Sketch): StoredSketch {
 
 function loadSketch(stored: StoredSketch): Sketch {
   if (!Array.isArray(stored) || !stored.every(Number.isFinite)) throw new Error('a histogram is damaged')
-  const counts = Float64Array.from(stored.slice(1))
+  const counts = doubles(stored.length - 1)
+  for (let at = 1; at < stored.length; at++) counts[at - 1] = stored[at]
   return new Sketch(
     counts,
     stored[0],
@@ -225,7 +228,7 @@ const loadSeries = (stored: StoredSeries): SeriesState => ({
   idleHours: stored.idleHours ?? 0,
   latency: {
     within: loadSketch(stored.latency.within),
-    beyond: loadSketch(stored.latency.beyond),
+    beyond: stored.latency.beyond.length > 1 ? loadSketch(stored.latency.beyond) : NO_OUTLIERS,
     limitNs: stored.latency.limitNs ?? Number.POSITIVE_INFINITY,
   },
   failure: { spans: stored.failure.spans, failures: stored.failure.failures },

@@ -3,8 +3,9 @@ import type { Cell, Registry } from '../base/counters.ts'
 import { SCALES } from '../detect/scales.ts'
 import { surpriseOf } from '../detect/unusual.ts'
 import type { Evidence } from './evidence.ts'
+import type { Feature } from './feature.ts'
 import { type Incidents, isLive, JOIN_BELOW, MOST_OPEN } from './incidents.ts'
-import { type Feature, passesFloor } from './places.ts'
+import { passesFloor } from './places.ts'
 
 /**
  * `budget`: it was strong enough to belong to an incident, and too weak to open one.

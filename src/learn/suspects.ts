@@ -1,8 +1,8 @@
 //! Who would explain what is seen: the features that depart point at services, and what follows from another is explained away.
 import type { Evidence } from './evidence.ts'
+import type { Sighting as Feature } from './feature.ts'
 import type { Member } from './incidents.ts'
 import type { ServiceNode } from './landscape.ts'
-import type { Sighting as Feature } from './places.ts'
 
 /** A service, or a peer that sends no telemetry, with what speaks for it. */
 export interface Suspect {
@@ -48,7 +48,7 @@ export function sceneOf(evidence: Evidence): Omit<Scene, 'starved'> {
 }
 
 /** z of the last minute, or of the shortest scale where that says more. */
-export const zOf = (feature: Feature): number => Math.max(feature.judged[0].z, feature.judged[1].z)
+export const zOf = ({ judged: [shortest, minute] }: Feature): number => Math.max(shortest.z, minute.z)
 
 /** Ranks who would explain the features, likeliest first. `weightOf`: how unusual each is. */
 export function rankSuspects(

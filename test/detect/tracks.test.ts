@@ -1,13 +1,13 @@
 //! Laws of single places: what lasts shows in both halves, calls that come on top are not missing, and small peaks say how busy calm times are.
 import { expect, test } from 'vitest'
-import { type Judged, newJudged } from '../../src/detect/judged.ts'
+import { type Judgement, newJudged } from '../../src/detect/judged.ts'
 import { Level, LocationTrack } from '../../src/detect/location.ts'
 import { SCALES } from '../../src/detect/scales.ts'
 import { ShareTrack } from '../../src/detect/shares.ts'
 import { PeakRecord } from '../../src/detect/tail.ts'
 
 const WINDOW_MS = 10_000
-const both = ({ later, earlier }: Judged) => Math.min(later, earlier)
+const both = ({ later, earlier }: Judgement) => Math.min(later, earlier)
 
 test('a burst of one window shows in one half alone, what lasts in both', () => {
   const track = new LocationTrack()

@@ -177,18 +177,19 @@ test('steps that each keep their time, and together would take all of it, are le
 })
 
 describe('in the data plane', () => {
-  type Poison = (model: SeriesModel, planes: ReturnType<typeof recordedPlanes>) => SeriesModel['latency']
-  const onMark = (act: () => void, { latency }: SeriesModel) =>
-    new Proxy(latency, {
+  type Poison = (model: SeriesModel, planes: ReturnType<typeof recordedPlanes>) => Partial<SeriesModel>
+  const onMark = (act: () => void, { series }: SeriesModel) => ({
+    series: new Proxy(series, {
       get(target, key) {
-        if (key === 'p50Ns') act()
+        if (key === 'operation') act()
         return Reflect.get(target, key)
       },
-    })
+    }),
+  })
   const POISONS: readonly [string, string, Poison][] = [
     ['throws', 'error', model => onMark(fail, model)],
     ['burns 50 ms a batch', 'time', (model, { world }) => onMark(() => world.burn(50), model)],
-    ['returns NaN', 'nan', ({ latency }) => ({ ...latency, limitNs: Number.NaN })],
+    ['returns NaN', 'nan', ({ latency }) => ({ latency: { ...latency, limitNs: Number.NaN } })],
   ]
 
   test.each(POISONS)(
@@ -209,7 +210,7 @@ describe('in the data plane', () => {
       }
       expect(await marks()).toBe(1)
 
-      const ill = { ...model, generation: model.generation + 1, latency: poison(model, planes) }
+      const ill = { ...model, generation: model.generation + 1, ...poison(model, planes) }
       planes.bus.publish('model', model.series.id, ill)
       for (let n = 0; n < 600; n++) {
         expect(await marks()).toBe(0)
@@ -271,11 +272,11 @@ describe('in the data plane', () => {
     await planes.send(Array.from({ length: 300 }, (_, n) => spanAt(n * 50, 10 + (n % 5))))
     const model = planes.models.get('POST /pay') as SeriesModel
     let scored = 0
-    const latency = onMark(() => {
+    const poisoned = onMark(() => {
       scored++
       planes.world.burn(0.5)
     }, model)
-    planes.bus.publish('model', model.series.id, { ...model, generation: model.generation + 1, latency })
+    planes.bus.publish('model', model.series.id, { ...model, generation: model.generation + 1, ...poisoned })
     const slow = Array.from({ length: 2000 }, (_, n) => spanAt(15_000 + n, 3000))
     const { bytes } = await planes.send(slow)
     expect(removeMarks(bytes).marks).toEqual([])

@@ -1,7 +1,7 @@
 //! Laws of what is kept of each window: of many signs the strongest, and those that passed everything before all others.
 import { expect, test } from 'vitest'
 import { Evidence } from '../../src/learn/evidence.ts'
-import { Feature } from '../../src/learn/places.ts'
+import { Feature } from '../../src/learn/feature.ts'
 import { Sightings } from '../../src/learn/sightings.ts'
 
 const WINDOW_MS = 10_000

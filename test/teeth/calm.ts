@@ -24,7 +24,7 @@ export const CALM = [
     {
       row: 'calm',
       guard: 'shares are of the effective number of samples',
-      file: 'learn/reading.ts',
+      file: 'learn/weights.ts',
       on: 'feature.b += whole / unit',
       off: 'feature.b += whole',
       test: 'one span that stands for ten is no more certain than one that stands for itself',
@@ -32,7 +32,7 @@ export const CALM = [
     {
       row: 'calm',
       guard: 'what a rush of requests explains is no departure',
-      file: 'learn/places.ts',
+      file: 'learn/feature.ts',
       on: 'return isWork ? this.place.service.load.more[scale] : 0',
       off: 'return isWork ? 0 : 0',
       test: 'a rush of requests may slow down who is asked',

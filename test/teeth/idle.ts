@@ -84,7 +84,33 @@ export const IDLE = [
       test: 'a sender by whom the clock goes is not forgotten',
     },
   ]),
+  ...teethIn('learn/feature.test.ts', [
+    {
+      row: 'idle',
+      guard: 'what is forgotten can be read as it was',
+      file: 'learn/feature-row.ts',
+      on: 'this.numbers = this.numbers.slice(this.#from, this.#from + width)',
+      off: 'this.numbers = this.numbers.subarray(this.#from, this.#from + width)',
+      test: 'service self: what is released gives its row back',
+    },
+  ]),
   ...teethIn('learn/idle.test.ts', [
+    {
+      row: 'idle',
+      guard: 'features that are forgotten give their rows back',
+      file: 'learn/evidence.ts',
+      on: 'for (const feature of gone) feature.release(this.slots)',
+      off: '',
+      test: 'pods that are gone go first',
+    },
+    {
+      row: 'idle',
+      guard: 'levels of series that are forgotten give their rows back',
+      file: 'learn/landscape.ts',
+      on: 'for (const lagged of [series.self, series.gap, series.duration]) lagged.release()',
+      off: '',
+      test: 'pods that are gone go first',
+    },
     {
       row: 'idle',
       guard: 'hours of silence do not count',
@@ -105,8 +131,8 @@ export const IDLE = [
       row: 'idle',
       guard: 'a way that nobody goes any more is forgotten',
       file: 'learn/fading.ts',
-      on: '++vote.idleHours > KEPT_HOURS.series || ',
-      off: '',
+      on: 'all.some(one => one.idleHours > KEPT_HOURS.series || ',
+      off: 'all.some(one => ',
       test: 'a way that is not gone any more is forgotten',
     },
     {

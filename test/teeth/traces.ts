@@ -196,7 +196,7 @@ export const TRACES = [
     {
       row: 'samples',
       guard: 'of a series, window and outcome few spans are drawn',
-      file: 'flow/sampler.ts',
+      file: 'flow/draw.ts',
       on: 'return hash <= this.#limit[line] && hash < this.#limitOfAll',
       off: 'return this.#count[line] < SAMPLES_KEPT',
       test: 'which spans are drawn depends neither on their order',
@@ -204,7 +204,7 @@ export const TRACES = [
     {
       row: 'samples',
       guard: 'a span that was drawn stands for those that were not',
-      file: 'flow/sampler.ts',
+      file: 'flow/draw.ts',
       on: 'weight: this.#seen[line] / slots.length',
       off: 'weight: 1',
       test: 'eight spans stand for all',
@@ -212,7 +212,7 @@ export const TRACES = [
     {
       row: 'samples',
       guard: 'what is drawn of a window is bounded',
-      file: 'flow/sampler.ts',
+      file: 'flow/draw.ts',
       on: 'if (kept <= MOST_SAMPLES) return',
       off: 'if (hashes.length >= 0) return',
       test: 'a window holds 1,024 spans',

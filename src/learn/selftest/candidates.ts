@@ -66,9 +66,7 @@ function faultsAt(size: Size, service: ServiceNode, traffic: Traffic): Fault[] {
     callers: new Set(callers.map(({ key }) => key.id)),
   })
   const isSlower = (of: readonly Series[], factor: number) =>
-    of.some(
-      ({ self }) => self.level.samples > 0 && Math.exp(self.level.mean) * (factor - 1) >= LEAST_ADDED_NS,
-    )
+    of.some(({ self }) => self.samples > 0 && Math.exp(self.mean) * (factor - 1) >= LEAST_ADDED_NS)
   switch (size.kind) {
     case 'slow service':
       return isEnough(own) && isSlower(own, size.factor) ? [at(own)] : []
@@ -77,7 +75,7 @@ function faultsAt(size: Size, service: ServiceNode, traffic: Traffic): Fault[] {
     case 'slow way':
       return [...service.callers].flatMap(caller => {
         const calls = caller.series.filter(({ callee, isAsync }) => callee === service && !isAsync)
-        const isDoubled = calls.every(({ gap }) => Math.exp(gap.level.mean) <= size.addedNs)
+        const isDoubled = calls.every(({ gap }) => Math.exp(gap.mean) <= size.addedNs)
         return isEnough(calls, 1, 'answered') && isDoubled ? [at(calls)] : []
       })
     case 'failures':

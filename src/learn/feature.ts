@@ -1,0 +1,252 @@
+//! A feature of a place: what one window says of it goes in, how unusual it is comes out.
+import { CountTrack } from '../detect/counts.ts'
+import { DriftTrack } from '../detect/drift.ts'
+import { Hours } from '../detect/hours.ts'
+import { type Judged, newJudged } from '../detect/judged.ts'
+import { LocationTrack } from '../detect/location.ts'
+import { SCALES } from '../detect/scales.ts'
+import { ShareTrack, type Usual } from '../detect/shares.ts'
+import type { PeakRecord } from '../detect/tail.ts'
+import { surpriseOf } from '../detect/unusual.ts'
+import { FeatureRow, FeatureSlots } from './feature-row.ts'
+import { CLASSES, type FeatureClass, type FeatureName, type Place, passesFloor } from './places.ts'
+
+/** From this z on a departure is noted with its hour. */
+const NOTED_Z = 3
+
+/** What one half of the windows shows counts for so many times as much: by itself it has fewer samples than both. */
+const HALF = Math.SQRT2
+
+/** What one feature shows at one moment: it itself, or what was kept of it. */
+export type Sighting = Pick<Feature, 'place' | 'class' | 'name' | 'judged' | 'scale' | 'surprise' | 'sinceMs'>
+
+/** What is known of a departure as long as it goes on. */
+interface Departure {
+  sinceMs: number
+  /** The largest value since then, and when it was. */
+  peak: number
+  peakMs: number
+  /** The largest z by scale since then. */
+  readonly peakZ: number[]
+  calm: number
+  /** What it teaches is held back: since when, else NaN. */
+  frozenMs: number
+}
+
+const newDeparture = (): Departure => ({
+  sinceMs: Number.NaN,
+  peak: Number.NEGATIVE_INFINITY,
+  peakMs: 0,
+  peakZ: SCALES.map(() => 0),
+  calm: 0,
+  frozenMs: Number.NaN,
+})
+
+const NOT_DEPARTING: Readonly<Departure> = Object.freeze(newDeparture())
+const NOTHING_HELD: readonly number[] = SCALES.map(() => 0)
+/** Used again for each judgement. */
+const JUDGEMENTS = SCALES.map(newJudged)
+
+/** How it stands with one feature of one place. */
+export class Feature extends FeatureRow {
+  readonly place: Place
+  readonly track: LocationTrack | ShareTrack | CountTrack | DriftTrack
+  /** Departures by hour; made with the first. */
+  hours: Hours | null = null
+  /** A bit by scale: set aside because others that have nothing to do with it depart at the same time. */
+  shared = 0
+  /** The scale that decides. */
+  scale = 0
+  /** Hours since a window had anything of it. */
+  idleHours = 0
+  #held: number[] | null = null
+  #departure: Departure | null = null
+
+  constructor(
+    place: Place,
+    featureClass: FeatureClass,
+    usual: Usual | null = null,
+    slots: FeatureSlots = new FeatureSlots(),
+  ) {
+    super(featureClass, slots)
+    this.place = place
+    const { numbers, trackFrom } = this
+    const { share } = CLASSES[featureClass]
+    this.track =
+      this.form === 'location'
+        ? new LocationTrack(numbers, trackFrom, slots.counts.location)
+        : share !== undefined
+          ? new ShareTrack(share, usual, numbers, trackFrom, slots.counts.share)
+          : featureClass === 'service drift'
+            ? new DriftTrack(numbers, trackFrom)
+            : new CountTrack(numbers, trackFrom)
+  }
+
+  override release(slots: FeatureSlots): void {
+    super.release(slots)
+    this.track.release(this.numbers, this.trackFrom)
+  }
+
+  get name(): FeatureName {
+    return CLASSES[this.class].name
+  }
+
+  /** z as far as it lasts, by scale; between judging and holding, as far as it would. */
+  get held(): readonly number[] {
+    return this.#held ?? NOTHING_HELD
+  }
+
+  /** Since when it has been departing; NaN while it is not. */
+  get sinceMs(): number {
+    return (this.#departure ?? NOT_DEPARTING).sinceMs
+  }
+
+  set sinceMs(value: number) {
+    if (!Object.is(value, this.sinceMs)) (this.#departure ??= newDeparture()).sinceMs = value
+  }
+
+  /** The largest value since then, and when it was. */
+  get peak(): number {
+    return (this.#departure ?? NOT_DEPARTING).peak
+  }
+
+  set peak(value: number) {
+    if (!Object.is(value, this.peak)) (this.#departure ??= newDeparture()).peak = value
+  }
+
+  /** In which window that was. */
+  get peakMs(): number {
+    return (this.#departure ?? NOT_DEPARTING).peakMs
+  }
+
+  set peakMs(value: number) {
+    if (!Object.is(value, this.peakMs)) (this.#departure ??= newDeparture()).peakMs = value
+  }
+
+  /** So many windows in a row it has been within what is usual. */
+  get calm(): number {
+    return (this.#departure ?? NOT_DEPARTING).calm
+  }
+
+  set calm(value: number) {
+    if (!Object.is(value, this.calm)) (this.#departure ??= newDeparture()).calm = value
+  }
+
+  /** What it teaches is held back: since when, else NaN. */
+  get frozenMs(): number {
+    return (this.#departure ?? NOT_DEPARTING).frozenMs
+  }
+
+  set frozenMs(value: number) {
+    if (!Object.is(value, this.frozenMs)) (this.#departure ??= newDeparture()).frozenMs = value
+  }
+
+  /** The largest z by scale since it has been departing. To be written only while it is. */
+  get peakZ(): number[] {
+    return (this.#departure ?? NOT_DEPARTING).peakZ
+  }
+
+  get isFrozen(): boolean {
+    return !Number.isNaN(this.frozenMs)
+  }
+
+  /** It departs no more. */
+  settle(): void {
+    this.#departure = null
+  }
+
+  /** Whether none of the last windows has anything of it. */
+  get #isQuiet(): boolean {
+    const { track } = this
+    return (track instanceof LocationTrack || track instanceof ShareTrack) && track.isEmpty
+  }
+
+  /** Whether a window has anything of it: what is counted, or missing, is there when it comes; a share when there is something to take it of. */
+  get #isSeen(): boolean {
+    const { kind } = CLASSES[this.class]
+    if (kind === 'location') return this.d > 0
+    return (kind === 'count' || this.class.endsWith(' missing') ? this.a : this.b) > 0
+  }
+
+  /** Ends the window: what it holds is judged. */
+  judge(windowMs: number): void {
+    const { track } = this
+    const learn = !this.isFrozen
+    if (this.#isSeen) this.idleHours = 0
+    if (track instanceof LocationTrack) track.push(this.a, this.b, this.c, this.d, this.e)
+    else if (track instanceof DriftTrack) track.push(this.a, this.d > 0 ? this.b : Number.NaN, this.e)
+    else if (track instanceof ShareTrack) track.push(this.a, this.b, learn, windowMs)
+    else track.push(this.a, this.b, learn, windowMs)
+    this.clearSums()
+    const judged = JUDGEMENTS
+    this.load(judged)
+    if (this.#isQuiet)
+      for (const each of judged) each.z = each.shift = each.sd = each.n = each.later = each.earlier = 0
+    // What departs says nothing about what is usual from window to window.
+    else track.judge(judged, learn && Number.isNaN(this.sinceMs))
+    this.store(judged)
+    let lasting: number[] | null = null
+    for (let scale = 0; scale < SCALES.length; scale++) {
+      const both = HALF * Math.min(judged[scale].later, judged[scale].earlier)
+      if (both <= 0) continue
+      lasting ??= SCALES.map(() => 0)
+      lasting[scale] = both
+    }
+    this.#held = lasting
+  }
+
+  /**
+   * How unusual that is, after persistence.
+   * @param nowMs end of the window
+   * @param shared by scale, whether others that have nothing to do with it depart at the same time
+   */
+  hold(tails: readonly PeakRecord[], shared: readonly boolean[], nowMs: number): void {
+    this.surprise = Number.NEGATIVE_INFINITY
+    this.shared = 0
+    if (this.#isQuiet) {
+      this.#held = null
+      return
+    }
+    const lasting = this.#held
+    const { judged } = this
+    let held: number[] | null = null
+    for (let scale = 0; scale < SCALES.length; scale++) {
+      const one = judged[scale]
+      if (shared[scale]) this.shared |= 1 << scale
+      const rush = this.rush(scale)
+      const passes = !shared[scale] && passesFloor(this.class, one, rush)
+      const z = passes ? this.#beyondUsual(one, nowMs, rush) : 0
+      const lasts = lasting === null ? 0 : Math.max(0, Math.min(z, lasting[scale]))
+      if (lasts === 0) continue
+      held ??= SCALES.map(() => 0)
+      held[scale] = lasts
+      const surprise = surpriseOf(tails[scale], lasts)
+      if (surprise > this.surprise) {
+        this.surprise = surprise
+        this.scale = scale
+      }
+    }
+    this.#held = held
+  }
+
+  /** How much of a departure a rush of requests explains: as a logarithm, 0 where there is none. */
+  rush(scale: number): number {
+    const isWork = this.class === 'service self' || this.class === 'operation self'
+    return isWork ? this.place.service.load.more[scale] : 0
+  }
+
+  /** What of it the same hours of the days before did not have, and a rush does not explain. */
+  #beyondUsual({ z, shift }: Judged, nowMs: number, rush: number): number {
+    if (z >= NOTED_Z) (this.hours ??= new Hours()).note(nowMs, shift)
+    const usual = Math.max(rush, this.hours?.usual(nowMs) ?? 0)
+    return usual === 0 ? z : z * Math.max(0, 1 - usual / shift)
+  }
+
+  /** Forgets the last windows, and with them any departure. */
+  clear(): void {
+    this.track.clear()
+    this.#held = null
+    this.surprise = Number.NEGATIVE_INFINITY
+    this.settle()
+  }
+}
