@@ -66,6 +66,8 @@ test('an incident is kept with its members, suspects, traces and what was told, 
   expect(first.evidence[0].phrase).toMatch(/own time .* normally .* times/)
   // The numbers are those of the peak, and not of the end, when all was normal again.
   for (const member of ended.members) expect(member.strength).toBeGreaterThan(0)
+  const strongest = ({ members }: typeof open) => Math.max(...members.map(({ strength }) => strength))
+  expect(strongest(ended)).toBeGreaterThanOrEqual(strongest(open))
   expect(Math.exp(first.evidence[0].shift)).toBeGreaterThan(3)
   expect(ended.traceIds).toContain(SLOW_TRACE)
   expect(account.trace(SLOW_TRACE)?.incidents.map(({ id }) => id)).toContain(ended.id)

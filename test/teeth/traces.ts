@@ -214,7 +214,7 @@ export const TRACES = [
       guard: 'what is drawn of a window is bounded',
       file: 'flow/draw.ts',
       on: 'if (kept <= MOST_SAMPLES) return',
-      off: 'if (hashes.length >= 0) return',
+      off: 'if (kept >= 0) return',
       test: 'a window holds 1,024 spans',
     },
     {
