@@ -1,6 +1,11 @@
 //! What a self-test answers: how much of what was injected into copies of real windows was found. Plain values.
 import type { Unanswered } from './accounts.ts'
 
+/** A seed is a whole number below this. */
+export const SEEDS = 2 ** 32
+/** Whether a text is one. */
+export const isSeed = (text: string): boolean => /^\d{1,10}$/.test(text) && Number(text) < SEEDS
+
 /** Faults of one kind and size. */
 export interface SelftestRow {
   /** `slow service`, `slow operation`, `slow way`, `failures`, `silence`. */

@@ -1,6 +1,6 @@
 //! `otlier selftest`: has the running service test itself, waits for the end, and prints what was found.
 import { realWorld } from '../base/world.ts'
-import type { SelftestReport, SelftestRow, SelftestState } from '../bus/selftest.ts'
+import { isSeed, SEEDS, type SelftestReport, type SelftestRow, type SelftestState } from '../bus/selftest.ts'
 import { configFlags, readArguments, UsageError } from './arguments.ts'
 import { askJson } from './ask.ts'
 import { COMMANDS } from './help.ts'
@@ -16,8 +16,8 @@ const Z95 = 1.96
 export async function selftest(args: readonly string[]): Promise<number> {
   const parsed = readArguments(args, COMMANDS.selftest.options)
   const seed = parsed.one('seed')
-  if (seed !== null && !(/^\d{1,10}$/.test(seed) && Number(seed) < 2 ** 32))
-    throw new UsageError(`--seed ${JSON.stringify(seed)} is no whole number below 4294967296`)
+  if (seed !== null && !isSeed(seed))
+    throw new UsageError(`--seed ${JSON.stringify(seed)} is no whole number below ${SEEDS}`)
   const settled = await loadConfig(configFlags(parsed), realSurroundings())
   if (settled.problems.some(problem => problem.severity === 'error')) {
     reportProblems(settled)

@@ -1,5 +1,5 @@
 //! Which attributes set apart the spans that are hurt from those that are not: found among all, with a correction for how many were tried.
-import { asNormal, doubtOf, oddsZ, tailOf } from './significance.ts'
+import { asNormal, doubtOf, effective, oddsZ, tailOf } from './significance.ts'
 
 /** Spans of one place while it departs, with what they say, and what such spans were like before. Attributes are numbers from 0 on. */
 export interface Population {
@@ -98,7 +98,7 @@ class Sums {
 
   /** The effective number of spans. */
   get n(): number {
-    return this.w2 > 0 ? (this.w * this.w) / this.w2 : 0
+    return effective(this.w, this.w2)
   }
 
   get mean(): number {

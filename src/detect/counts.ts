@@ -1,7 +1,7 @@
 //! How many come: what is usual now, and how far the last windows of a place lie below it.
 import type { Judgement } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
-import { Spread, spreadAt } from './spread.ts'
+import { RowTrack, Spread } from './spread.ts'
 
 /** Traffic has its hours: what is usual follows it within this, unless told otherwise. */
 const HALF_LIFE_MS = 15 * 60_000
@@ -12,11 +12,9 @@ const LEAST_SPREAD = 0.05
 /** A window moves what is usual by no more than this factor of its weight. */
 const CLIP = 2
 
-export class CountTrack {
+export class CountTrack extends RowTrack {
   /** Numbers of a row: the spread. */
   static readonly WIDTH = Spread.WIDTH
-  #numbers: Float64Array
-  #from: number
   readonly #ring = new Float64Array(WINDOWS_KEPT)
   #at = 0
   /** Expected in a window. */
@@ -31,20 +29,8 @@ export class CountTrack {
     from = 0,
     halfLifeMs = HALF_LIFE_MS,
   ) {
+    super(numbers, from, LEAST_SPREAD, PRIOR_SPREAD)
     this.#halfLifeMs = halfLifeMs
-    this.#numbers = numbers
-    this.#from = from
-    this.#spread.begin(PRIOR_SPREAD)
-  }
-
-  /** Stands elsewhere from now on: what it took up is used by others. */
-  release(numbers: Float64Array, from: number): void {
-    this.#numbers = numbers
-    this.#from = from
-  }
-
-  get #spread(): Spread {
-    return spreadAt(this.#numbers, this.#from, LEAST_SPREAD)
   }
 
   /** How many one that was counted stands for, on average over the last windows; 1 before anything was counted. */
@@ -100,19 +86,19 @@ export class CountTrack {
 
   /** What is kept over a restart. */
   store(): readonly number[] {
-    return [this.expected, this.learned, ...this.#spread.store()]
+    return [this.expected, this.learned, ...this.spread.store()]
   }
 
   /** The windows before the restart are taken to have been as usual. */
   restore([expected, learned, ...spread]: readonly number[]): void {
     this.expected = expected
     this.learned = learned
-    this.#spread.restore(spread)
+    this.spread.restore(spread)
     this.#ring.fill(expected)
   }
 
   judge(into: readonly Judgement[], learn: boolean): void {
-    if (learn) this.#spread.next()
+    if (learn) this.spread.next()
     let count = 0
     let late = 0
     let scale = 0
@@ -131,10 +117,10 @@ export class CountTrack {
         const shift = Math.log((usual + unit) / (count + unit))
         const sampling = unit / (usual + unit)
         judged.shift = shift
-        judged.sd = this.#spread.sd(scale, sampling)
+        judged.sd = this.spread.sd(scale, sampling)
         judged.later = this.#half(scale, usual / 2, late)
         judged.earlier = this.#half(scale, usual / 2, count - late)
-        judged.z = this.#spread.judge(scale, shift, sampling, learn)
+        judged.z = this.spread.judge(scale, shift, sampling, learn)
       }
       scale++
     }
@@ -142,6 +128,6 @@ export class CountTrack {
 
   #half(scale: number, usual: number, count: number): number {
     const { unit } = this
-    return this.#spread.z(scale, Math.log((usual + unit) / (count + unit)), unit / (usual + unit))
+    return this.spread.z(scale, Math.log((usual + unit) / (count + unit)), unit / (usual + unit))
   }
 }

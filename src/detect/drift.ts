@@ -1,7 +1,7 @@
 //! What rises too slowly for anybody to see it begin: the level of a place hour by hour, against the same hours of the days before.
-import type { Judgement } from './judged.ts'
+import { clearJudged, type Judgement } from './judged.ts'
 import { SCALES } from './scales.ts'
-import { Spread, spreadAt } from './spread.ts'
+import { RowTrack, Spread } from './spread.ts'
 
 const DAY = 24
 /** A week of days to compare with, and the day itself. */
@@ -24,11 +24,9 @@ const ONLY = 0
  * An index that moves as the level moves, one value an hour. What is normal is the median of the same hour over the last seven days: it
  * follows the hours of the day, and a drift only after four days of it. A level that is adopted moves the index of all hours.
  */
-export class DriftTrack {
+export class DriftTrack extends RowTrack {
   /** Numbers of a row: the spread. */
   static readonly WIDTH = Spread.WIDTH
-  #numbers: Float64Array
-  #from: number
   readonly #ring = new Float32Array(HOURS_KEPT).fill(Number.NaN)
   /** Hours since 1970. */
   #hour = Number.NaN
@@ -39,19 +37,7 @@ export class DriftTrack {
 
   /** In a row of `numbers`. */
   constructor(numbers: Float64Array = new Float64Array(DriftTrack.WIDTH), from = 0) {
-    this.#numbers = numbers
-    this.#from = from
-    this.#spread.begin(PRIOR_SPREAD)
-  }
-
-  /** Stands elsewhere from now on: what it took up is used by others. */
-  release(numbers: Float64Array, from: number): void {
-    this.#numbers = numbers
-    this.#from = from
-  }
-
-  get #spread(): Spread {
-    return spreadAt(this.#numbers, this.#from, LEAST_SPREAD)
+    super(numbers, from, LEAST_SPREAD, PRIOR_SPREAD)
   }
 
   /**
@@ -84,20 +70,19 @@ export class DriftTrack {
 
   /** Between the hours what was judged last holds. */
   judge(into: readonly Judgement[], learn: boolean): void {
-    if (this.#forgotten)
-      for (const each of into) each.z = each.shift = each.sd = each.n = each.later = each.earlier = 0
+    if (this.#forgotten) into.forEach(clearJudged)
     this.#forgotten = false
     if (!this.#fresh) return
     this.#fresh = false
     const shift = median(Array.from({ length: LASTS }, (_, back) => this.#beyond(back)))
-    if (learn) this.#spread.next()
-    const z = this.#spread.judge(ONLY, shift, 0, learn)
+    if (learn) this.spread.next()
+    const z = this.spread.judge(ONLY, shift, 0, learn)
     const n = z >= TOLD_Z ? this.#hoursSince(shift) : 1
     for (let scale = 0; scale < SCALES.length; scale++) {
       const judged = into[scale]
       judged.z = judged.later = judged.earlier = z
       judged.shift = shift
-      judged.sd = this.#spread.sd(ONLY, 0)
+      judged.sd = this.spread.sd(ONLY, 0)
       judged.level = this.#level - shift
       judged.n = n
     }
@@ -129,14 +114,18 @@ export class DriftTrack {
   /** What is kept over a restart. */
   store(): readonly (number | null)[] {
     const kept = [...this.#ring].map(value => (Number.isNaN(value) ? null : value))
-    return [Number.isNaN(this.#hour) ? null : this.#hour, this.#index, ...this.#spread.store(), ...kept]
+    const hour = Number.isNaN(this.#hour) ? null : this.#hour
+    return [hour, this.#index, this.#level, ...this.spread.store(), ...kept]
   }
 
-  restore([hour, index, ...rest]: readonly (number | null)[]): void {
+  /** The last hour is judged anew: a drift that was told of goes on. */
+  restore([hour, index, level, ...rest]: readonly (number | null)[]): void {
     const own = Spread.WIDTH
     this.#hour = hour ?? Number.NaN
     this.#index = index ?? 0
-    this.#spread.restore(rest.slice(0, own) as number[])
+    this.#level = level ?? 0
+    this.#fresh = !Number.isNaN(this.#hour)
+    this.spread.restore(rest.slice(0, own) as number[])
     this.#ring.set(rest.slice(own).map(value => value ?? Number.NaN))
   }
 }

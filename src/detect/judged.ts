@@ -22,6 +22,11 @@ export interface Judgement extends Judged {
 
 export const newJudged = (): Judgement => ({ z: 0, shift: 0, sd: 0, level: 0, n: 0, later: 0, earlier: 0 })
 
+/** Nothing is judged; the level stays. */
+export function clearJudged(judged: Judgement): void {
+  judged.z = judged.shift = judged.sd = judged.n = judged.later = judged.earlier = 0
+}
+
 /** By itself: it stays as it is. */
 export const judgedCopy = ({ z, shift, sd, level, n }: Judged): Judged => ({ z, shift, sd, level, n })
 

@@ -24,6 +24,15 @@ export class Load {
     this.#squares += squares
   }
 
+  /** What is kept over a restart. */
+  store(): readonly number[] {
+    return this.#track.store()
+  }
+
+  restore(stored: readonly number[]): void {
+    this.#track.restore(stored)
+  }
+
   /** Ends the window. */
   turn(windowMs: number): void {
     this.#track.push(this.#count, this.#squares, true, windowMs)

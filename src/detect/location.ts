@@ -2,7 +2,7 @@
 import { CountSlots } from '../base/slots.ts'
 import type { Judgement } from './judged.ts'
 import { SCALES, WINDOWS_KEPT } from './scales.ts'
-import { Spread, spreadAt } from './spread.ts'
+import { RowTrack, Spread } from './spread.ts'
 
 /** What is learned weighs half after this long: it follows the course of the day and the slower moods of a machine, and no fault of minutes. */
 const HALF_LIFE_MS = 12 * 60_000
@@ -104,13 +104,11 @@ const FOLLOWS = 0.01
 const PER_WINDOW = 4
 
 /** How the last windows of one place lie against the levels of its series. */
-export class LocationTrack {
+export class LocationTrack extends RowTrack {
   /** Numbers of a row: the spread, and per window the sums of residuals, of variances, of variances by uncertain levels, and of levels. */
   static readonly WIDTH = Spread.WIDTH + WINDOWS_KEPT * PER_WINDOW
   /** Per window the sum of weights. */
   static readonly COUNTS = WINDOWS_KEPT
-  #numbers: Float64Array
-  #from: number
   readonly #slots: CountSlots
   #counts: number
   #at = 0
@@ -125,28 +123,21 @@ export class LocationTrack {
     from = 0,
     counts: CountSlots = new CountSlots(LocationTrack.COUNTS),
   ) {
-    this.#numbers = numbers
-    this.#from = from
+    super(numbers, from, LEAST_SPREAD, PRIOR_SPREAD)
     this.#slots = counts
     this.#counts = counts.take()
-    this.#spread.begin(PRIOR_SPREAD)
   }
 
   /** Stands elsewhere from now on, and has no windows any more: what it took up is used by others. */
-  release(numbers: Float64Array, from: number): void {
-    this.#numbers = numbers
-    this.#from = from
+  override release(numbers: Float64Array, from: number): void {
+    super.release(numbers, from)
     this.#slots.give(this.#counts)
     this.#empty = WINDOWS_KEPT
   }
 
-  get #spread(): Spread {
-    return spreadAt(this.#numbers, this.#from, LEAST_SPREAD)
-  }
-
   /** Where the windows begin. */
   get #ring(): number {
-    return this.#from + Spread.WIDTH
+    return this.from + Spread.WIDTH
   }
 
   /** Whether there is nothing in any window: it need not be judged. */
@@ -163,7 +154,7 @@ export class LocationTrack {
    * @param level sum over samples of the level
    */
   push(residual: number, variance: number, doubt: number, n: number, level: number): void {
-    const ring = this.#numbers
+    const ring = this.numbers
     const at = this.#ring + this.#at * PER_WINDOW
     ring[at] = residual - n * this.#above
     ring[at + 1] = variance
@@ -176,7 +167,7 @@ export class LocationTrack {
 
   /** Forgets the last windows, and nothing of what is usual. */
   clear(): void {
-    this.#numbers.fill(0, this.#ring, this.#ring + WINDOWS_KEPT * PER_WINDOW)
+    this.numbers.fill(0, this.#ring, this.#ring + WINDOWS_KEPT * PER_WINDOW)
     this.#slots.give(this.#counts)
     this.#counts = this.#slots.take()
     this.#empty = WINDOWS_KEPT
@@ -189,17 +180,17 @@ export class LocationTrack {
 
   /** What is kept over a restart: how much is usual from window to window, and how far above the levels. */
   store(): readonly number[] {
-    return [...this.#spread.store(), this.#above]
+    return [...this.spread.store(), this.#above]
   }
 
   restore(kept: readonly number[]): void {
-    this.#spread.restore(kept)
+    this.spread.restore(kept)
     this.#above = kept[Spread.WIDTH] ?? 0
   }
 
   /** Judges the last windows on every scale. `learn`: they also teach how much is usual from window to window. */
   judge(into: readonly Judgement[], learn: boolean): void {
-    const ring = this.#numbers
+    const ring = this.numbers
     const from = this.#ring
     const counts = this.#slots.pieceOf(this.#counts)
     const countsFrom = this.#slots.fromOf(this.#counts)
@@ -210,7 +201,7 @@ export class LocationTrack {
     let level = 0
     let scale = 0
     let [lateResidual, lateVariance, lateN] = [0, 0, 0]
-    if (learn) this.#spread.next()
+    if (learn) this.spread.next()
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
       const window = (this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT
       const at = from + window * PER_WINDOW
@@ -237,8 +228,8 @@ export class LocationTrack {
       if (n > 0) {
         const shift = residual / n
         const sampling = (variance + back * doubt) / (n * n)
-        judged.sd = this.#spread.sd(scale, sampling)
-        judged.z = this.#spread.judge(scale, shift, sampling, learn)
+        judged.sd = this.spread.sd(scale, sampling)
+        judged.z = this.spread.judge(scale, shift, sampling, learn)
         judged.shift = shift
         judged.level = level / n
       } else {
@@ -254,6 +245,6 @@ export class LocationTrack {
   }
 
   #half(scale: number, residual: number, variance: number, n: number): number {
-    return n > 0 ? this.#spread.z(scale, residual / n, variance / (n * n)) : 0
+    return n > 0 ? this.spread.z(scale, residual / n, variance / (n * n)) : 0
   }
 }

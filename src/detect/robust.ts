@@ -3,7 +3,7 @@
 /** Samples count as lying at most so many spreads from the median. */
 const CLIP = 1.5
 /** Wide enough for a femtosecond to a year in eighths of e. */
-export const MOST_BUCKETS = 512
+const MOST_BUCKETS = 512
 
 export interface Middle {
   /** Effective samples. */

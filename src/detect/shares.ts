@@ -2,7 +2,7 @@
 import { CountSlots } from '../base/slots.ts'
 import type { Judgement } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
-import { Spread, spreadAt } from './spread.ts'
+import { RowTrack, Spread } from './spread.ts'
 
 const HALF_LIFE_MS = 30 * 60_000
 const KEPT_SAMPLES = 300
@@ -42,15 +42,13 @@ const WINDOWS = HITS + 3
 /** What a part is measured by: the whole that it belongs to. */
 export type Usual = Pick<ShareTrack, 'usual' | 'isReady'>
 
-export class ShareTrack {
+export class ShareTrack extends RowTrack {
   readonly #options: ShareOptions
   readonly #by: Usual | null
   /** Numbers of a row: the spread, and what is usual. */
   static readonly WIDTH = Spread.WIDTH + 4
   /** Hits and whole per window. */
   static readonly COUNTS = 2 * WINDOWS_KEPT
-  #numbers: Float64Array
-  #from: number
   readonly #slots: CountSlots
   #counts: number
   #at = 0
@@ -69,58 +67,51 @@ export class ShareTrack {
     from = 0,
     counts: CountSlots = new CountSlots(ShareTrack.COUNTS),
   ) {
+    super(numbers, from, options.leastSpread, options.leastSpread)
     this.#options = options
     this.#by = usual
-    this.#numbers = numbers
-    this.#from = from
     this.#slots = counts
     this.#counts = counts.take()
-    this.#spread.begin(options.leastSpread)
   }
 
   /** Stands elsewhere from now on, and has no windows any more: what it took up is used by others. */
-  release(numbers: Float64Array, from: number): void {
-    this.#numbers = numbers
-    this.#from = from
+  override release(numbers: Float64Array, from: number): void {
+    super.release(numbers, from)
     this.#slots.give(this.#counts)
     this.#empty = WINDOWS_KEPT
   }
 
-  get #spread(): Spread {
-    return spreadAt(this.#numbers, this.#from, this.#options.leastSpread)
-  }
-
   get #hits(): number {
-    return this.#numbers[this.#from + HITS]
+    return this.numbers[this.from + HITS]
   }
 
   set #hits(hits: number) {
-    this.#numbers[this.#from + HITS] = hits
+    this.numbers[this.from + HITS] = hits
   }
 
   get #whole(): number {
-    return this.#numbers[this.#from + WHOLE]
+    return this.numbers[this.from + WHOLE]
   }
 
   set #whole(whole: number) {
-    this.#numbers[this.#from + WHOLE] = whole
+    this.numbers[this.from + WHOLE] = whole
   }
 
   /** The whole of a usual window, of those in which there is anything. */
   get #often(): number {
-    return this.#numbers[this.#from + OFTEN]
+    return this.numbers[this.from + OFTEN]
   }
 
   set #often(often: number) {
-    this.#numbers[this.#from + OFTEN] = often
+    this.numbers[this.from + OFTEN] = often
   }
 
   get #windows(): number {
-    return this.#numbers[this.#from + WINDOWS]
+    return this.numbers[this.from + WINDOWS]
   }
 
   set #windows(windows: number) {
-    this.#numbers[this.#from + WINDOWS] = windows
+    this.numbers[this.from + WINDOWS] = windows
   }
 
   get isEmpty(): boolean {
@@ -167,7 +158,7 @@ export class ShareTrack {
     let taught = hits
     if (this.isReady) {
       const usual = this.usual
-      const bound = CLIP * Math.sqrt(usual * (1 - usual) * whole + 1 + this.#spread.variance * whole * whole)
+      const bound = CLIP * Math.sqrt(usual * (1 - usual) * whole + 1 + this.spread.variance * whole * whole)
       taught = Math.max(usual * whole - bound, Math.min(usual * whole + bound, hits))
     }
     this.#hits += Math.max(0, Math.min(whole, taught))
@@ -222,7 +213,7 @@ export class ShareTrack {
 
   /** What is kept over a restart. */
   store(): readonly number[] {
-    return [this.#hits, this.#whole, this.#often, this.#windows, ...this.#spread.store(), this.#above]
+    return [this.#hits, this.#whole, this.#often, this.#windows, ...this.spread.store(), this.#above]
   }
 
   restore([hits, whole, often, windows, ...rest]: readonly number[]): void {
@@ -230,7 +221,7 @@ export class ShareTrack {
     this.#whole = whole
     this.#often = often
     this.#windows = windows
-    this.#spread.restore(rest)
+    this.spread.restore(rest)
     this.#above = rest[Spread.WIDTH] ?? 0
   }
 
@@ -242,7 +233,7 @@ export class ShareTrack {
     const single = usual * (1 - usual)
     const mix = worse === 'less' ? (MIX_SPREAD ** 2 * MIX_WINDOWS) / (MIX_WINDOWS + this.#windows) : 0
     const doubt = single / ((this.#by === null ? this.#whole : 300) + 1) + mix * single
-    if (learn) this.#spread.next()
+    if (learn) this.spread.next()
     const ring = this.#slots.pieceOf(this.#counts)
     const from = this.#slots.fromOf(this.#counts)
     let hits = 0
@@ -254,7 +245,7 @@ export class ShareTrack {
     const z = (some: number, of: number) => {
       if (!(of > 0)) return 0
       const shift = (some / of - usual) * (worse === 'more' ? 1 : -1)
-      return this.#spread.z(scale, shift, samplingOf(usual, of) + doubt)
+      return this.spread.z(scale, shift, samplingOf(usual, of) + doubt)
     }
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
       const at = from + ((this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT) * 2
@@ -276,10 +267,10 @@ export class ShareTrack {
         const sampling = samplingOf(usual, whole) + doubt
         const part = worse === 'less' && shift > 0 ? this.#fewer(hits, whole, active, shift / usual) : 1
         judged.shift = part * shift
-        judged.sd = this.#spread.sd(scale, sampling)
+        judged.sd = this.spread.sd(scale, sampling)
         judged.later = part * z(lateHits, lateWhole)
         judged.earlier = part * z(hits - lateHits, whole - lateWhole)
-        judged.z = part * this.#spread.judge(scale, shift, sampling, learn)
+        judged.z = part * this.spread.judge(scale, shift, sampling, learn)
       }
       scale++
     }

@@ -1,5 +1,8 @@
 //! How far out a difference lies: odds, shares and means of few samples as a normal law's z, and its tail.
 
+/** How many equal samples are as sure as some whose weights sum up to `w`, and their squares to `w2` (Kish 1965). */
+export const effective = (w: number, w2: number): number => (w2 > 0 ? (w * w) / w2 : 0)
+
 /**
  * How far out the odds of `a` against `b` lie above those of `c` against `d`, in standard errors of the logarithm of their ratio, with
  * Jeffreys' prior.

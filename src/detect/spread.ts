@@ -81,8 +81,30 @@ export class Spread {
   }
 }
 
+/** One view for all, which holds until the next is asked for. */
 const VIEW = new Spread()
 
-/** The spread that stands in a row: one view for all, which holds until the next is asked for. */
-export const spreadAt = (numbers: Float64Array, from: number, least: number): Spread =>
-  VIEW.at(numbers, from, least)
+/** What is judged against a spread, with numbers in a row that begins with it. */
+export class RowTrack {
+  protected numbers: Float64Array
+  protected from: number
+  readonly #least: number
+
+  /** In a row of `numbers`. `least` and `prior`: standard deviations that are believed at least, and at first. */
+  constructor(numbers: Float64Array, from: number, least: number, prior: number) {
+    this.numbers = numbers
+    this.from = from
+    this.#least = least
+    this.spread.begin(prior)
+  }
+
+  /** Stands elsewhere from now on: what it took up is used by others. */
+  release(numbers: Float64Array, from: number): void {
+    this.numbers = numbers
+    this.from = from
+  }
+
+  protected get spread(): Spread {
+    return VIEW.at(this.numbers, this.from, this.#least)
+  }
+}

@@ -18,6 +18,16 @@ export class Together {
   /** So many others, by scale, are more than chance. */
   readonly most: number[] = SCALES.map(() => LEAST)
 
+  /** What is kept over a restart. */
+  store(): readonly number[] {
+    return [this.#windows, ...this.#share]
+  }
+
+  restore([windows, ...share]: readonly number[]): void {
+    this.#windows = windows
+    for (let scale = 0; scale < SCALES.length; scale++) this.#share[scale] = share[scale]
+  }
+
   /**
    * The next window.
    * @param far by scale, how many places are far out

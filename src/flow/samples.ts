@@ -6,6 +6,8 @@ import { eachAttribute, type Plain, plainAttribute } from '../wire/plain.ts'
 const MOST_ATTRIBUTES = 1024
 /** What we say ourselves says nothing about who is hurt, and a series has but one service. */
 const PASSED_OVER = /^(otlier\.|anomaly\.|service\.name$)/
+/** Attributes of one hash that are compared: chosen ones cost no more. What stands behind is read again, and joined by its text. */
+const MOST_ALIKE = 16
 const NONE = -1
 
 // message Span { ... repeated KeyValue attributes = 9; ... }
@@ -114,11 +116,13 @@ class Raws {
     let hash = end - at
     for (let i = at; i < end; i++) hash = Math.imul(hash ^ bytes[i], 0x01000193)
     const first = this.#byHash.get(hash)
-    for (let raw = first; raw !== undefined; raw = raw.next) if (isSame(raw, bytes, at, end)) return raw
-    const raw: Raw = { bytes, at, end, next: first, count: 0, row: NONE, text: null }
-    this.#byHash.set(hash, raw)
-    this.#all.push(raw)
-    return raw
+    let known = first
+    for (let nth = 0; known !== undefined && nth < MOST_ALIKE; nth++, known = known.next)
+      if (isSame(known, bytes, at, end)) return known
+    const made: Raw = { bytes, at, end, next: first, count: 0, row: NONE, text: null }
+    this.#byHash.set(hash, made)
+    this.#all.push(made)
+    return made
   }
 }
 

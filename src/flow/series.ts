@@ -65,7 +65,7 @@ class ByteTable {
   }
 
   /** Leaves those keys whose numbers are kept, and gives back the room of the others. */
-  keep(isKept: (number: number) => boolean): void {
+  keep(isKept: (number: number, seed: number) => boolean): void {
     const words = this.#words
     const keys = this.#keys
     const end = this.#end
@@ -77,7 +77,8 @@ class ByteTable {
     for (let place = 1; place < end; ) {
       const at = (place + HEAD_WORDS) * 4
       const length = words[place + 2]
-      if (isKept(words[place])) this.add(keys, at, at + length, words[place + 1], words[place])
+      if (isKept(words[place], words[place + 1]))
+        this.add(keys, at, at + length, words[place + 1], words[place])
       place += HEAD_WORDS + ((length + 3) >>> 2)
     }
   }
@@ -107,6 +108,9 @@ class ByteTable {
 }
 
 const HEAD_WORDS = 3
+/** The seed of a name is its group, and the kind of its span behind it. */
+const KIND_BITS = 3
+const KINDS = 2 ** KIND_BITS - 1
 const ABSENT = -1
 const CROWDED = -2
 /** Names that are chosen to collide must not make every span a walk through all of them. Half-full tables stay far below it. */
@@ -188,14 +192,18 @@ export class SeriesTable {
     const gone = [...this.#byId.values()].filter(isIdle)
     if (gone.length === 0) return gone
     for (const series of gone) {
-      const group = this.groups[this.groupOf[series]]
-      if (group.overflow === series) group.overflow = -1
       this.#byId.delete(this.keys[series].id)
       this.#seriesNumbers.giveBack(series)
     }
     const left = new Set(this.#byId.values())
-    this.#series.keep(series => left.has(series))
     const groups = new Set([...left].map(series => this.groupOf[series]))
+    this.#series.keep((series, seed) => {
+      if (!left.has(series)) return false
+      // Also that of a service that reads the same as another: its names lead to the other's series.
+      groups.add(seed >>> KIND_BITS)
+      return true
+    })
+    for (const group of this.groups) if (!left.has(group.overflow)) group.overflow = -1
     const strings = new Set([...groups].flatMap(group => this.groups[group].identity))
     giveBackOthers(this.#identities, this.#groupNumbers, groups)
     giveBackOthers(this.#strings, this.#stringNumbers, strings)
@@ -215,7 +223,7 @@ export class SeriesTable {
       }
       const nameAt = items.nameAt[item]
       const nameEnd = Math.min(items.nameEnd[item], nameAt + MAX_NAME_BYTES)
-      const seed = group * 8 + items.kind[item]
+      const seed = (group << KIND_BITS) | items.kind[item]
       const found = this.#series.find(view, nameAt, nameEnd, seed)
       if (found >= 0) items.series[item] = found
       else if (found === CROWDED) items.series[item] = this.#overflow(group)
@@ -229,7 +237,7 @@ export class SeriesTable {
     const { service, namespace, environment } = this.groups[group]
     const operation = decoder.decode(bytes.subarray(at, end))
     const series = this.#register(
-      { service, operation, kind: seed & 7, namespace, environment, overflow: false },
+      { service, operation, kind: seed & KINDS, namespace, environment, overflow: false },
       group,
     )
     this.#series.add(view, at, end, seed, series)

@@ -202,13 +202,13 @@ export function featureWindow(
   sheet: Sheet | null,
   startMs: number,
   endMs: number,
-  tables: Tables,
+  { changes, ...tables }: Tables,
   ranks: { readonly series: Ranks; readonly pods: Ranks },
   samples: Samples,
 ): FeatureWindow {
-  const bySeries = ranks.series.of(tables.series, tables.changes.series)
+  const bySeries = ranks.series.of(tables.series, changes.series)
   const order =
-    sheet === null ? NO_ROWS : sorted(sheet.cells, bySeries, ranks.pods.of(tables.pods, tables.changes.pods))
+    sheet === null ? NO_ROWS : sorted(sheet.cells, bySeries, ranks.pods.of(tables.pods, changes.pods))
   return {
     startMs,
     endMs,

@@ -126,8 +126,8 @@ export class Tally {
     lines[line + FIRST + count] =
       (durationNs >= 0 ? bucketOf(durationNs) : UNTIMED) | (beyond ? BEYOND : 0) | (failed ? FAILED : 0)
     lines[line + COUNT] = count + 1
+    if (count + 1 === ROOM) this.#unload(this.#rows[series] as Row)
     if (learning) this.#learn(series)
-    else if (count + 1 === ROOM) this.#unload(this.#rows[series] as Row)
   }
 
   /** Closes what the batch has completed. `monotonicMs` is when that is. */
@@ -193,9 +193,9 @@ export class Tally {
   /** A new series waits for nobody: it is ready with the last sample that it needs, in the middle of a window or a batch. */
   #learn(series: number): void {
     const row = this.#rows[series] as Row
-    this.#unload(row)
     if (++row.learned < MIN_SAMPLES) return
     row.learned = 0
+    this.#unload(row)
     for (const open of row.open) this.#publish(row, open)
   }
 

@@ -151,6 +151,7 @@ export class Waiting {
     for (let trace = this.#pool.firstOf(startMs); trace >= 0; trace = this.#pool.firstOf(startMs)) {
       this.#deriveDue(trace, endMs)
     }
+    this.#settlingMs = endMs
     return this.#sheets.get(startMs) ?? null
   }
 

@@ -44,7 +44,6 @@ const WEIGHT: Readonly<Record<Aside, number>> = {
   shared: 0.2,
   rush: 0.4,
   hours: 0.2,
-  pause: 0,
 }
 /** What starves a service slows down all that it does. One operation says little, where most of them agree that is worth so much. */
 const AS_A_WHOLE = 3

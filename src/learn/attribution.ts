@@ -4,6 +4,7 @@ import { clip } from '../base/words.ts'
 import type { FeatureWindow, Samples } from '../bus/bus.ts'
 import { type Before, contributors } from '../detect/contributors.ts'
 import { LAG_WINDOWS, WINDOWS_KEPT } from '../detect/scales.ts'
+import { effective } from '../detect/significance.ts'
 import type { Evidence } from './evidence.ts'
 import type { Feature } from './feature.ts'
 import type { Landscape, Series, ServiceNode } from './landscape.ts'
@@ -49,7 +50,7 @@ class Usual {
 
   get n(): number {
     const { [W]: w, [W2]: w2 } = this.#sums
-    return w2 > 0 ? (w * w) / w2 : 0
+    return effective(w, w2)
   }
 
   halve(): void {
@@ -69,20 +70,22 @@ class Usual {
 }
 
 /** What is usual of the spans that a service serves, or of those by which it calls others. */
-class Side {
+export class Side {
   readonly all = new Usual()
   readonly byKey = new Map<string, Map<string, Usual>>()
   #attributes = 0
 
   of(key: string, value: string): Usual | null {
-    let values = this.byKey.get(key)
-    if (values === undefined) this.byKey.set(key, (values = new Map()))
-    let usual = values.get(value)
-    if (usual !== undefined) return usual
+    const known = this.byKey.get(key)?.get(value)
+    if (known !== undefined) return known
     if (this.#attributes >= MOST_ATTRIBUTES) this.#drop(2)
     if (this.#attributes >= MOST_ATTRIBUTES) return null
     this.#attributes++
-    values.set(value, (usual = new Usual()))
+    // Only now: what is dropped takes keys with it.
+    let values = this.byKey.get(key)
+    if (values === undefined) this.byKey.set(key, (values = new Map()))
+    const usual = new Usual()
+    values.set(value, usual)
     return usual
   }
 

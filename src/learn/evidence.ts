@@ -89,7 +89,8 @@ export class Evidence {
   #pause = 0
   readonly #doubt = new Doubt()
   readonly #slowWays: Feature[][] = SCALES.map(() => [])
-  readonly #together = new Together()
+  /** How many ways are usually slow at the same time. */
+  readonly together = new Together()
   readonly #shared: boolean[] = SCALES.map(() => false)
   readonly #reading: Reading
 
@@ -170,7 +171,7 @@ export class Evidence {
       if (judged[SCALES.length - 1].n > 0) watched++
       for (const [scale, { z }] of judged.entries()) if (z >= SHARED_Z) this.#slowWays[scale].push(feature)
     }
-    this.#together.window(
+    this.together.window(
       this.#slowWays.map(({ length }) => length),
       watched,
     )
@@ -181,7 +182,7 @@ export class Evidence {
     let others = 0
     for (const { place: other } of this.#slowWays[scale]) {
       if (other.caller === place.caller || other.target === place.target) continue
-      if (++others >= this.#together.most[scale]) return true
+      if (++others >= this.together.most[scale]) return true
     }
     return false
   }

@@ -2,7 +2,7 @@
 import { CountTrack } from '../detect/counts.ts'
 import { DriftTrack } from '../detect/drift.ts'
 import { Hours } from '../detect/hours.ts'
-import { type Judged, newJudged } from '../detect/judged.ts'
+import { clearJudged, type Judged, newJudged } from '../detect/judged.ts'
 import { LocationTrack } from '../detect/location.ts'
 import { SCALES } from '../detect/scales.ts'
 import { ShareTrack, type Usual } from '../detect/shares.ts'
@@ -180,8 +180,7 @@ export class Feature extends FeatureRow {
     this.clearSums()
     const judged = JUDGEMENTS
     this.load(judged)
-    if (this.#isQuiet)
-      for (const each of judged) each.z = each.shift = each.sd = each.n = each.later = each.earlier = 0
+    if (this.#isQuiet) judged.forEach(clearJudged)
     // What departs says nothing about what is usual from window to window.
     else track.judge(judged, learn && Number.isNaN(this.sinceMs))
     this.store(judged)
@@ -208,6 +207,8 @@ export class Feature extends FeatureRow {
       return
     }
     const lasting = this.#held
+    // Most places, most of the time.
+    if (lasting === null && this.highestZ < NOTED_Z && !shared.includes(true)) return
     const { judged } = this
     let held: number[] | null = null
     for (let scale = 0; scale < SCALES.length; scale++) {

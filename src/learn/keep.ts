@@ -14,7 +14,7 @@ import type { LearningPlane } from './plane.ts'
 import { seal, unseal } from './snapshot.ts'
 
 const FILE = 'learning.otlier'
-const MAGIC = 'OTLPLN02'
+const MAGIC = 'OTLPLN03'
 /** Older than this, what was normal then says little. */
 const MAX_AGE_MS = 14 * 24 * 3600_000
 /** Pods that were seen so lately are known after a restart; others are met again. */
@@ -32,6 +32,7 @@ interface Stored {
     namespace: string,
     environment: string,
     firstSeenMs: number,
+    load: readonly number[],
   ])[]
   readonly pods: readonly (readonly [
     key: PodKey,
@@ -47,10 +48,13 @@ interface Stored {
     readonly self: StoredLevel
     readonly gap: StoredLevel
     readonly duration: StoredLevel
+    /** Where the level of own times was at the end of the last full hour. */
+    readonly hourly: number | null
+    readonly usualPerTrace: number
     readonly lastSeenMs: number
-    /** Missing in what earlier versions wrote. */
-    readonly idleHours?: number
+    readonly idleHours: number
   }[]
+  readonly together: readonly number[]
   readonly record: StoredRecord
   readonly tails: Readonly<Record<string, readonly StoredRecord[]>>
   readonly incidents: readonly StoredIncident[]
@@ -71,8 +75,8 @@ export interface StoredFeature {
   readonly frozenMs: number | null
   readonly sinceMs: number | null
   readonly peak: number | null
-  /** Missing in what earlier versions wrote. */
-  readonly idleHours?: number
+  readonly peakMs: number
+  readonly idleHours: number
 }
 
 const levelOf = ({ samples, mean, variance }: LaggedLevel): StoredLevel => [samples, mean, variance]
@@ -85,15 +89,16 @@ export const storePlane = (plane: LearningPlane, savedMs: number): string =>
 
 /** The same line by line, for those who must not hold up others. The plane must hear nothing in between. */
 export function* storeParts(plane: LearningPlane, savedMs: number): Generator<string> {
-  const { landscape, features, record, tails, nowMs } = plane.evidence
+  const { landscape, features, together, record, tails, nowMs } = plane.evidence
   const stored: Stored = {
     savedMs,
     nowMs,
-    services: [...landscape.services.values()].map(({ name, namespace, environment, firstSeenMs }) => [
+    services: [...landscape.services.values()].map(({ name, namespace, environment, firstSeenMs, load }) => [
       name,
       namespace,
       environment,
       firstSeenMs,
+      load.store(),
     ]),
     pods: [...landscape.pods.values()]
       .filter(({ lastSeenMs }) => lastSeenMs >= nowMs - POD_MS)
@@ -105,9 +110,12 @@ export function* storeParts(plane: LearningPlane, savedMs: number): Generator<st
       self: levelOf(series.self),
       gap: levelOf(series.gap),
       duration: levelOf(series.duration),
+      hourly: orNull(series.self.hourly),
+      usualPerTrace: series.usualPerTrace,
       lastSeenMs: series.lastSeenMs,
       idleHours: series.idleHours,
     })),
+    together: together.store(),
     record: record.store(),
     tails: Object.fromEntries(FEATURE_CLASSES.map(name => [name, tails[name].map(tail => tail.store())])),
     incidents: plane.deciders[0].store(),
@@ -132,6 +140,7 @@ const storeFeature = (feature: Feature): StoredFeature => ({
   frozenMs: orNull(feature.frozenMs),
   sinceMs: orNull(feature.sinceMs),
   peak: orNull(feature.peak),
+  peakMs: feature.peakMs,
   idleHours: feature.idleHours,
 })
 
@@ -149,24 +158,27 @@ export function* loadParts(plane: LearningPlane, parts: Iterable<string>): Gener
   const { evidence } = plane
   const { landscape } = evidence
   evidence.nowMs = stored.nowMs
-  for (const [name, namespace, environment, firstSeenMs] of stored.services)
-    landscape.serviceOf(name, namespace, environment, firstSeenMs)
+  for (const [name, namespace, environment, firstSeenMs, load] of stored.services)
+    landscape.serviceOf(name, namespace, environment, firstSeenMs).load.restore(load)
   for (const [key, firstSeenMs, lastSeenMs, isYoungFrom] of stored.pods)
     landscape.restorePod(key, firstSeenMs, lastSeenMs, isYoungFrom)
-  for (const { key, peer, callee, self, gap, duration, lastSeenMs, idleHours = 0 } of stored.series) {
-    const series = landscape.meet(key, peer, lastSeenMs)
+  for (const { key, peer, self, gap, duration, ...kept } of stored.series) {
+    const series = landscape.meet(key, peer, kept.lastSeenMs)
     if (series === null) continue
-    series.idleHours = idleHours
+    series.idleHours = kept.idleHours
     series.self.restore(...self)
+    series.self.hourly = kept.hourly ?? Number.NaN
     series.gap.restore(...gap)
     series.duration.restore(...duration)
-    const called = callee === null ? undefined : landscape.services.get(callee)
+    series.usualPerTrace = series.nowPerTrace = kept.usualPerTrace
+    const called = kept.callee === null ? undefined : landscape.services.get(kept.callee)
     if (called !== undefined) landscape.calls(series, called)
   }
   for (const line of lines) {
     yield
     for (const each of JSON.parse(line) as StoredFeature[]) restoreFeature(evidence, each)
   }
+  evidence.together.restore(stored.together)
   evidence.record.restore(stored.record)
   for (const name of FEATURE_CLASSES)
     for (const [scale, tail] of evidence.tails[name].entries()) {
@@ -202,7 +214,8 @@ function restoreFeature(evidence: Evidence, stored: StoredFeature): void {
   feature.frozenMs = stored.frozenMs ?? Number.NaN
   feature.sinceMs = stored.sinceMs ?? Number.NaN
   feature.peak = stored.peak ?? Number.NEGATIVE_INFINITY
-  feature.idleHours = stored.idleHours ?? 0
+  feature.peakMs = stored.peakMs
+  feature.idleHours = stored.idleHours
 }
 
 /** Writes it; a disk that fails is told of and changes nothing else. */

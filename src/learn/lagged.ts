@@ -16,7 +16,7 @@ const WIDTH = WAITING + 3 * LAG_WINDOWS
 
 export const levelSlots = (): Slots => doubleSlots(WIDTH)
 
-/** Of a level that nothing has been heard of: most series need one of their three. Nobody writes to it. */
+/** Of a level that nothing has been heard of: most series need one of their three. What constructors write to it is always the same. */
 const UNHEARD = new Float64Array(WIDTH)
 UNHEARD[HOURLY] = Number.NaN
 const NONE = -1

@@ -9,7 +9,7 @@ const PRODUCER = 4
 const CONSUMER = 5
 
 /** A pod that appears when its service has been known for so long is young for as long: caches are cold and code is not compiled. */
-export const YOUTH_MS = 5 * 60_000
+const YOUTH_MS = 5 * 60_000
 /** Operations, and services, that one series calls are told apart; further ones are left out, and counted. */
 const MOST_CALLS = 256
 
@@ -20,7 +20,6 @@ export interface ServiceNode {
   readonly namespace: string
   readonly environment: string
   readonly firstSeenMs: number
-  lastSeenMs: number
   readonly pods: Set<Pod>
   readonly series: Series[]
   /** Services that call it, and that it calls, by what client spans with an answer on the other side have shown. */
@@ -181,7 +180,6 @@ export class Landscape {
         namespace,
         environment,
         firstSeenMs: nowMs,
-        lastSeenMs: nowMs,
         pods: new Set(),
         series: [],
         callers: new Set(),
@@ -190,7 +188,6 @@ export class Landscape {
       }
       this.services.set(id, service)
     }
-    service.lastSeenMs = nowMs
     return service
   }
 

@@ -27,13 +27,21 @@ export interface Source {
   readonly windowMs: number
   readonly features: () => readonly Feature[]
   readonly open: () => readonly Incident[]
+  /** How much was left out for lack of room. */
+  readonly crowded: () => number
 }
 
-export function registerOutputs(registry: Registry, { windowMs, features, open }: Source): void {
+export function registerOutputs(registry: Registry, { windowMs, features, open, crowded }: Source): void {
   const cells = SEVERITIES.map(severity =>
     registry.updown('otlier.incidents.open', '{incident}', 'Incidents that are open.', { severity }),
   )
+  const leftOut = registry.counter(
+    'otlier.learning.crowded',
+    '{row}',
+    'Rows of windows and places that were left out for lack of room.',
+  )
   registry.beforeRead(() => {
+    leftOut.value = crowded()
     for (const [at, severity] of SEVERITIES.entries())
       cells[at].value = open().filter(incident => incident.severity === severity).length
   })

@@ -87,6 +87,7 @@ export class LearningPlane {
       windowMs,
       features: () => this.evidence.features,
       open: () => this.deciders[0].open,
+      crowded: () => this.evidence.landscape.crowded,
     })
     const deaf = bus.listen('event', event => this.account.hear(event))
     this.#workers = new Workers(workers, windowMs, registry)

@@ -1,6 +1,7 @@
 //! From a window's rows to the places that they belong to: each feature gets its sums of the window.
 import { type FeatureWindow, type LogMoments, MEASURE } from '../bus/bus.ts'
 import type { Middle } from '../detect/robust.ts'
+import { effective } from '../detect/significance.ts'
 import type { Feature } from './feature.ts'
 import type { LaggedLevel } from './lagged.ts'
 import {
@@ -266,13 +267,13 @@ export class Reading {
 
   /** A pod against its siblings. What all of them share cancels out. */
   #spreadPod(pod: Pod, parts: Parts): void {
+    share(this.#feature('pod failure', pod.service, { pod }), parts.origins, parts.traces, parts)
+    if (parts.n === 0) return
     const whole = newParts()
     for (const sibling of pod.service.pods) {
       const other = sibling === pod ? undefined : this.#pods.get(sibling)
       if (other !== undefined) addParts(whole, other)
     }
-    share(this.#feature('pod failure', pod.service, { pod }), parts.origins, parts.traces, parts)
-    if (parts.n === 0) return
     const young = isYoung(pod, this.#nowMs)
     if (whole.n === 0 && !young) return
     const feature = this.#feature(young ? 'young pod self' : 'pod self', pod.service, { pod })
@@ -328,8 +329,7 @@ function add(feature: Feature, { residual, variance, doubt, n, level }: Parts): 
   feature.e += level
 }
 
-const effectiveAt = ({ n, n2 }: LogMoments, row: number): number =>
-  n2[row] > 0 ? (n[row] * n[row]) / n2[row] : 0
+const effectiveAt = ({ n, n2 }: LogMoments, row: number): number => effective(n[row], n2[row])
 
 const hex = (bytes: Uint8Array, row: number): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset + row * 16, 16).toString('hex')

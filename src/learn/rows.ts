@@ -2,6 +2,7 @@
 import { BINS_PER_E, type FeatureWindow } from '../bus/bus.ts'
 import type { Level } from '../detect/location.ts'
 import { Histogram, type Middle } from '../detect/robust.ts'
+import { effective } from '../detect/significance.ts'
 import type { LaggedLevel } from './lagged.ts'
 import type { Series } from './landscape.ts'
 
@@ -50,7 +51,8 @@ export class Rows {
       n += weight
       n2 += squares
     }
-    this.#take(n, n2, lagged, lagged.now)
+    // What is asked for its middle takes up a row from then on.
+    if (n > 0) this.#take(n, n2, lagged, lagged.now)
   }
 
   middleOfRow(row: number, measure: number, level: Level, into: Middle): void {
@@ -72,8 +74,7 @@ export class Rows {
   }
 
   #take(weight: number, squares: number, { variance }: Level, into: Middle): void {
-    const n = squares > 0 ? (weight * weight) / squares : 0
-    this.#histogram.take(n, Math.sqrt(variance) * BINS_PER_E, into)
+    this.#histogram.take(effective(weight, squares), Math.sqrt(variance) * BINS_PER_E, into)
     into.mean /= BINS_PER_E
     into.variance /= BINS_PER_E * BINS_PER_E
   }

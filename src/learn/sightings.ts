@@ -22,7 +22,7 @@ const MOST_WINDOWS = 720
 const MOST_CHARACTERS = 300
 
 /** Why evidence opened nothing. */
-export type Aside = 'none' | 'level' | 'floor' | 'once' | 'shared' | 'rush' | 'hours' | 'pause'
+export type Aside = 'none' | 'level' | 'floor' | 'once' | 'shared' | 'rush' | 'hours'
 
 /** What one feature showed in one window. */
 export interface Seen extends Sighting {
@@ -187,7 +187,6 @@ function asideOf(feature: Feature, scale: number, level: number, nowMs: number):
   if ((feature.shared & (1 << scale)) !== 0) return 'shared'
   if (!passesFloor(feature.class, feature.judged[scale])) return 'floor'
   if (feature.rush(scale) > 0) return 'rush'
-  if (feature.held[scale] > 0 && feature.surprise === Number.NEGATIVE_INFINITY) return 'pause'
   return (feature.hours?.usual(nowMs) ?? 0) > 0 ? 'hours' : 'once'
 }
 
@@ -200,15 +199,13 @@ function asideInWords(one: Seen, level: number): string {
     case 'floor':
       return floorInWords(one)
     case 'once':
-      return 'seen in one window alone, and not in the one before'
+      return 'only one half of these windows shows it'
     case 'shared':
       return 'ways between other services were slow at the same time: that is the network, and no service'
     case 'rush':
       return 'many more requests than usual came in, and explain it'
     case 'hours':
       return 'it was the same at these hours of the days before'
-    case 'pause':
-      return 'rates are not judged right after a silence of everybody'
   }
 }
 

@@ -13,7 +13,7 @@ import { passesFloor } from './places.ts'
  */
 type Reason = 'budget' | 'systemic'
 
-/** So many windows in a row, as for what is told. */
+/** So many windows in a row: one alone may be chance. */
 const PERSISTENCE = 2
 
 export class Suppressed {

@@ -65,7 +65,7 @@ export class Workers {
     const lastMs = ends.length < this.#awaited ? Number.NEGATIVE_INFINITY : Math.min(...ends)
     const boundMs = firstMs - MOST_BEHIND * this.#windowMs
     if (lastMs >= boundMs) return lastMs
-    // Those that have never spoke are waited for as long as those that have ceased to.
+    // Those that have never spoken are waited for as long as those that have ceased to.
     if (Math.min(...this.#waiting.keys()) >= boundMs) return lastMs
     for (const [worker, endMs] of this.#passed) if (endMs < boundMs) this.#passed.delete(worker)
     this.#awaited = this.#passed.size

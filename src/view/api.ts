@@ -2,11 +2,10 @@
 import { json, type Order, type Question, type Reply } from '../base/serve.ts'
 import { clip } from '../base/words.ts'
 import type { Accounts } from '../bus/accounts.ts'
-import type { Selftest } from '../bus/selftest.ts'
+import { isSeed, SEEDS, type Selftest } from '../bus/selftest.ts'
 
 const MOST_QUERY = 2048
 const MOST_NAME = 256
-const SEED = /^\d{1,10}$/
 /** Milliseconds since 1970, or a time as RFC 3339 has it. */
 const MILLISECONDS = /^\d{1,15}$/
 const MOMENT = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)$/
@@ -37,8 +36,8 @@ export function obey({ selftest }: Asked, { path, query, isLocal, intent }: Orde
   const asked = [...new URLSearchParams(query)]
   const [[name, seed] = ['seed', null], ...more] = asked
   if (name !== 'seed' || more.length > 0) return wrong(400, 'Only seed may be given, and once.')
-  if (seed !== null && !(SEED.test(seed) && Number(seed) < 2 ** 32))
-    return wrong(400, `seed=${shown(seed)} is no whole number below 4294967296.`)
+  if (seed !== null && !isSeed(seed))
+    return wrong(400, `seed=${shown(seed)} is no whole number below ${SEEDS}.`)
   const begun = selftest.start(seed === null ? null : Number(seed))
   return 'wrong' in begun ? wrong(409, begun.wrong) : json(202, begun)
 }

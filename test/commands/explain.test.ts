@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { silentLog } from '../../src/base/log.ts'
 import { readArguments, UsageError } from '../../src/commands/arguments.ts'
 import { explain as command, readQuery } from '../../src/commands/explain.ts'
@@ -11,6 +11,7 @@ import { COMMANDS } from '../../src/commands/help.ts'
 import { replayFiles } from '../../src/commands/replay-files.ts'
 import { protoToJson } from '../../src/wire/json-out.ts'
 import { GrpcClient } from '../kit/client.ts'
+import { runCommand } from '../kit/command.ts'
 import { requests } from '../kit/gateway.ts'
 import { startService } from '../kit/otlier.ts'
 import { DETECTING } from '../kit/planes.ts'
@@ -19,18 +20,7 @@ import { run } from '../kit/programs.ts'
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const program = (...args: readonly string[]) => run(process.execPath, [main, 'explain', ...args])
 
-/** As the program does, in this process: one at a time. */
-async function explain(...args: readonly string[]) {
-  const [out, errors] = [vi.spyOn(console, 'log'), vi.spyOn(console, 'error')]
-  const lines = (spy: typeof out) => spy.mock.calls.map(([line]) => `${line}\n`).join('')
-  for (const spy of [out, errors]) spy.mockImplementation(() => {})
-  try {
-    const status = await command(args)
-    return { status, stdout: lines(out), stderr: lines(errors) }
-  } finally {
-    for (const spy of [out, errors]) spy.mockRestore()
-  }
-}
+const explain = (...args: readonly string[]) => runCommand(command, args)
 const MINUTE_MS = 60_000
 const START_MS = Date.UTC(2026, 0, 5, 12)
 const FAULT_MS = START_MS + 20 * MINUTE_MS

@@ -1,23 +1,13 @@
 //! Laws of `otlier selftest`: what it prints, by the running service, and what it says where there is nothing to print.
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { UsageError } from '../../src/commands/arguments.ts'
 import { selftest as command, reportWords } from '../../src/commands/selftest.ts'
 import { GrpcClient } from '../kit/client.ts'
+import { runCommand } from '../kit/command.ts'
 import { requests } from '../kit/gateway.ts'
 import { startService } from '../kit/otlier.ts'
 
-/** As the program does, in this process: one at a time. */
-async function selftest(...args: readonly string[]) {
-  const [out, errors] = [vi.spyOn(console, 'log'), vi.spyOn(console, 'error')]
-  const lines = (spy: typeof out) => spy.mock.calls.map(([line]) => `${line}\n`).join('')
-  for (const spy of [out, errors]) spy.mockImplementation(() => {})
-  try {
-    const status = await command(args)
-    return { status, stdout: lines(out), stderr: lines(errors) }
-  } finally {
-    for (const spy of [out, errors]) spy.mockRestore()
-  }
-}
+const selftest = (...args: readonly string[]) => runCommand(command, args)
 
 const MINUTE_MS = 60_000
 const START_MS = Date.UTC(2026, 0, 5, 12)

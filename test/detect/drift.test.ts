@@ -69,6 +69,10 @@ test('what is kept goes on as if nothing had happened, and hours without anythin
   one.live(5 * DAY)
   const other = new DriftTrack()
   other.restore(one.track.store())
+  const anew = SCALES.map(newJudged)
+  other.judge(anew, false)
+  expect(anew[0].shift).toBeCloseTo(one.judged.shift, 5)
+  expect(anew[0].shift).toBeGreaterThan(0)
   const [mine, its] = [SCALES.map(newJudged), SCALES.map(newJudged)]
   for (const hour of [5 * DAY + 3, 5 * DAY + 4, 6 * DAY]) {
     one.track.push(0.01, hour, 15)

@@ -1,13 +1,14 @@
 //! Lets the subject live through a stretch of a simulated world, by windows drawn directly or by spans through the real data plane.
 import { Registry } from '../../src/base/counters.ts'
-import { type Log, silentLog } from '../../src/base/log.ts'
 import type { World } from '../../src/base/world.ts'
 import type { Bus, EventRecord } from '../../src/bus/bus.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
-import { ACCEPTED, type CheckedBatch, NO_HEADERS } from '../../src/flow/sink.ts'
+import { NO_HEADERS } from '../../src/flow/sink.ts'
 import type { PlaneOptions } from '../../src/learn/plane.ts'
 import { planes } from '../../src/otlier.ts'
+import { LOUD_LOG } from '../kit/log.ts'
 import { DETECTING } from '../kit/planes.ts'
+import { NOWHERE } from '../kit/sinks.ts'
 import { simulatedWorld } from '../kit/world.ts'
 import { DAY_MS } from '../world/almanac.ts'
 import { BAD_VERSION } from '../world/faults.ts'
@@ -96,9 +97,9 @@ function byWindows(world: SimulatedWorld, stretch: Span, options: PlaneOptions, 
 export function bySpans(world: SimulatedWorld, stretch: Span, options: PlaneOptions): Road {
   let nowMs = BEGINNING_MS + stretch.fromMs
   const { bus, inspector } = planes(
-    nowhere,
+    NOWHERE,
     clockedWorld(() => nowMs),
-    LOUD,
+    LOUD_LOG,
     new Registry(),
     { ...DETECTING, ...options },
     () => nowMs + options.windowMs,
@@ -121,21 +122,6 @@ export function bySpans(world: SimulatedWorld, stretch: Span, options: PlaneOpti
       return count
     },
   }
-}
-
-const nowhere = {
-  async send(_: CheckedBatch) {
-    return ACCEPTED
-  },
-  async close() {},
-}
-
-/** What the data plane would survive, an evaluation must not: its figures would be those of half a service. */
-const LOUD: Log = {
-  ...silentLog,
-  error(fields, message) {
-    throw new Error(message, { cause: fields })
-  },
 }
 
 /** Time is that of the simulated shop; timers never come due. */

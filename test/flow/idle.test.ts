@@ -1,8 +1,11 @@
 //! Laws of forgetting: memory follows what is alive, what comes again is new, and nobody else notices.
 import { describe, expect, test } from 'vitest'
+import { Items } from '../../src/base/item.ts'
 import type { FeatureWindow, SeriesModel } from '../../src/bus/bus.ts'
 import { KEPT_HOURS } from '../../src/bus/idle.ts'
 import { StreamClock } from '../../src/flow/clock.ts'
+import { SeriesTable } from '../../src/flow/series.ts'
+import { scanTraces } from '../../src/wire/scan.ts'
 import { assembling, factOf, filled, sent } from '../kit/assembly.ts'
 import { tracesRequest } from '../kit/odd.ts'
 import { batchOf, recordedPlanes, spanAt } from '../kit/planes.ts'
@@ -238,4 +241,24 @@ test('a sender by whom the clock goes is not forgotten, and others are', () => {
   }
   expect([0, 1, 2, 3].map(sender => clock.forget(sender))).toEqual([true, false, false, true])
   expect(clock.nowMs).toBe(9_000)
+})
+
+test('a service that reads the same as another keeps its number as long as its names lead to the other', () => {
+  const table = new SeriesTable({ maxSeries: 100 }, () => {})
+  const items = new Items()
+  const seriesOf = (service: string, resource: Record<string, string> = {}, name = 'GET /health') => {
+    const bytes = tracesRequest([
+      { service, resource, spans: [{ name, startNs: 1_000_000_000n, durationNs: 1_000_000 }] },
+    ])
+    expect(scanTraces(bytes, items)).toBeGreaterThan(0)
+    table.intern(bytes, items)
+    return items.series[0]
+  }
+  const shop = seriesOf('shop')
+  // An empty namespace reads as none.
+  expect(seriesOf('shop', { 'service.namespace': '' })).toBe(shop)
+  const idle = seriesOf('shop', {}, 'GET /once')
+  table.forget(series => series === idle)
+  for (const service of ['cart', 'pay', 'mail']) expect(seriesOf(service)).not.toBe(shop)
+  expect(seriesOf('shop', { 'service.namespace': '' })).toBe(shop)
 })

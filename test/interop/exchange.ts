@@ -72,6 +72,8 @@ export async function exchange(
       const event = { name: 'otlier.span.outlier', traceId, spanId, body: expect.stringContaining('2 s') }
       expect(seen.events).toEqual([{ ...event, service: expect.stringMatching(/^shop/) }])
     }
+    // The backend has recorded a batch before its answer is counted.
+    await until('all answers have come back', async () => unanswered(await service.scrape()) === 0)
     checkAccounts(await service.scrape(), signals)
     return service
   } catch (error) {
@@ -108,6 +110,10 @@ function checkMark(seen: Seen, spanId: string): void {
   expect(reason).toMatch(/^2(\.0+)? s, normally \S+ (ms )?to \S+ ms .*GET \/checkout$/)
   expect(reason).toContain(`${samples} spans`)
 }
+
+/** Items that no destination has answered for yet. */
+const unanswered = (scrape: string) =>
+  sumOf(scrape, 'otlier_exporter_queued_') + sumOf(scrape, 'otlier_exporter_in_flight_')
 
 /** Every item is in exactly one place, and those of the exchange have been sent. */
 function checkAccounts(scrape: string, signals: 'all' | 'traces'): void {

@@ -1,4 +1,4 @@
-//! Sinks for tests: one that remembers what reached it, and one that checks the framing before it passes on.
+//! Sinks for tests: one that remembers what reached it, one that does not, and one that checks the framing before it passes on.
 import { Failure } from '../../src/base/errors.ts'
 import { ACCEPTED, type Batch, type CheckedBatch, type Outcome, type Sink } from '../../src/flow/sink.ts'
 import { check } from '../../src/wire/check.ts'
@@ -29,6 +29,9 @@ export function recordingSink(
     async close() {},
   }
 }
+
+/** Takes everything, and keeps nothing. */
+export const NOWHERE: Sink<CheckedBatch> = { send: async () => ACCEPTED, close: async () => {} }
 
 /** Refuses batches whose framing is broken, and passes the others on with their number of items. */
 export function checkingSink(next: Sink<CheckedBatch>): Sink<Batch> {

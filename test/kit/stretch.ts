@@ -1,13 +1,12 @@
 //! A stretch of the simulated world span by span, to be sent in any order, in requests of any size, and by any number of workers.
 import { Registry } from '../../src/base/counters.ts'
-import { type Log, silentLog } from '../../src/base/log.ts'
 import type { World } from '../../src/base/world.ts'
 import type { Bus, EventRecord } from '../../src/bus/bus.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
 import { Assembler } from '../../src/flow/assemble.ts'
 import { guards } from '../../src/flow/guard.ts'
 import { type Inspector, inspect } from '../../src/flow/inspect.ts'
-import { ACCEPTED, type CheckedBatch, NO_HEADERS } from '../../src/flow/sink.ts'
+import { NO_HEADERS } from '../../src/flow/sink.ts'
 import { Learner } from '../../src/learn/learner.ts'
 import { LearningPlane } from '../../src/learn/plane.ts'
 import { concat } from '../oracle/bytes.ts'
@@ -18,7 +17,9 @@ import type { Pod } from '../world/pods.ts'
 import { ZONES } from '../world/spans.ts'
 import { FAILED, MUTE } from '../world/trace.ts'
 import { BEGINNING_MS, Life, type SimulatedWorld, type Span } from '../world/world.ts'
+import { LOUD_LOG } from './log.ts'
 import { DETECTING } from './planes.ts'
+import { NOWHERE } from './sinks.ts'
 import { simulatedWorld } from './world.ts'
 
 /** One span on its way. */
@@ -166,12 +167,12 @@ export function receiving(kind: Kind, live: boolean): Receiving {
   const assemblers = Array.from({ length: planes }, (_, n) => {
     const counters = registry()
     const options = { ...DETECTING, worker: `worker-${n}` }
-    return new Assembler(bus, world, LOUD, counters, guards(world, LOUD, counters), options)
+    return new Assembler(bus, world, LOUD_LOG, counters, guards(world, LOUD_LOG, counters), options)
   })
   const inspectors: Inspector[] = Array.from({ length: receivers }, (_, n) => {
     const counters = registry()
-    const guarding = guards(world, LOUD, counters)
-    return inspect(nowhere, world, bus, guarding, counters, assemblers[n % planes], {
+    const guarding = guards(world, LOUD_LOG, counters)
+    return inspect(NOWHERE, world, bus, guarding, counters, assemblers[n % planes], {
       ...DETECTING,
       latestMs,
     })
@@ -212,18 +213,3 @@ export function receiving(kind: Kind, live: boolean): Receiving {
 
 const textOf = (event: EventRecord): string =>
   JSON.stringify(event, (_, value) => (typeof value === 'bigint' ? String(value) : value))
-
-const nowhere = {
-  async send(_: CheckedBatch) {
-    return ACCEPTED
-  },
-  async close() {},
-}
-
-/** What the service would survive is a bug here. */
-const LOUD: Log = {
-  ...silentLog,
-  error(fields, message) {
-    throw new Error(message, { cause: fields })
-  },
-}

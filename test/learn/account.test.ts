@@ -5,24 +5,14 @@ import type { Assessment, IncidentRecord } from '../../src/bus/accounts.ts'
 import type { EventRecord, FeatureWindow } from '../../src/bus/bus.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
 import { LearningPlane } from '../../src/learn/plane.ts'
-import { Shop, type Trouble, WINDOW_MS } from '../kit/shop.ts'
-
-const MINUTE = 6
-const HOUR = 60 * MINUTE
-const SLOW_TRACE = '07'.repeat(16)
+import { HOUR, MINUTE, PLANE, SLOW_TRACE } from '../kit/plane.ts'
+import { Shop, type Trouble } from '../kit/shop.ts'
 
 function scene(seed: number, change: (window: FeatureWindow) => FeatureWindow = window => window) {
   const bus = memoryBus(error => {
     throw error
   })
-  const plane = new LearningPlane(bus, new Registry(), {
-    windowMs: WINDOW_MS,
-    traceWaitMs: 10_000,
-    latenessMs: 10_000,
-    rebaselineMs: 3_600_000,
-    maxSeries: 1000,
-    budgets: [1],
-  })
+  const plane = new LearningPlane(bus, new Registry(), PLANE)
   const shop = new Shop(seed)
   return {
     account: plane.account,

@@ -1,6 +1,7 @@
 //! Laws of contributors from end to end: what spans say of themselves leads to what an incident says of whom it hurts.
 import { expect, test } from 'vitest'
 import type { EventRecord } from '../../src/bus/bus.ts'
+import { Side } from '../../src/learn/attribution.ts'
 import { seeded } from '../kit/random.ts'
 import { type Fault, lived } from '../kit/regions.ts'
 
@@ -60,4 +61,16 @@ test('the same spans in another order and other batches give the same events', a
   ]
   expect(one.some(event => contributors(event, 'incident').length > 0)).toBe(true)
   expect(mixed).toEqual(one)
+})
+
+test('identifiers without end make room for each other, and for what comes later and stays', () => {
+  const side = new Side()
+  for (let n = 0; n < 10_000; n++) {
+    side.of('user.id', `u${n}`)?.add(1, 0, false)
+    side.of('url.full', `/${n}`)?.add(1, 0, false)
+  }
+  for (let n = 0; n < 5; n++) side.of('cloud.region', 'eu')?.add(1, 0, false)
+  expect(side.byKey.get('cloud.region')?.get('eu')?.n).toBe(5)
+  const kept = [...side.byKey.values()].reduce((sum, values) => sum + values.size, 0)
+  expect(kept).toBeLessThanOrEqual(96)
 })

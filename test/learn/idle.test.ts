@@ -57,8 +57,8 @@ test('pods that are gone go first, then a service with its series, edges and fea
   shop.run(4 * HOUR, GONE)
   expect(knownOf(shop, 'carts')).toEqual({ service: false, series: 0, pods: 0, edge: false, features: 0 })
   expect(evidence.slots.size).toBe(evidence.features.length)
-  // A level of what it served, and two of the way by which it called.
-  expect(evidence.landscape.levels.size).toBe(levels - 3)
+  // A level of what it served and one of the way by which it called are gone; that by which a peer answers is new.
+  expect(evidence.landscape.levels.size).toBe(levels - 2 + 1)
   const peers = shop.plane.evidence.features.filter(feature => feature.class === 'edge failure')
   expect(peers.map(({ place }) => place.target)).toContain('call carts')
   // The others are as they were, and it is met anew when it comes back.

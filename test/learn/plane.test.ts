@@ -102,7 +102,14 @@ test('a restart in the middle of an incident neither forgets nor re-opens it', (
 test('what is kept can be read back, and what is damaged is set aside with a word', async () => {
   const world = simulatedWorld(1, 0)
   const { plane, run } = scene(17)
-  run(HOUR)
+  run(2 * HOUR)
+  run(3 * MINUTE, { slow: { carts: 5 } })
+  const stored = JSON.parse(storePlane(plane, 0).split('\n')[0])
+  expect(stored.together[0]).toBeGreaterThan(MINUTE)
+  expect(stored.services[0].at(-1)[0]).toBeGreaterThan(0)
+  const named = (name: string) => stored.series.filter((one: Record<string, number>) => one[name] > 0)
+  expect(named('hourly')).not.toEqual([])
+  expect(named('usualPerTrace')).not.toEqual([])
   await savePlane('/state', plane, world, recordingLog().log)
   const fresh = scene(17).plane
   await restorePlane('/state', fresh, world, recordingLog().log)

@@ -7,20 +7,12 @@ import type { SelftestReport } from '../../src/bus/selftest.ts'
 import { LearningPlane, type PlaneOptions } from '../../src/learn/plane.ts'
 import { ShadowTest } from '../../src/learn/selftest/selftest.ts'
 import { recordingLog } from '../kit/log.ts'
-import { Shop, type Trouble, WINDOW_MS } from '../kit/shop.ts'
+import { PLANE } from '../kit/plane.ts'
+import { Shop, type Trouble } from '../kit/shop.ts'
 import { simulatedWorld } from '../kit/world.ts'
 
-const OPTIONS: PlaneOptions = {
-  windowMs: WINDOW_MS,
-  traceWaitMs: 10_000,
-  latenessMs: 10_000,
-  rebaselineMs: 3_600_000,
-  maxSeries: 1000,
-  budgets: [1],
-}
-
 export function scene(seed: number, more: Partial<PlaneOptions> = {}) {
-  const options = { ...OPTIONS, ...more }
+  const options = { ...PLANE, ...more }
   const bus = memoryBus(error => {
     throw error
   })

@@ -5,6 +5,14 @@ export const IDLE = [
   ...teethIn('flow/idle.test.ts', [
     {
       row: 'idle',
+      guard: 'a service by whose names another is found keeps its number',
+      file: 'flow/series.ts',
+      on: 'groups.add(seed >>> KIND_BITS)',
+      off: '',
+      test: 'a service that reads the same as another keeps its number',
+    },
+    {
+      row: 'idle',
       guard: 'series that are idle give back their numbers',
       file: 'flow/inspect.ts',
       on: 'this.tally.idleHours(series) > KEPT_HOURS.series',
@@ -147,7 +155,7 @@ export const IDLE = [
       row: 'idle',
       guard: 'the time goes on over a restart',
       file: 'learn/keep.ts',
-      on: 'series.idleHours = idleHours',
+      on: 'series.idleHours = kept.idleHours',
       off: '',
       test: 'a restart does not begin the time anew',
     },

@@ -153,7 +153,7 @@ export const PLANES = [
       row: 'series',
       guard: 'a kind is part of the series',
       file: 'flow/series.ts',
-      on: 'const seed = group * 8 + items.kind[item]',
+      on: 'const seed = (group << KIND_BITS) | items.kind[item]',
       off: 'const seed = group * 8',
       test: 'the same operation of another namespace, environment or kind',
     },

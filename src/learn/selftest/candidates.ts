@@ -57,8 +57,12 @@ export function faultsOf(size: Size, { plane, concerned }: Lived, traffic: Traff
 
 function faultsAt(size: Size, service: ServiceNode, traffic: Traffic): Fault[] {
   const own = service.series.filter(({ isCall, key }) => !isCall && !key.overflow)
-  const isEnough = (of: readonly Series[], share = 1, what: 'traces' | 'answered' = 'traces') =>
-    traffic.perMinute(of, what) * share >= LEAST_A_MINUTE
+  const isEnough = (of: readonly Series[], share = 1) =>
+    traffic.perMinute(of, 'traces') * share >= LEAST_A_MINUTE
+  const callsOf = [...service.callers].map(caller =>
+    caller.series.filter(({ callee, isAsync }) => callee === service && !isAsync),
+  )
+  const isAnswered = (calls: readonly Series[]) => traffic.perMinute(calls, 'answered') >= LEAST_A_MINUTE
   const at = (series: readonly Series[], callers: readonly Series[] = []): Fault => ({
     service: service.name,
     size,
@@ -73,18 +77,15 @@ function faultsAt(size: Size, service: ServiceNode, traffic: Traffic): Fault[] {
     case 'slow operation':
       return own.filter(one => isEnough([one]) && isSlower([one], size.factor)).map(one => at([one]))
     case 'slow way':
-      return [...service.callers].flatMap(caller => {
-        const calls = caller.series.filter(({ callee, isAsync }) => callee === service && !isAsync)
+      return callsOf.flatMap(calls => {
         const isDoubled = calls.every(({ gap }) => Math.exp(gap.mean) <= size.addedNs)
-        return isEnough(calls, 1, 'answered') && isDoubled ? [at(calls)] : []
+        return isAnswered(calls) && isDoubled ? [at(calls)] : []
       })
     case 'failures':
       return isEnough(own, size.share) ? [at(own)] : []
     case 'silence': {
-      const calls = [...service.callers].flatMap(caller =>
-        caller.series.filter(({ callee, isAsync }) => callee === service && !isAsync),
-      )
-      return isEnough(calls, 1, 'answered') ? [at(service.series, calls)] : []
+      const calls = callsOf.flat()
+      return isAnswered(calls) ? [at(service.series, calls)] : []
     }
   }
 }

@@ -5,7 +5,13 @@ import type { Log } from '../../base/log.ts'
 import { clip } from '../../base/words.ts'
 import type { World } from '../../base/world.ts'
 import type { Bus } from '../../bus/bus.ts'
-import type { Selftest, SelftestReport, SelftestRow, SelftestState } from '../../bus/selftest.ts'
+import {
+  SEEDS,
+  type Selftest,
+  type SelftestReport,
+  type SelftestRow,
+  type SelftestState,
+} from '../../bus/selftest.ts'
 import type { PlaneOptions } from '../plane.ts'
 import { faultsOf, SIZES, sizeWords, Traffic } from './candidates.ts'
 import type { Fault } from './faults.ts'
@@ -19,7 +25,6 @@ const FAULT_WINDOWS = 30
 const TRIALS = 5
 /** What has not been tried by then is left out, and that is said. */
 const MOST_MS = 10 * 60_000
-const MOST_SEED = 2 ** 32
 
 /** A fault, and the stretch and the window in which it begins. */
 interface Trial {
@@ -97,7 +102,7 @@ export class ShadowTest implements Selftest {
     }
     const stretches = this.recorder.stretches.filter(isFit)
     if (stretches.length === 0) return { wrong: this.#whyNone() }
-    const seed = wanted ?? Math.floor(this.#world.random() * MOST_SEED)
+    const seed = wanted ?? Math.floor(this.#world.random() * SEEDS)
     this.#state = { state: 'running', seed, done: 0, planned: 0 }
     void this.#run(seed, stretches.map(frozen))
     return { seed }
@@ -134,7 +139,7 @@ export class ShadowTest implements Selftest {
       for (const trial of trials) {
         if (this.#world.monotonic() >= untilMs) break
         this.#state = { state: 'running', seed, done: results.length, planned: trials.length }
-        results.push(await this.#try(trial, slices, Math.floor(random() * MOST_SEED)))
+        results.push(await this.#try(trial, slices, Math.floor(random() * SEEDS)))
       }
       const report = this.#report(seed, prepared, results, trials.length)
       this.#state = { state: 'done', report }
