@@ -30,6 +30,7 @@ export interface Belief {
  */
 export class PeakRecord {
   readonly #belief: Belief
+  readonly #learns: boolean
   /** The deployment's size as a part of the one that the belief is about. */
   size = 1
   #observedMs = 0
@@ -40,16 +41,19 @@ export class PeakRecord {
   #tailFrom = 0
   #tailScale = 1
 
-  constructor(belief: Belief) {
+  /** `learns`: whether what is noted counts, or what was believed beforehand stands for ever. */
+  constructor(belief: Belief, learns = true) {
     this.#belief = belief
+    this.#learns = learns
   }
 
   /** Calm time has passed, in which every peak would have been noted. */
   pass(ms: number): void {
-    this.#observedMs += ms
+    if (this.#learns) this.#observedMs += ms
   }
 
   note(timeMs: number, value: number): void {
+    if (!this.#learns) return
     this.#times.push(timeMs)
     this.#values.push(value)
     this.#stale = true

@@ -8,9 +8,9 @@ const BELIEF_OF_ALL: Belief = { rate: surprise => 450 * Math.exp(-surprise), day
  * The record of one class on one scale. Beforehand: z reaches `hourly` once an hour somewhere in the deployment, and its tail falls off
  * as a power of it, the faster the smaller `scale`.
  */
-export const recordOfClass = (hourly: number, scale: number) =>
-  new PeakRecord({ rate: lnZ => 24 * Math.exp(-(lnZ - Math.log(hourly)) / scale), days: 1 })
-export const recordOfAll = () => new PeakRecord(BELIEF_OF_ALL)
+export const recordOfClass = (hourly: number, scale: number, learns: boolean) =>
+  new PeakRecord({ rate: lnZ => 24 * Math.exp(-(lnZ - Math.log(hourly)) / scale), days: 1 }, learns)
+export const recordOfAll = (learns: boolean) => new PeakRecord(BELIEF_OF_ALL, learns)
 
 /** ln of one over the expected number an hour: 0 is once an hour, 3.2 once a day, 5.1 once a week. */
 export const surpriseOf = (record: PeakRecord, z: number): number =>

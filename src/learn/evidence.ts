@@ -7,7 +7,6 @@ import { DriftTrack } from '../detect/drift.ts'
 import { LocationTrack } from '../detect/location.ts'
 import { SCALES } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
-import { Together } from '../detect/together.ts'
 import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
 import { Doubt } from './doubt.ts'
 import { Episodes } from './episodes.ts'
@@ -17,6 +16,7 @@ import { FeatureSlots } from './feature-row.ts'
 import type { LaggedLevel } from './lagged.ts'
 import { followPerTrace, Landscape, NO_SUMS, type ServiceNode } from './landscape.ts'
 import { beforeAfter, levelsOf, sharesLevels, wholeOf } from './levels.ts'
+import type { Part } from './parts.ts'
 import {
   CLASSES,
   FEATURE_CLASSES,
@@ -27,12 +27,14 @@ import {
   type Tails,
 } from './places.ts'
 import { type At, Reading } from './reading.ts'
+import { isWay, Ways } from './ways.ts'
 
 export interface EvidenceOptions {
   readonly windowMs: number
   readonly maxSeries: number
   /** A departure that stays for so long becomes the new level. */
   readonly rebaselineMs: number
+  readonly ablate?: readonly Part[]
 }
 
 /** A feature in this state is watched by nobody else: its departure has ended after so many calm windows. */
@@ -50,8 +52,6 @@ const PAUSE = 1
 
 /** However small a deployment is, it counts as so large a part of an average one. */
 const LEAST_SIZE = 0.1
-/** A way between services counts as slow from this z on; where more others than by chance are slow that share no end with it, it is nobody's fault. */
-const SHARED_Z = 2.5
 /** Between windows, levels are believed to change by so much beyond what sampling explains: standard deviation of the logarithm. */
 const LEVEL_SPREAD = 0.1
 
@@ -71,7 +71,7 @@ export class Evidence {
   readonly tails: Tails
   readonly slots = new FeatureSlots()
   /** Peaks of the deciding statistic in calm times. */
-  readonly record: PeakRecord = recordOfAll()
+  readonly record: PeakRecord
   readonly #episodes = new Episodes((peakMs, peak) => this.record.note(peakMs, peak))
   freezeLevel = Number.POSITIVE_INFINITY
   /** Windows of nobody's traces in a row. */
@@ -82,26 +82,27 @@ export class Evidence {
   /** The features of pods, by the name of their service. */
   readonly podsOf = new Map<string, Feature[]>()
   readonly #options: EvidenceOptions
+  readonly #without: ReadonlySet<Part>
   readonly #byId = new Hashed<Feature>()
   /** Take what there is no room for. */
   readonly #spare = new Map<FeatureClass, Feature>()
   #levelMs = Number.NEGATIVE_INFINITY
   #pause = 0
   readonly #doubt = new Doubt()
-  readonly #slowWays: Feature[][] = SCALES.map(() => [])
-  /** How many ways are usually slow at the same time. */
-  readonly together = new Together()
-  readonly #shared: boolean[] = SCALES.map(() => false)
+  readonly ways = new Ways()
   readonly #reading: Reading
 
   constructor(options: EvidenceOptions) {
     this.#options = options
+    this.#without = new Set(options.ablate)
+    const learns = !this.#without.has('calibration')
+    this.record = recordOfAll(learns)
     this.landscape = new Landscape(options)
     this.#reading = new Reading(this.landscape, (name, service, at) => this.feature(name, service, at))
     this.tails = Object.fromEntries(
       FEATURE_CLASSES.map(name => {
         const { hourly, scale } = CLASSES[name]
-        return [name, hourly.map(z => recordOfClass(z, scale))]
+        return [name, hourly.map(z => recordOfClass(z, scale, learns))]
       }),
     ) as unknown as Tails
   }
@@ -161,32 +162,6 @@ export class Evidence {
     return spare
   }
 
-  /** The ways between services that are slow in this window, by scale. */
-  #findShared(): void {
-    for (const slow of this.#slowWays) slow.length = 0
-    let watched = 0
-    for (const feature of this.features) {
-      if (!isWay(feature)) continue
-      const { judged } = feature
-      if (judged[SCALES.length - 1].n > 0) watched++
-      for (const [scale, { z }] of judged.entries()) if (z >= SHARED_Z) this.#slowWays[scale].push(feature)
-    }
-    this.together.window(
-      this.#slowWays.map(({ length }) => length),
-      watched,
-    )
-  }
-
-  /** Whether ways that have neither end in common with this one are slow at the same time: then it is the network, and not this edge. */
-  #isShared({ place }: Feature, scale: number): boolean {
-    let others = 0
-    for (const { place: other } of this.#slowWays[scale]) {
-      if (other.caller === place.caller || other.target === place.target) continue
-      if (++others >= this.together.most[scale]) return true
-    }
-    return false
-  }
-
   find(id: string): Feature | undefined {
     return this.#byId.find(id, isAt)
   }
@@ -195,13 +170,9 @@ export class Evidence {
     const { windowMs } = this.#options
     for (const feature of this.features) feature.judge(windowMs)
     for (const { load } of this.landscape.services.values()) load.turn(windowMs)
-    this.#findShared()
-    for (const feature of this.features) {
-      const isSlow = isWay(feature)
-      for (let scale = 0; scale < SCALES.length; scale++)
-        this.#shared[scale] = isSlow && this.#isShared(feature, scale)
-      feature.hold(this.tails[feature.class], this.#shared, this.nowMs)
-    }
+    this.ways.turn(this.features)
+    for (const feature of this.features)
+      feature.hold(this.tails[feature.class], this.ways.sharedBy(feature), this.nowMs, this.#without)
     const frozen = new Set<LaggedLevel>()
     for (const feature of this.features)
       if (feature.isFrozen) for (const { lagged } of levelsOf(feature)) frozen.add(lagged)
@@ -249,7 +220,7 @@ export class Evidence {
         }
         for (let scale = 0; scale < SCALES.length; scale++)
           if (feature.held[scale] > feature.peakZ[scale]) feature.peakZ[scale] = feature.held[scale]
-        if (feature.surprise >= this.freezeLevel && !feature.isFrozen) {
+        if (feature.surprise >= this.freezeLevel && !feature.isFrozen && !this.#without.has('freeze')) {
           feature.frozenMs = nowMs
           for (const { lagged } of levelsOf(feature)) lagged.forgetWaiting()
         }
@@ -338,8 +309,6 @@ export class Evidence {
     return same
   }
 }
-
-const isWay = ({ class: of }: Feature): boolean => of === 'edge gap' || of === 'peer duration'
 
 const isAt = ({ place }: Feature, id: string): boolean => place.id === id
 

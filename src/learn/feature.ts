@@ -9,6 +9,7 @@ import { ShareTrack, type Usual } from '../detect/shares.ts'
 import type { PeakRecord } from '../detect/tail.ts'
 import { surpriseOf } from '../detect/unusual.ts'
 import { FeatureRow, FeatureSlots } from './feature-row.ts'
+import type { Part } from './parts.ts'
 import { CLASSES, type FeatureClass, type FeatureName, type Place, passesFloor } from './places.ts'
 
 /** From this z on a departure is noted with its hour. */
@@ -44,6 +45,7 @@ const newDeparture = (): Departure => ({
 
 const NOT_DEPARTING: Readonly<Departure> = Object.freeze(newDeparture())
 const NOTHING_HELD: readonly number[] = SCALES.map(() => 0)
+const NOTHING: ReadonlySet<never> = new Set()
 /** Used again for each judgement. */
 const JUDGEMENTS = SCALES.map(newJudged)
 
@@ -198,8 +200,14 @@ export class Feature extends FeatureRow {
    * How unusual that is, after persistence.
    * @param nowMs end of the window
    * @param shared by scale, whether others that have nothing to do with it depart at the same time
+   * @param without parts that are switched off
    */
-  hold(tails: readonly PeakRecord[], shared: readonly boolean[], nowMs: number): void {
+  hold(
+    tails: readonly PeakRecord[],
+    shared: readonly boolean[],
+    nowMs: number,
+    without: ReadonlySet<Part> = NOTHING,
+  ): void {
     this.surprise = Number.NEGATIVE_INFINITY
     this.shared = 0
     if (this.#isQuiet) {
@@ -215,8 +223,8 @@ export class Feature extends FeatureRow {
       const one = judged[scale]
       if (shared[scale]) this.shared |= 1 << scale
       const rush = this.rush(scale)
-      const passes = !shared[scale] && passesFloor(this.class, one, rush)
-      const z = passes ? this.#beyondUsual(one, nowMs, rush) : 0
+      const passes = !shared[scale] && (without.has('floors') || passesFloor(this.class, one, rush))
+      const z = passes ? this.#beyondUsual(one, nowMs, rush, without.has('hours')) : 0
       const lasts = lasting === null ? 0 : Math.max(0, Math.min(z, lasting[scale]))
       if (lasts === 0) continue
       held ??= SCALES.map(() => 0)
@@ -237,8 +245,8 @@ export class Feature extends FeatureRow {
   }
 
   /** What of it the same hours of the days before did not have, and a rush does not explain. */
-  #beyondUsual({ z, shift }: Judged, nowMs: number, rush: number): number {
-    if (z >= NOTED_Z) (this.hours ??= new Hours()).note(nowMs, shift)
+  #beyondUsual({ z, shift }: Judged, nowMs: number, rush: number, withoutHours: boolean): number {
+    if (z >= NOTED_Z && !withoutHours) (this.hours ??= new Hours()).note(nowMs, shift)
     const usual = Math.max(rush, this.hours?.usual(nowMs) ?? 0)
     return usual === 0 ? z : z * Math.max(0, 1 - usual / shift)
   }

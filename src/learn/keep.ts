@@ -89,7 +89,7 @@ export const storePlane = (plane: LearningPlane, savedMs: number): string =>
 
 /** The same line by line, for those who must not hold up others. The plane must hear nothing in between. */
 export function* storeParts(plane: LearningPlane, savedMs: number): Generator<string> {
-  const { landscape, features, together, record, tails, nowMs } = plane.evidence
+  const { landscape, features, ways, record, tails, nowMs } = plane.evidence
   const stored: Stored = {
     savedMs,
     nowMs,
@@ -115,7 +115,7 @@ export function* storeParts(plane: LearningPlane, savedMs: number): Generator<st
       lastSeenMs: series.lastSeenMs,
       idleHours: series.idleHours,
     })),
-    together: together.store(),
+    together: ways.together.store(),
     record: record.store(),
     tails: Object.fromEntries(FEATURE_CLASSES.map(name => [name, tails[name].map(tail => tail.store())])),
     incidents: plane.deciders[0].store(),
@@ -178,7 +178,7 @@ export function* loadParts(plane: LearningPlane, parts: Iterable<string>): Gener
     yield
     for (const each of JSON.parse(line) as StoredFeature[]) restoreFeature(evidence, each)
   }
-  evidence.together.restore(stored.together)
+  evidence.ways.together.restore(stored.together)
   evidence.record.restore(stored.record)
   for (const name of FEATURE_CLASSES)
     for (const [scale, tail] of evidence.tails[name].entries()) {

@@ -8,6 +8,7 @@ import { Attribution } from './attribution.ts'
 import { type Adopted, Evidence } from './evidence.ts'
 import { Incidents } from './incidents.ts'
 import { countAnomaly, registerOutputs } from './outputs.ts'
+import type { Part } from './parts.ts'
 import { percent } from './phrases.ts'
 import { CLASSES } from './places.ts'
 import { resourceOf } from './report.ts'
@@ -25,8 +26,8 @@ export interface PlaneOptions {
   readonly budgets: readonly number[]
   /** How many workers assemble traces, each its own; one unless told. */
   readonly workers?: number
-  /** Parts switched off, to see what they are worth: `explaining`. */
-  readonly ablate?: readonly string[]
+  /** Parts switched off, to see what they are worth. */
+  readonly ablate?: readonly Part[]
 }
 
 const HOUR_MS = 3_600_000

@@ -4,6 +4,7 @@ import { appendFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { PARTS, type Part } from '../../src/learn/parts.ts'
 import type { Report } from './figures.ts'
 import { recordings } from './recordings.ts'
 import { agreeRun, calmRun, coldRun, faultsRun, levelRun, type Settings } from './runs.ts'
@@ -24,7 +25,7 @@ Options:
   --sampled       one trace in ten, and ot=th says so
   --large         400 services, 3,000 series; calm: 4 seeds, 7 days of history, 5 a day
   --seeds K       --budgets LIST     --history DAYS     --counted DAYS
-  --ablate NAME   switches a part of the plane off; repeatable
+  --ablate NAME   switches a part of the plane off: ${PARTS.join(', ')}; repeatable
   --explain       what stood behind each miss, each wrong name and each false incident
   --subject FILE  another module than the learning plane; by windows only
   --workers K     processes; as many as there are cores`
@@ -77,7 +78,7 @@ async function main(): Promise<void> {
     sampled: values.sampled,
     large: values.large,
     explain: values.explain,
-    ablate: values.ablate,
+    ablate: values.ablate.map(part),
     subject: values.subject,
     workers: number(values.workers ?? String(availableParallelism())),
     seeds: given(values.seeds),
@@ -110,6 +111,12 @@ function number(text: string): number {
   const value = Number(text)
   if (!Number.isFinite(value) || value < 0) throw new Error(`${text} is no number`)
   return value
+}
+
+function part(text: string): Part {
+  const known = PARTS.find(name => name === text)
+  if (known === undefined) throw new Error(`${text} is no part; there are ${PARTS.join(', ')}`)
+  return known
 }
 
 const given = (text: string | undefined) => (text === undefined ? null : number(text))

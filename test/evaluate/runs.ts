@@ -1,4 +1,5 @@
 //! The runs of an evaluation: which worlds each lives through, and what is read off them.
+import type { Part } from '../../src/learn/parts.ts'
 import { DAY_MS } from '../world/almanac.ts'
 import {
   calmFigures,
@@ -26,7 +27,7 @@ export interface Settings {
   readonly sampled: boolean
   readonly large: boolean
   readonly explain: boolean
-  readonly ablate: readonly string[]
+  readonly ablate: readonly Part[]
   readonly subject: string
   readonly workers: number
   /** Null: as each run has it. */

@@ -14,7 +14,7 @@ export const CALM = [
     {
       row: 'calm',
       guard: 'ways that are slow together are set aside',
-      file: 'learn/evidence.ts',
+      file: 'learn/ways.ts',
       on: 'if (++others >= this.together.most[scale]) return true',
       off: '',
       test: "a hiccup that slows a quarter of 150 ways is nobody's fault",
