@@ -116,6 +116,8 @@ export interface Series {
   /** How many of its spans a trace has: usually, and in the last minute or so. Retries raise it. */
   usualPerTrace: number
   nowPerTrace: number
+  /** Traces of a window, lately, of those that have any. */
+  nowTraces: number
   slowNs: number
   slowTrace: string
   /** By child, as this window's links say. */
@@ -222,6 +224,7 @@ export class Landscape {
       row: -1,
       usualPerTrace: 0,
       nowPerTrace: 0,
+      nowTraces: 0,
       slowNs: 0,
       slowTrace: '',
       calls: NONE,
@@ -334,5 +337,6 @@ export function followPerTrace(series: Series): void {
   const now = series.sums.spans / series.sums.traces
   if (series.usualPerTrace === 0) series.usualPerTrace = series.nowPerTrace = now
   series.nowPerTrace += LATELY * (now - series.nowPerTrace)
+  series.nowTraces += LATELY * (series.sums.traces - series.nowTraces)
   series.usualPerTrace += USUALLY * (Math.min(now, 1.1 * series.usualPerTrace) - series.usualPerTrace)
 }

@@ -26,8 +26,9 @@ const FURTHER_MOST = 5
 const EXPLAINED = 0.4
 /** A caller that asks far more often than usual is named, behind whom it overloads. */
 const CALLER_BEHIND = 0.3
-/** More often means: a trace has so many times as many calls as usual. */
+/** More often means: so many times as many calls as the same traces usually have, where a few calls more prove nothing. */
 const RETRIES = 1.05
+const FEW_CALLS = 2
 
 /** What one service has in this window, found by place. */
 export interface Scene {
@@ -110,8 +111,7 @@ export function rankSuspects(
   for (const [name, list] of [...votes]) {
     const { feature, weight } = list.reduce((best, one) => (one.weight > best.weight ? one : best))
     if (feature.place.service.name !== name || !failing.has(name)) continue
-    const again = mostRetrying(feature.place.service)
-    if (again !== null)
+    for (const again of retrying(feature.place.service))
       vote(again.name, feature, weight * CALLER_BEHIND, `it asks ${name} more often than usual`)
   }
   const suspects = [...votes].map(([name, list]): Suspect => {
@@ -129,18 +129,24 @@ export function rankSuspects(
   return suspects.sort((a, b) => b.score - a.score || a.sinceMs - b.sinceMs || (a.name < b.name ? -1 : 1))
 }
 
-/** The caller whose traces have most more calls to the service than usual. */
-function mostRetrying(service: ServiceNode): ServiceNode | null {
-  let most = RETRIES
-  let found: ServiceNode | null = null
-  for (const caller of service.callers) {
-    for (const { callee, usualPerTrace, nowPerTrace } of caller.series) {
-      if (callee !== service || nowPerTrace <= most * usualPerTrace) continue
-      most = nowPerTrace / usualPerTrace
-      found = caller
+/** The caller that adds most calls to the service beyond those that its traces usually have, and the one that multiplies its own the most. */
+function retrying(service: ServiceNode): ReadonlySet<ServiceNode> {
+  const more = [...service.callers].flatMap(caller => {
+    let [usual, now] = [0, 0]
+    for (const { callee, usualPerTrace, nowPerTrace, nowTraces } of caller.series) {
+      if (callee !== service) continue
+      usual += nowTraces * usualPerTrace
+      now += nowTraces * nowPerTrace
     }
-  }
-  return found
+    const often = (now + FEW_CALLS) / (usual + FEW_CALLS)
+    return often > RETRIES ? [{ caller, added: now - usual, often }] : []
+  })
+  const most = (of: 'added' | 'often') =>
+    more.reduce<(typeof more)[number] | null>(
+      (best, one) => (best === null || one[of] > best[of] ? one : best),
+      null,
+    )
+  return new Set([most('added'), most('often')].flatMap(one => (one === null ? [] : [one.caller])))
 }
 
 /**
