@@ -3,10 +3,10 @@
 /** Rows of one piece: a typed array costs 200 bytes beside its numbers. */
 const A_PIECE = 64
 
-type Column = Float64Array | Uint16Array | Uint8Array
+type Column = Float64Array | Float32Array | Uint16Array | Uint8Array
 
 /** Rows of one width. A row that is given back is given out again, and nobody may use it in between; a piece of which none is in use is let go. */
-export class Slots<T extends Column = Float64Array> {
+export class Slots<T extends Column> {
   readonly #width: number
   readonly #make: (length: number) => T
   readonly #pieces: (T | null)[] = []
@@ -58,8 +58,15 @@ export class Slots<T extends Column = Float64Array> {
   }
 }
 
-/** Slots of doubles. */
-export const doubleSlots = (width: number): Slots => new Slots(width, length => new Float64Array(length))
+export const doubleSlots = (width: number): Slots<Float64Array> =>
+  new Slots(width, length => new Float64Array(length))
+
+/**
+ * Of numbers that are estimates: logarithms, shares, variances, counts of samples. Seven digits are more than any of them is worth. Times
+ * need more.
+ */
+export const singleSlots = (width: number): Slots<Float32Array> =>
+  new Slots(width, length => new Float32Array(length))
 
 /**
  * Rows of numbers that are nearly always small and whole, each in the narrowest column that holds all of it exactly: bytes, words, or
@@ -67,7 +74,7 @@ export const doubleSlots = (width: number): Slots => new Slots(width, length => 
  */
 export class CountSlots {
   readonly #width: number
-  readonly #columns: readonly [Slots<Uint8Array>, Slots<Uint16Array>, Slots]
+  readonly #columns: readonly [Slots<Uint8Array>, Slots<Uint16Array>, Slots<Float64Array>]
 
   constructor(width: number) {
     this.#width = width

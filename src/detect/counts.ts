@@ -25,7 +25,7 @@ export class CountTrack extends RowTrack {
 
   /** In a row of `numbers`. */
   constructor(
-    numbers: Float64Array = new Float64Array(CountTrack.WIDTH),
+    numbers: Float32Array = new Float32Array(CountTrack.WIDTH),
     from = 0,
     halfLifeMs = HALF_LIFE_MS,
   ) {

@@ -36,7 +36,7 @@ export class DriftTrack extends RowTrack {
   #forgotten = false
 
   /** In a row of `numbers`. */
-  constructor(numbers: Float64Array = new Float64Array(DriftTrack.WIDTH), from = 0) {
+  constructor(numbers: Float32Array = new Float32Array(DriftTrack.WIDTH), from = 0) {
     super(numbers, from, LEAST_SPREAD, PRIOR_SPREAD)
   }
 

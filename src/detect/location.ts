@@ -22,11 +22,11 @@ const FIRST_VARIANCE = 0.5
 export class Level {
   /** Numbers of a row that one takes. */
   static readonly WIDTH = 3
-  protected numbers: Float64Array
+  protected numbers: Float32Array
   protected from: number
 
   /** In a row of `numbers`. */
-  constructor(numbers: Float64Array = new Float64Array(Level.WIDTH), from = 0) {
+  constructor(numbers: Float32Array = new Float32Array(Level.WIDTH), from = 0) {
     this.numbers = numbers
     this.from = from
     this.variance = FIRST_VARIANCE
@@ -119,7 +119,7 @@ export class LocationTrack extends RowTrack {
 
   /** In a row of `numbers`, and a row of `counts`. */
   constructor(
-    numbers: Float64Array = new Float64Array(LocationTrack.WIDTH),
+    numbers: Float32Array = new Float32Array(LocationTrack.WIDTH),
     from = 0,
     counts: CountSlots = new CountSlots(LocationTrack.COUNTS),
   ) {
@@ -129,7 +129,7 @@ export class LocationTrack extends RowTrack {
   }
 
   /** Stands elsewhere from now on, and has no windows any more: what it took up is used by others. */
-  override release(numbers: Float64Array, from: number): void {
+  override release(numbers: Float32Array, from: number): void {
     super.release(numbers, from)
     this.#slots.give(this.#counts)
     this.#empty = WINDOWS_KEPT

@@ -63,7 +63,7 @@ export class ShareTrack extends RowTrack {
   constructor(
     options: ShareOptions,
     usual: Usual | null = null,
-    numbers: Float64Array = new Float64Array(ShareTrack.WIDTH),
+    numbers: Float32Array = new Float32Array(ShareTrack.WIDTH),
     from = 0,
     counts: CountSlots = new CountSlots(ShareTrack.COUNTS),
   ) {
@@ -75,7 +75,7 @@ export class ShareTrack extends RowTrack {
   }
 
   /** Stands elsewhere from now on, and has no windows any more: what it took up is used by others. */
-  override release(numbers: Float64Array, from: number): void {
+  override release(numbers: Float32Array, from: number): void {
     super.release(numbers, from)
     this.#slots.give(this.#counts)
     this.#empty = WINDOWS_KEPT

@@ -1,5 +1,5 @@
 //! The row in which a feature keeps its numbers: this window's sums, what was judged last, and what its track has learned.
-import { CountSlots, doubleSlots, type Slots } from '../base/slots.ts'
+import { CountSlots, type Slots, singleSlots } from '../base/slots.ts'
 import { CountTrack } from '../detect/counts.ts'
 import { DriftTrack } from '../detect/drift.ts'
 import { JUDGED_WIDTH, type Judged, JudgedAt, type Judgement } from '../detect/judged.ts'
@@ -25,7 +25,7 @@ const formOf = (name: FeatureClass): Form =>
 
 /** The rows of all features. */
 export class FeatureSlots {
-  readonly numbers: Readonly<Record<Form, Slots>> = {
+  readonly numbers: Readonly<Record<Form, Slots<Float32Array>>> = {
     location: slotsOf('location'),
     share: slotsOf('share'),
     other: slotsOf('other'),
@@ -42,12 +42,12 @@ export class FeatureSlots {
   }
 }
 
-const slotsOf = (form: Form) => doubleSlots(SUMS + SUMS_OF[form] + TRACK_WIDTHS[form])
+const slotsOf = (form: Form) => singleSlots(SUMS + SUMS_OF[form] + TRACK_WIDTHS[form])
 
 /** What of a feature is numbers. */
 export class FeatureRow {
   readonly class: FeatureClass
-  protected numbers: Float64Array
+  protected numbers: Float32Array
   #from: number
   readonly #slot: number
 

@@ -1,5 +1,5 @@
 //! A level that learns what was judged a minute ago, so that the onset of a fault is seen before it is learned.
-import { doubleSlots, type Slots } from '../base/slots.ts'
+import { type Slots, singleSlots } from '../base/slots.ts'
 import { Level } from '../detect/location.ts'
 import type { Middle } from '../detect/robust.ts'
 import { LAG_WINDOWS } from '../detect/scales.ts'
@@ -14,20 +14,20 @@ const HOURLY = FAR + 1
 const WAITING = HOURLY + 1
 const WIDTH = WAITING + 3 * LAG_WINDOWS
 
-export const levelSlots = (): Slots => doubleSlots(WIDTH)
+export const levelSlots = (): Slots<Float32Array> => singleSlots(WIDTH)
 
 /** Of a level that nothing has been heard of: most series need one of their three. What constructors write to it is always the same. */
-const UNHEARD = new Float64Array(WIDTH)
+const UNHEARD = new Float32Array(WIDTH)
 UNHEARD[HOURLY] = Number.NaN
 const NONE = -1
 
 export class LaggedLevel extends Level {
-  readonly #slots: Slots | null
+  readonly #slots: Slots<Float32Array> | null
   #slot = NONE
   #at = 0
 
   /** `slots`: null where nothing will ever be heard of it. */
-  constructor(slots: Slots | null) {
+  constructor(slots: Slots<Float32Array> | null) {
     super(UNHEARD)
     this.#slots = slots
   }
@@ -115,10 +115,10 @@ export class LaggedLevel extends Level {
 
 /** A middle that stands in a row. */
 class MiddleAt implements Middle {
-  readonly #numbers: Float64Array
+  readonly #numbers: Float32Array
   readonly #from: number
 
-  constructor(numbers: Float64Array, from: number) {
+  constructor(numbers: Float32Array, from: number) {
     this.#numbers = numbers
     this.#from = from
   }

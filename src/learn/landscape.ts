@@ -132,7 +132,7 @@ export class Landscape {
   readonly services = new Map<string, ServiceNode>()
   readonly series = new Map<string, Series>()
   readonly pods = new Map<string, Pod>()
-  readonly levels: Slots = levelSlots()
+  readonly levels: Slots<Float32Array> = levelSlots()
   /** Rows that were left out for lack of room. */
   crowded = 0
   readonly #bounds: Bounds
@@ -269,7 +269,7 @@ export class Landscape {
       return null
     }
     const call = { child, parents: 0, children: 0, idleHours: 0 }
-    parent.calls = [...parent.calls, call]
+    parent.calls = parent.calls.concat(call)
     return call
   }
 
@@ -283,7 +283,7 @@ export class Landscape {
         return
       }
       votes = { service: callee.service, times: 0, idleHours: 0 }
-      caller.votes = [...caller.votes, votes]
+      caller.votes = caller.votes.concat(votes)
     }
     votes.times += times
     votes.idleHours = 0
