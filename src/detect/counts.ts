@@ -29,7 +29,8 @@ export class CountTrack extends RowTrack {
     from = 0,
     halfLifeMs = HALF_LIFE_MS,
   ) {
-    super(numbers, from, LEAST_SPREAD, PRIOR_SPREAD)
+    super(numbers, from, LEAST_SPREAD)
+    this.spread.begin(PRIOR_SPREAD)
     this.#halfLifeMs = halfLifeMs
   }
 

@@ -37,7 +37,8 @@ export class DriftTrack extends RowTrack {
 
   /** In a row of `numbers`. */
   constructor(numbers: Float32Array = new Float32Array(DriftTrack.WIDTH), from = 0) {
-    super(numbers, from, LEAST_SPREAD, PRIOR_SPREAD)
+    super(numbers, from, LEAST_SPREAD)
+    this.spread.begin(PRIOR_SPREAD)
   }
 
   /**

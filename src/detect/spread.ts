@@ -88,14 +88,13 @@ const VIEW = new Spread()
 export class RowTrack {
   protected numbers: Float32Array
   protected from: number
-  readonly #least: number
+  protected readonly least: number
 
-  /** In a row of `numbers`. `least` and `prior`: standard deviations that are believed at least, and at first. */
-  constructor(numbers: Float32Array, from: number, least: number, prior: number) {
+  /** In a row of `numbers`. `least`: the standard deviation that is believed at least. */
+  constructor(numbers: Float32Array, from: number, least: number) {
     this.numbers = numbers
     this.from = from
-    this.#least = least
-    this.spread.begin(prior)
+    this.least = least
   }
 
   /** Stands elsewhere from now on: what it took up is used by others. */
@@ -105,6 +104,6 @@ export class RowTrack {
   }
 
   protected get spread(): Spread {
-    return VIEW.at(this.numbers, this.from, this.#least)
+    return VIEW.at(this.numbers, this.from, this.least)
   }
 }

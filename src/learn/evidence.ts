@@ -22,8 +22,8 @@ import {
   FEATURE_CLASSES,
   type FeatureClass,
   idOf,
-  PlaceOf,
   passesFloor,
+  placeOf,
   type Tails,
 } from './places.ts'
 import { type At, Reading } from './reading.ts'
@@ -140,9 +140,11 @@ export class Evidence {
     if (feature === undefined) {
       if (this.features.length >= MOST_FEATURES * this.#options.maxSeries)
         return this.#crowdedOut(name, service)
-      const place = new PlaceOf(name, service, at)
-      const usual = name === 'pod failure' ? (this.feature('service failure', service).track as never) : null
-      feature = new Feature(place, name, usual, this.slots)
+      const place = placeOf(name, service, at)
+      // What a pod is measured by is there before it.
+      if (name === 'pod failure' && service.failures === null) this.feature('service failure', service)
+      feature = new Feature(place, name, this.slots)
+      if (name === 'service failure') service.failures = feature
       this.#byId.add(id, feature)
       if (name === 'edge gap' && place.caller !== null) file(this.gapsFrom, place.caller.id, feature)
       if (place.pod !== null) file(this.podsOf, service.name, feature)
@@ -155,7 +157,7 @@ export class Evidence {
     this.landscape.crowded++
     let spare = this.#spare.get(name)
     if (spare === undefined) {
-      spare = new Feature(new PlaceOf(name, service, {}), name, null, this.slots)
+      spare = new Feature(placeOf(name, service, {}), name, this.slots)
       this.#spare.set(name, spare)
     }
     return spare

@@ -2,6 +2,7 @@
 import type { Slots } from '../base/slots.ts'
 import type { FeatureWindow, PodKey, SeriesKey } from '../bus/bus.ts'
 import { Load } from '../detect/load.ts'
+import type { Feature } from './feature.ts'
 import { LaggedLevel, levelSlots } from './lagged.ts'
 
 const CLIENT = 3
@@ -26,6 +27,8 @@ export interface ServiceNode {
   readonly callers: Set<ServiceNode>
   readonly callees: Set<ServiceNode>
   readonly load: Load
+  /** Its failures: those of its pods are measured by what is usual of them. Null until there is any. */
+  failures: Feature | null
 }
 
 export interface Pod {
@@ -185,6 +188,7 @@ export class Landscape {
         callers: new Set(),
         callees: new Set(),
         load: new Load(),
+        failures: null,
       }
       this.services.set(id, service)
     }
