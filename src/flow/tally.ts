@@ -18,7 +18,8 @@ export interface Known {
 }
 
 interface OpenWindow {
-  readonly startMs: number
+  /** Since 1970: a time in milliseconds takes 16 bytes more than a small whole number. */
+  readonly nth: number
   /** Its spans as they were staged, while they are few; afterwards all are in the summary. A string is the smallest list of 16-bit cells. */
   spans: string
   summary: Summary | null
@@ -206,7 +207,8 @@ export class Tally {
     for (const row of clock.rows) {
       this.#unstage(row)
       let complete = 0
-      while (complete < row.open.length && row.open[complete].startMs + this.#windowMs <= untilMs) complete++
+      while (complete < row.open.length && (row.open[complete].nth + 1) * this.#windowMs <= untilMs)
+        complete++
       if (complete === 0) continue
       const { open } = row
       row.open = open.slice(complete)
@@ -221,8 +223,8 @@ export class Tally {
     window.summary = null
     this.#bus.publish('summary', row.key.id, {
       series: row.key,
-      windowStartMs: window.startMs,
-      windowEndMs: window.startMs + this.#windowMs,
+      windowStartMs: window.nth * this.#windowMs,
+      windowEndMs: (window.nth + 1) * this.#windowMs,
       summary,
     })
   }
@@ -235,7 +237,7 @@ export class Tally {
     this.#unload(row)
     row.idleHours = 0
     row.staged = window
-    this.#starts[series * STARTS] = window.startMs
+    this.#starts[series * STARTS] = window.nth * this.#windowMs
     return true
   }
 
@@ -265,16 +267,16 @@ export class Tally {
 
   /** The open window in which `endMs` falls, made where there is none; null where it has been closed. */
   #windowAt(row: Row, endMs: number): OpenWindow | null {
-    const startMs = Math.floor(endMs / this.#windowMs) * this.#windowMs
-    if (startMs < row.clock.closedMs) return null
+    const nth = Math.floor(endMs / this.#windowMs)
+    if (nth * this.#windowMs < row.clock.closedMs) return null
     let at = row.open.length
-    while (at > 0 && row.open[at - 1].startMs > startMs) at--
-    if (at === 0 || row.open[at - 1].startMs !== startMs) {
+    while (at > 0 && row.open[at - 1].nth > nth) at--
+    if (at === 0 || row.open[at - 1].nth !== nth) {
       if (row.open.length >= MAX_OPEN + Math.ceil(this.#options.latenessMs / this.#windowMs)) {
         this.#handOver(row)
         at = 0
       }
-      row.open = row.open.toSpliced(at, 0, { startMs, spans: '', summary: null })
+      row.open = row.open.toSpliced(at, 0, { nth, spans: '', summary: null })
       at++
     }
     return row.open[at - 1]

@@ -79,7 +79,9 @@ export class Feature extends FeatureRow {
 
   /** What a pod is measured by: the failures of its service. Of all others each has a usual of its own. */
   protected get usual(): Usual | null {
-    return this.class === 'pod failure' ? (this.place.service.failures?.track as ShareTrack) : null
+    if (this.class !== 'pod failure') return null
+    const { failures } = this.place.service
+    return failures === null ? null : (failures.track as ShareTrack)
   }
 
   get name(): FeatureName {

@@ -4,6 +4,7 @@ import type { FeatureWindow, PodKey, SeriesKey } from '../bus/bus.ts'
 import { Load } from '../detect/load.ts'
 import type { Feature } from './feature.ts'
 import { LaggedLevel, levelSlots } from './lagged.ts'
+import { NO_ROW, Usuals } from './usual.ts'
 
 const CLIENT = 3
 const PRODUCER = 4
@@ -119,6 +120,8 @@ export interface Series {
   /** How many of its spans a trace has: usually, and in the last minute or so. Retries raise it. */
   usualPerTrace: number
   nowPerTrace: number
+  /** What is usual of its spans that were drawn. */
+  usualRow: number
   slowNs: number
   slowTrace: string
   /** By child, as this window's links say. */
@@ -136,6 +139,7 @@ export class Landscape {
   readonly series = new Map<string, Series>()
   readonly pods = new Map<string, Pod>()
   readonly levels: Slots<Float32Array> = levelSlots()
+  readonly usuals = new Usuals()
   /** Rows that were left out for lack of room. */
   crowded = 0
   readonly #bounds: Bounds
@@ -226,6 +230,7 @@ export class Landscape {
       row: -1,
       usualPerTrace: 0,
       nowPerTrace: 0,
+      usualRow: NO_ROW,
       slowNs: 0,
       slowTrace: '',
       calls: NONE,
@@ -313,6 +318,7 @@ export class Landscape {
   forget(series: Series): void {
     this.series.delete(series.key.id)
     for (const lagged of [series.self, series.gap, series.duration]) lagged.release()
+    this.usuals.forget(series)
   }
 
   restorePod(key: PodKey, firstSeenMs: number, lastSeenMs: number, isYoungFrom: boolean): void {
