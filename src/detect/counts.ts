@@ -1,4 +1,5 @@
 //! How many come: what is usual now, and how far the last windows of a place lie below it.
+import { doubles } from '../base/doubles.ts'
 import type { Judgement } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
 import { RowTrack, Spread } from './spread.ts'
@@ -15,7 +16,7 @@ const CLIP = 2
 export class CountTrack extends RowTrack {
   /** Numbers of a row: the spread. */
   static readonly WIDTH = Spread.WIDTH
-  readonly #ring = new Float64Array(WINDOWS_KEPT)
+  readonly #ring = doubles(WINDOWS_KEPT)
   #at = 0
   /** Expected in a window. */
   expected = 0
