@@ -64,6 +64,11 @@ export const NO_ROW = -1
 export class Usuals {
   readonly #slots = singleSlots(WIDTH)
 
+  /** How many there are. */
+  get size(): number {
+    return this.#slots.size
+  }
+
   of({ usualRow }: Owner): Usual | null {
     return usualRow === NO_ROW ? null : new Usual(this.#slots.pieceOf(usualRow), this.#slots.fromOf(usualRow))
   }
