@@ -1,22 +1,21 @@
 //! Rows of numbers for what there is of each of very many things: in pieces that many share, so that a row costs its numbers and nothing beside them.
 
 /** Rows of one piece: a typed array costs 200 bytes beside its numbers. */
-const A_PIECE = 64
+export const A_PIECE = 64
 
-type Column = Float64Array | Uint16Array | Uint8Array
+type Column = Float64Array | Float32Array | Uint16Array | Uint8Array
 
-/** Rows of one width. A row that is given back is given out again, and nobody may use it in between; a piece of which none is in use is let go. */
-export class Slots<T extends Column = Float64Array> {
-  readonly #width: number
-  readonly #make: (length: number) => T
-  readonly #pieces: (T | null)[] = []
+/** Rows in pieces. One that is given back is given out again, and nobody may use it in between; a piece of which none is in use is let go. */
+export class Pieces<P> {
+  readonly #make: (first: number) => P
+  readonly #pieces: (P | null)[] = []
   /** By piece, how many of its rows are in use. */
   readonly #taken: number[] = []
   readonly #free: number[] = []
   #used = 0
 
-  constructor(width: number, make: (length: number) => T) {
-    this.#width = width
+  /** `make`: a piece of A_PIECE rows, of which the first has this number. */
+  constructor(make: (first: number) => P) {
     this.#make = make
   }
 
@@ -30,14 +29,12 @@ export class Slots<T extends Column = Float64Array> {
     return this.#pieces.filter(piece => piece !== null).length
   }
 
-  /** The number of a row of zeros. */
+  /** The number of a row. It holds whatever it held before. */
   take(): number {
     const slot = this.#free.pop() ?? this.#used++
     const at = Math.floor(slot / A_PIECE)
-    const piece = (this.#pieces[at] ??= this.#make(A_PIECE * this.#width))
+    this.#pieces[at] ??= this.#make(at * A_PIECE)
     this.#taken[at] = (this.#taken[at] ?? 0) + 1
-    const from = this.fromOf(slot)
-    piece.fill(0, from, from + this.#width)
     return slot
   }
 
@@ -47,19 +44,44 @@ export class Slots<T extends Column = Float64Array> {
     if (--this.#taken[at] === 0) this.#pieces[at] = null
   }
 
-  /** The array in which a row stands. It stays there until it is given back. */
-  pieceOf(slot: number): T {
-    return this.#pieces[Math.floor(slot / A_PIECE)] as T
+  /** In which a row stands. It stays there until it is given back. */
+  pieceOf(slot: number): P {
+    return this.#pieces[Math.floor(slot / A_PIECE)] as P
+  }
+}
+
+/** Rows of numbers, of one width. */
+export class Slots<T extends Column> extends Pieces<T> {
+  readonly #width: number
+
+  constructor(width: number, make: (length: number) => T) {
+    super(() => make(A_PIECE * width))
+    this.#width = width
   }
 
-  /** Where in it the row begins. */
+  /** The number of a row of zeros. */
+  override take(): number {
+    const slot = super.take()
+    const from = this.fromOf(slot)
+    this.pieceOf(slot).fill(0, from, from + this.#width)
+    return slot
+  }
+
+  /** Where in its piece the row begins. */
   fromOf(slot: number): number {
     return (slot % A_PIECE) * this.#width
   }
 }
 
-/** Slots of doubles. */
-export const doubleSlots = (width: number): Slots => new Slots(width, length => new Float64Array(length))
+export const doubleSlots = (width: number): Slots<Float64Array> =>
+  new Slots(width, length => new Float64Array(length))
+
+/**
+ * Of numbers that are estimates: logarithms, shares, variances, counts of samples. Seven digits are more than any of them is worth. Times
+ * need more.
+ */
+export const singleSlots = (width: number): Slots<Float32Array> =>
+  new Slots(width, length => new Float32Array(length))
 
 /**
  * Rows of numbers that are nearly always small and whole, each in the narrowest column that holds all of it exactly: bytes, words, or
@@ -67,7 +89,7 @@ export const doubleSlots = (width: number): Slots => new Slots(width, length => 
  */
 export class CountSlots {
   readonly #width: number
-  readonly #columns: readonly [Slots<Uint8Array>, Slots<Uint16Array>, Slots]
+  readonly #columns: readonly [Slots<Uint8Array>, Slots<Uint16Array>, Slots<Float64Array>]
 
   constructor(width: number) {
     this.#width = width

@@ -1,4 +1,5 @@
 //! How many come: what is usual now, and how far the last windows of a place lie below it.
+import { doubles } from '../base/doubles.ts'
 import type { Judgement } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
 import { RowTrack, Spread } from './spread.ts'
@@ -15,7 +16,7 @@ const CLIP = 2
 export class CountTrack extends RowTrack {
   /** Numbers of a row: the spread. */
   static readonly WIDTH = Spread.WIDTH
-  readonly #ring = new Float64Array(WINDOWS_KEPT)
+  readonly #ring = doubles(WINDOWS_KEPT)
   #at = 0
   /** Expected in a window. */
   expected = 0
@@ -25,11 +26,12 @@ export class CountTrack extends RowTrack {
 
   /** In a row of `numbers`. */
   constructor(
-    numbers: Float64Array = new Float64Array(CountTrack.WIDTH),
+    numbers: Float32Array = new Float32Array(CountTrack.WIDTH),
     from = 0,
     halfLifeMs = HALF_LIFE_MS,
   ) {
-    super(numbers, from, LEAST_SPREAD, PRIOR_SPREAD)
+    super(numbers, from, LEAST_SPREAD)
+    this.spread.begin(PRIOR_SPREAD)
     this.#halfLifeMs = halfLifeMs
   }
 

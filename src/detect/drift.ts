@@ -36,8 +36,9 @@ export class DriftTrack extends RowTrack {
   #forgotten = false
 
   /** In a row of `numbers`. */
-  constructor(numbers: Float64Array = new Float64Array(DriftTrack.WIDTH), from = 0) {
-    super(numbers, from, LEAST_SPREAD, PRIOR_SPREAD)
+  constructor(numbers: Float32Array = new Float32Array(DriftTrack.WIDTH), from = 0) {
+    super(numbers, from, LEAST_SPREAD)
+    this.spread.begin(PRIOR_SPREAD)
   }
 
   /**

@@ -21,8 +21,6 @@ export interface FailureModel {
   readonly rare: boolean
 }
 
-export const newFailureState = (): FailureState => ({ spans: 0, failures: 0 })
-
 export function forgetFailure(state: FailureState, factor: number): void {
   state.spans *= factor
   state.failures *= factor

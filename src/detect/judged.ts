@@ -35,10 +35,10 @@ export const JUDGED_WIDTH = 5
 
 /** The one that stands in a row from there on. */
 export class JudgedAt implements Judged {
-  readonly #numbers: Float64Array
+  readonly #numbers: Float32Array
   readonly #from: number
 
-  constructor(numbers: Float64Array, from: number) {
+  constructor(numbers: Float32Array, from: number) {
     this.#numbers = numbers
     this.#from = from
   }

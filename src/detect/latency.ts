@@ -25,7 +25,7 @@ const MAX_INDEX = 0.8
 
 /** What a series has learned. Owned by the learner, changed in place. */
 export interface LatencyState {
-  readonly within: Sketch
+  within: Sketch
   /** Outliers met while nothing was wrong: they belong to the tail, not to the level. Shared while there are none. */
   beyond: Sketch
   /** The limit in force when they were met last. */
@@ -45,12 +45,6 @@ export interface LatencyModel {
 
 /** Most series have none. Nobody writes to it. */
 export const NO_OUTLIERS: Sketch = new Sketch()
-
-export const newLatencyState = (): LatencyState => ({
-  within: new Sketch(),
-  beyond: NO_OUTLIERS,
-  limitNs: Number.POSITIVE_INFINITY,
-})
 
 /** How many samples the state stands for, after forgetting. */
 export const latencySamples = (state: LatencyState): number => state.within.total + state.beyond.total

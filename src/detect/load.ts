@@ -10,9 +10,11 @@ const RUSH = 1.5
 /** By so many standard errors the number is believed to be smaller than it was counted. */
 const ERRORS = 2
 
+/** Used again for each judgement. */
+const JUDGEMENTS = SCALES.map(newJudged)
+
 export class Load {
   readonly #track = new CountTrack(undefined, 0, HALF_LIFE_MS)
-  readonly #judged = SCALES.map(newJudged)
   #count = 0
   #squares = 0
   /** By scale: the logarithm of how many times as many as usual, 0 where it is no rush. */
@@ -37,8 +39,8 @@ export class Load {
   turn(windowMs: number): void {
     this.#track.push(this.#count, this.#squares, true, windowMs)
     this.#count = this.#squares = 0
-    this.#track.judge(this.#judged, false)
-    for (const [scale, { shift, n }] of this.#judged.entries()) {
+    this.#track.judge(JUDGEMENTS, false)
+    for (const [scale, { shift, n }] of JUDGEMENTS.entries()) {
       const more = -shift - ERRORS / Math.sqrt(n * Math.exp(-shift) + 1)
       this.more[scale] = shift < 0 && more >= Math.log(RUSH) ? more : 0
     }

@@ -1,8 +1,8 @@
 //! Where durations lie: the level of a series in logarithms, and how far the last windows of a place lie from the levels of its series.
-import { CountSlots } from '../base/slots.ts'
 import type { Judgement } from './judged.ts'
 import { SCALES, WINDOWS_KEPT } from './scales.ts'
-import { RowTrack, Spread } from './spread.ts'
+import { Spread } from './spread.ts'
+import { rowOf, type TrackRow, type TrackWidths, WindowTrack } from './track-row.ts'
 
 /** What is learned weighs half after this long: it follows the course of the day and the slower moods of a machine, and no fault of minutes. */
 const HALF_LIFE_MS = 12 * 60_000
@@ -22,11 +22,11 @@ const FIRST_VARIANCE = 0.5
 export class Level {
   /** Numbers of a row that one takes. */
   static readonly WIDTH = 3
-  protected numbers: Float64Array
+  protected numbers: Float32Array
   protected from: number
 
   /** In a row of `numbers`. */
-  constructor(numbers: Float64Array = new Float64Array(Level.WIDTH), from = 0) {
+  constructor(numbers: Float32Array = new Float32Array(Level.WIDTH), from = 0) {
     this.numbers = numbers
     this.from = from
     this.variance = FIRST_VARIANCE
@@ -101,48 +101,41 @@ const LEAST_SPREAD = 0.01
 /** What was adopted of a place follows what comes later as levels do, a window's share of it. */
 const FOLLOWS = 0.01
 
+/** Where in the row of numbers it stands by how much the place usually lies above the levels, and from where levels of windows are counted. */
+const ABOVE = Spread.WIDTH
+const BASE = ABOVE + 1
+
+/** Of a window with samples: the mean residual, variance, doubt as a part of the variance, and level. */
 const PER_WINDOW = 4
+/** The largest number of half precision: doubt of so many times the variance is beyond doubt. */
+const MOST = 65_504
 
 /** How the last windows of one place lie against the levels of its series. */
-export class LocationTrack extends RowTrack {
-  /** Numbers of a row: the spread, and per window the sums of residuals, of variances, of variances by uncertain levels, and of levels. */
-  static readonly WIDTH = Spread.WIDTH + WINDOWS_KEPT * PER_WINDOW
-  /** Per window the sum of weights. */
-  static readonly COUNTS = WINDOWS_KEPT
-  readonly #slots: CountSlots
-  #counts: number
-  #at = 0
-  /** How many of the last windows had no sample, at most WINDOWS_KEPT. */
-  #empty = WINDOWS_KEPT
+export class LocationTrack extends WindowTrack {
+  static readonly WIDTHS: TrackWidths = {
+    numbers: BASE + 1,
+    windows: WINDOWS_KEPT * PER_WINDOW,
+    counts: WINDOWS_KEPT,
+  }
+
+  /** The one that stands in a row; without one it begins in a row of its own. */
+  constructor(row?: TrackRow) {
+    super(row ?? rowOf(LocationTrack.WIDTHS), LEAST_SPREAD)
+    if (row === undefined) this.begin()
+  }
+
+  /** Nothing is known yet. */
+  begin(): void {
+    this.beginWith(PRIOR_SPREAD, LocationTrack.WIDTHS.numbers)
+  }
+
   /** By how much the place usually lies above the levels: only where it has none of its own to adopt. */
-  #above = 0
-
-  /** In a row of `numbers`, and a row of `counts`. */
-  constructor(
-    numbers: Float64Array = new Float64Array(LocationTrack.WIDTH),
-    from = 0,
-    counts: CountSlots = new CountSlots(LocationTrack.COUNTS),
-  ) {
-    super(numbers, from, LEAST_SPREAD, PRIOR_SPREAD)
-    this.#slots = counts
-    this.#counts = counts.take()
+  get #above(): number {
+    return this.numbers[this.from + ABOVE]
   }
 
-  /** Stands elsewhere from now on, and has no windows any more: what it took up is used by others. */
-  override release(numbers: Float64Array, from: number): void {
-    super.release(numbers, from)
-    this.#slots.give(this.#counts)
-    this.#empty = WINDOWS_KEPT
-  }
-
-  /** Where the windows begin. */
-  get #ring(): number {
-    return this.from + Spread.WIDTH
-  }
-
-  /** Whether there is nothing in any window: it need not be judged. */
-  get isEmpty(): boolean {
-    return this.#empty >= WINDOWS_KEPT
+  set #above(above: number) {
+    this.numbers[this.from + ABOVE] = above
   }
 
   /**
@@ -154,23 +147,19 @@ export class LocationTrack extends RowTrack {
    * @param level sum over samples of the level
    */
   push(residual: number, variance: number, doubt: number, n: number, level: number): void {
-    const ring = this.numbers
-    const at = this.#ring + this.#at * PER_WINDOW
-    ring[at] = residual - n * this.#above
-    ring[at + 1] = variance
-    ring[at + 2] = doubt
-    ring[at + 3] = level
-    this.#counts = this.#slots.put(this.#counts, this.#at, n)
-    this.#at = (this.#at + 1) % WINDOWS_KEPT
-    this.#empty = n > 0 ? 0 : Math.min(WINDOWS_KEPT, this.#empty + 1)
-  }
-
-  /** Forgets the last windows, and nothing of what is usual. */
-  clear(): void {
-    this.numbers.fill(0, this.#ring, this.#ring + WINDOWS_KEPT * PER_WINDOW)
-    this.#slots.give(this.#counts)
-    this.#counts = this.#slots.take()
-    this.#empty = WINDOWS_KEPT
+    const { windows, windowsFrom, counts } = this.row
+    const { at: nth } = this
+    if (n > 0) {
+      // What is usual differs by little from window to window, and by more than half precision tells from nothing.
+      if (this.isEmpty) this.numbers[this.from + BASE] = level / n
+      const at = windowsFrom + nth * PER_WINDOW
+      windows[at] = residual / n - this.#above
+      windows[at + 1] = variance / n
+      windows[at + 2] = variance > 0 ? Math.min(MOST, doubt / variance) : 0
+      windows[at + 3] = level / n - this.numbers[this.from + BASE]
+    }
+    this.counts = counts.put(this.counts, nth, n)
+    this.pass(n > 0)
   }
 
   /** So far above what was usual until now the place lies for good. */
@@ -190,10 +179,10 @@ export class LocationTrack extends RowTrack {
 
   /** Judges the last windows on every scale. `learn`: they also teach how much is usual from window to window. */
   judge(into: readonly Judgement[], learn: boolean): void {
-    const ring = this.numbers
-    const from = this.#ring
-    const counts = this.#slots.pieceOf(this.#counts)
-    const countsFrom = this.#slots.fromOf(this.#counts)
+    const { windows, windowsFrom } = this.row
+    const counts = this.row.counts.pieceOf(this.counts)
+    const countsFrom = this.row.counts.fromOf(this.counts)
+    const { at: next } = this
     let residual = 0
     let variance = 0
     let doubt = 0
@@ -203,13 +192,17 @@ export class LocationTrack extends RowTrack {
     let [lateResidual, lateVariance, lateN] = [0, 0, 0]
     if (learn) this.spread.next()
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
-      const window = (this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT
-      const at = from + window * PER_WINDOW
-      residual += ring[at]
-      variance += ring[at + 1]
-      doubt += ring[at + 2]
-      n += counts[countsFrom + window]
-      level += ring[at + 3]
+      const window = (next - back + WINDOWS_KEPT) % WINDOWS_KEPT
+      const count = counts[countsFrom + window]
+      if (count > 0) {
+        const at = windowsFrom + window * PER_WINDOW
+        const varied = count * windows[at + 1]
+        residual += count * windows[at]
+        variance += varied
+        doubt += varied * windows[at + 2]
+        n += count
+        level += count * windows[at + 3]
+      }
       if (2 * back === SCALES[scale]) {
         lateResidual = residual
         lateVariance = variance + back * doubt
@@ -231,7 +224,7 @@ export class LocationTrack extends RowTrack {
         judged.sd = this.spread.sd(scale, sampling)
         judged.z = this.spread.judge(scale, shift, sampling, learn)
         judged.shift = shift
-        judged.level = level / n
+        judged.level = this.numbers[this.from + BASE] + level / n
       } else {
         judged.z = 0
         judged.shift = 0

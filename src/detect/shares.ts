@@ -1,8 +1,8 @@
 //! Shares of a whole (failures, calls, what is not seen): what is usual, and how far the last windows of a place lie beyond it.
-import { CountSlots } from '../base/slots.ts'
 import type { Judgement } from './judged.ts'
 import { LAG_WINDOWS, SCALES, WINDOWS_KEPT } from './scales.ts'
-import { RowTrack, Spread } from './spread.ts'
+import { Spread } from './spread.ts'
+import { rowOf, type TrackRow, type TrackWidths, WindowTrack } from './track-row.ts'
 
 const HALF_LIFE_MS = 30 * 60_000
 const KEPT_SAMPLES = 300
@@ -33,52 +33,45 @@ export interface ShareOptions {
   readonly leastSpread: number
 }
 
-/** Where in a row they stand. */
+/** Where in the row of numbers they stand. */
 const HITS = Spread.WIDTH
 const WHOLE = HITS + 1
 const OFTEN = HITS + 2
 const WINDOWS = HITS + 3
+/** By how much it usually lies above what is measured elsewhere. */
+const ABOVE = HITS + 4
 
 /** What a part is measured by: the whole that it belongs to. */
 export type Usual = Pick<ShareTrack, 'usual' | 'isReady'>
 
-export class ShareTrack extends RowTrack {
+export class ShareTrack extends WindowTrack {
+  /** Of counts: hits and whole per window. */
+  static readonly WIDTHS: TrackWidths = { numbers: ABOVE + 1, windows: 0, counts: 2 * WINDOWS_KEPT }
   readonly #options: ShareOptions
   readonly #by: Usual | null
-  /** Numbers of a row: the spread, and what is usual. */
-  static readonly WIDTH = Spread.WIDTH + 4
-  /** Hits and whole per window. */
-  static readonly COUNTS = 2 * WINDOWS_KEPT
-  readonly #slots: CountSlots
-  #counts: number
-  #at = 0
-  #empty = WINDOWS_KEPT
-  /** By how much it usually lies above what is measured elsewhere. */
-  #above = 0
 
   /**
-   * In a row of `numbers`, and a row of `counts`.
+   * The one that stands in a row; without one it begins in a row of its own.
    * @param usual what is usual is learned elsewhere, by a larger whole
    */
-  constructor(
-    options: ShareOptions,
-    usual: Usual | null = null,
-    numbers: Float64Array = new Float64Array(ShareTrack.WIDTH),
-    from = 0,
-    counts: CountSlots = new CountSlots(ShareTrack.COUNTS),
-  ) {
-    super(numbers, from, options.leastSpread, options.leastSpread)
+  constructor(options: ShareOptions, usual: Usual | null = null, row?: TrackRow) {
+    super(row ?? rowOf(ShareTrack.WIDTHS), options.leastSpread)
     this.#options = options
     this.#by = usual
-    this.#slots = counts
-    this.#counts = counts.take()
+    if (row === undefined) this.begin()
   }
 
-  /** Stands elsewhere from now on, and has no windows any more: what it took up is used by others. */
-  override release(numbers: Float64Array, from: number): void {
-    super.release(numbers, from)
-    this.#slots.give(this.#counts)
-    this.#empty = WINDOWS_KEPT
+  /** Nothing is known yet. */
+  begin(): void {
+    this.beginWith(this.least, ShareTrack.WIDTHS.numbers)
+  }
+
+  get #above(): number {
+    return this.numbers[this.from + ABOVE]
+  }
+
+  set #above(above: number) {
+    this.numbers[this.from + ABOVE] = above
   }
 
   get #hits(): number {
@@ -114,10 +107,6 @@ export class ShareTrack extends RowTrack {
     this.numbers[this.from + WINDOWS] = windows
   }
 
-  get isEmpty(): boolean {
-    return this.#empty >= WINDOWS_KEPT
-  }
-
   get isReady(): boolean {
     return this.#whole >= READY_SAMPLES
   }
@@ -129,6 +118,8 @@ export class ShareTrack extends RowTrack {
 
   /** The next window. `learn`: what is old enough teaches what is usual. */
   push(hits: number, whole: number, learn: boolean, windowMs: number): void {
+    const { counts } = this.row
+    const { at } = this
     if (!this.isReady) {
       // What is not judged need not wait.
       if (learn) {
@@ -136,16 +127,14 @@ export class ShareTrack extends RowTrack {
         this.#follow(whole, windowMs)
       }
     } else if (learn) {
-      const ring = this.#slots.pieceOf(this.#counts)
-      const old =
-        this.#slots.fromOf(this.#counts) + ((this.#at - LAG_WINDOWS + WINDOWS_KEPT) % WINDOWS_KEPT) * 2
+      const ring = counts.pieceOf(this.counts)
+      const old = counts.fromOf(this.counts) + ((at - LAG_WINDOWS + WINDOWS_KEPT) % WINDOWS_KEPT) * 2
       this.#learn(ring[old], ring[old + 1], windowMs)
       this.#follow(ring[old + 1], windowMs)
     }
-    this.#counts = this.#slots.put(this.#counts, 2 * this.#at, hits)
-    this.#counts = this.#slots.put(this.#counts, 2 * this.#at + 1, whole)
-    this.#at = (this.#at + 1) % WINDOWS_KEPT
-    this.#empty = whole > 0 ? 0 : Math.min(WINDOWS_KEPT, this.#empty + 1)
+    this.counts = counts.put(this.counts, 2 * at, hits)
+    this.counts = counts.put(this.counts, 2 * at + 1, whole)
+    this.pass(whole > 0)
   }
 
   #learn(hits: number, whole: number, windowMs: number): void {
@@ -190,9 +179,9 @@ export class ShareTrack extends RowTrack {
     let hits = 0
     let whole = 0
     let active = 0
-    const ring = this.#slots.pieceOf(this.#counts)
-    const from = this.#slots.fromOf(this.#counts)
-    for (let at = from; at < from + ShareTrack.COUNTS; at += 2) {
+    const ring = this.row.counts.pieceOf(this.counts)
+    const from = this.row.counts.fromOf(this.counts)
+    for (let at = from; at < from + ShareTrack.WIDTHS.counts; at += 2) {
       hits += ring[at]
       whole += ring[at + 1]
       if (ring[at + 1] > 0) active++
@@ -202,13 +191,6 @@ export class ShareTrack extends RowTrack {
     this.#hits = hits * scale
     this.#whole = whole * scale
     if (this.#by !== null && whole > 0) this.#above = Math.max(0, hits / whole - this.#by.usual)
-  }
-
-  /** Forgets the last windows, and nothing of what is usual. */
-  clear(): void {
-    this.#slots.give(this.#counts)
-    this.#counts = this.#slots.take()
-    this.#empty = WINDOWS_KEPT
   }
 
   /** What is kept over a restart. */
@@ -234,8 +216,9 @@ export class ShareTrack extends RowTrack {
     const mix = worse === 'less' ? (MIX_SPREAD ** 2 * MIX_WINDOWS) / (MIX_WINDOWS + this.#windows) : 0
     const doubt = single / ((this.#by === null ? this.#whole : 300) + 1) + mix * single
     if (learn) this.spread.next()
-    const ring = this.#slots.pieceOf(this.#counts)
-    const from = this.#slots.fromOf(this.#counts)
+    const ring = this.row.counts.pieceOf(this.counts)
+    const from = this.row.counts.fromOf(this.counts)
+    const { at: next } = this
     let hits = 0
     let whole = 0
     let lateHits = 0
@@ -248,7 +231,7 @@ export class ShareTrack extends RowTrack {
       return this.spread.z(scale, shift, samplingOf(usual, of) + doubt)
     }
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
-      const at = from + ((this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT) * 2
+      const at = from + ((next - back + WINDOWS_KEPT) % WINDOWS_KEPT) * 2
       hits += ring[at]
       whole += ring[at + 1]
       if (ring[at + 1] > 0) active++

@@ -15,13 +15,13 @@ const CLIP = 3
 export class Spread {
   /** Numbers of a row: the windows that taught it, and a variance for each scale. */
   static readonly WIDTH = 1 + SCALES.length
-  #numbers: Float64Array = new Float64Array(0)
+  #numbers: Float32Array = new Float32Array(0)
   #windows = 0
   #variance = 1
   #least = 0
 
   /** Stands in a row from there on. `least`: the standard deviation that is believed at least. */
-  at(numbers: Float64Array, from: number, least: number): this {
+  at(numbers: Float32Array, from: number, least: number): this {
     this.#numbers = numbers
     this.#windows = from
     this.#variance = from + 1
@@ -86,25 +86,24 @@ const VIEW = new Spread()
 
 /** What is judged against a spread, with numbers in a row that begins with it. */
 export class RowTrack {
-  protected numbers: Float64Array
+  protected numbers: Float32Array
   protected from: number
-  readonly #least: number
+  protected readonly least: number
 
-  /** In a row of `numbers`. `least` and `prior`: standard deviations that are believed at least, and at first. */
-  constructor(numbers: Float64Array, from: number, least: number, prior: number) {
+  /** In a row of `numbers`. `least`: the standard deviation that is believed at least. */
+  constructor(numbers: Float32Array, from: number, least: number) {
     this.numbers = numbers
     this.from = from
-    this.#least = least
-    this.spread.begin(prior)
+    this.least = least
   }
 
   /** Stands elsewhere from now on: what it took up is used by others. */
-  release(numbers: Float64Array, from: number): void {
+  release(numbers: Float32Array, from: number): void {
     this.numbers = numbers
     this.from = from
   }
 
   protected get spread(): Spread {
-    return VIEW.at(this.numbers, this.from, this.#least)
+    return VIEW.at(this.numbers, this.from, this.least)
   }
 }

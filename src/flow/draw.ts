@@ -29,13 +29,15 @@ interface Source {
  */
 export class Draw {
   startMs = 0
-  /** By line: how many spans have come, how many are kept, which is the first of them, and beyond which hash none is taken. */
+  /** By line: how many spans have come, and which list has those that are kept. Of most lines none is kept: they have list 0. */
   #seen = new Uint32Array(SMALLEST)
-  #count = new Uint8Array(SMALLEST)
-  #first = new Uint16Array(SMALLEST)
-  #limit = new Uint32Array(SMALLEST).fill(NO_LIMIT)
-  /** The lines that are in use. */
-  #lines: number[] = []
+  #listOf = new Uint16Array(SMALLEST)
+  /** By list, from 1: its line, how many are kept, which is the first of them, and beyond which hash none is taken. */
+  readonly #line = new Int32Array(ROOM + 1)
+  readonly #count = new Uint8Array(ROOM + 1)
+  readonly #first = new Uint16Array(ROOM + 1)
+  readonly #limit = new Uint32Array(ROOM + 1).fill(NO_LIMIT)
+  #lists = 0
   /** From which hash on none is taken in any line. */
   #limitOfAll = NO_LIMIT_OF_ALL
   /** By slot. */
@@ -60,19 +62,17 @@ export class Draw {
 
   begin(startMs: number): void {
     this.startMs = startMs
-    for (const line of this.#lines) {
-      this.#seen[line] = this.#count[line] = 0
-      this.#limit[line] = NO_LIMIT
-    }
-    this.#lines.length = this.#free.length = this.#resource.length = this.#used = this.#end = 0
+    this.#seen.fill(0)
+    this.#listOf.fill(0)
+    this.#free.length = this.#resource.length = this.#lists = this.#used = this.#end = 0
     this.#limitOfAll = NO_LIMIT_OF_ALL
   }
 
   /** Whether the span of this line and hash is to be drawn; counts it. */
   wants(line: number, hash: number): boolean {
     if (line >= this.#seen.length) this.#growLines(line)
-    if (this.#seen[line]++ === 0) this.#lines.push(line)
-    return hash <= this.#limit[line] && hash < this.#limitOfAll
+    this.#seen[line]++
+    return hash < this.#limitOfAll && hash <= this.#limit[this.#listOf[line]]
   }
 
   /** Draws it. `resourceOf`: what its resource says. */
@@ -84,8 +84,9 @@ export class Draw {
     let slot = NONE
     let last = NONE
     let end = NONE
-    let each = this.#first[line]
-    for (let nth = 0; nth < this.#count[line]; nth++, each = this.#next[each]) {
+    let list = this.#listOf[line]
+    let each = this.#first[list]
+    for (let nth = 0; nth < this.#count[list]; nth++, each = this.#next[each]) {
       if (this.#hash[each] === hash && this.#isTrace(each, view, traceAt)) slot = each
       if (last === NONE || this.#hash[each] > this.#hash[last]) last = each
       end = each
@@ -93,11 +94,12 @@ export class Draw {
     if (slot !== NONE) {
       // Of a trace one span, whichever comes first.
       if (spanHash >= this.#spanHash[slot]) return
-    } else if (this.#count[line] < SAMPLES_KEPT) {
+    } else if (this.#count[list] < SAMPLES_KEPT) {
       slot = this.#newSlot()
-      if (end === NONE) this.#first[line] = slot
+      if (list === 0) list = this.#newList(line)
+      if (end === NONE) this.#first[list] = slot
       else this.#next[end] = slot
-      this.#count[line]++
+      this.#count[list]++
     } else if (hash === this.#hash[last]) return
     else slot = last
     this.#hash[slot] = hash
@@ -107,7 +109,7 @@ export class Draw {
     const at = items.contentAt[item]
     this.#put(slot, from.bytes.subarray(at, Math.min(items.endAt[item], at + SPAN_BYTES)))
     this.#resource[slot] = resourceOf()
-    this.#limit[line] = this.#count[line] < SAMPLES_KEPT ? NO_LIMIT : this.#largest(line)
+    this.#limit[list] = this.#count[list] < SAMPLES_KEPT ? NO_LIMIT : this.#largest(list)
     if (this.#used - this.#free.length >= ROOM) this.#cut()
   }
 
@@ -148,9 +150,9 @@ export class Draw {
     return true
   }
 
-  #largest(line: number): number {
+  #largest(list: number): number {
     let largest = 0
-    for (const slot of this.#slotsOf(line)) if (this.#hash[slot] > largest) largest = this.#hash[slot]
+    for (const slot of this.#slotsOf(list)) if (this.#hash[slot] > largest) largest = this.#hash[slot]
     return largest
   }
 
@@ -174,28 +176,51 @@ export class Draw {
   /** Leaves the MOST_SAMPLES smallest hashes, and lets nothing in that is larger. */
   #cut(): void {
     let kept = 0
-    for (const line of this.#lines)
-      for (const slot of this.#slotsOf(line)) this.#sorted[kept++] = this.#hash[slot]
+    for (let list = 1; list <= this.#lists; list++)
+      for (const slot of this.#slotsOf(list)) this.#sorted[kept++] = this.#hash[slot]
     if (kept <= MOST_SAMPLES) return
     this.#limitOfAll = this.#sorted.subarray(0, kept).sort()[MOST_SAMPLES]
-    for (const line of this.#lines) {
-      const slots = this.#slotsOf(line)
+    for (let list = this.#lists; list > 0; list--) {
+      const slots = this.#slotsOf(list)
       const left = slots.filter(slot => this.#hash[slot] < this.#limitOfAll)
       if (left.length === slots.length) continue
       for (const slot of slots) if (this.#hash[slot] >= this.#limitOfAll) this.#give(slot)
       for (const [nth, slot] of left.entries()) {
-        if (nth === 0) this.#first[line] = slot
+        if (nth === 0) this.#first[list] = slot
         else this.#next[left[nth - 1]] = slot
       }
-      this.#count[line] = left.length
-      this.#limit[line] = NO_LIMIT
+      this.#count[list] = left.length
+      this.#limit[list] = NO_LIMIT
+      if (left.length === 0) this.#dropList(list)
     }
   }
 
-  #slotsOf(line: number): number[] {
+  /** There are never more lists than spans that are kept. */
+  #newList(line: number): number {
+    const list = ++this.#lists
+    this.#listOf[line] = list
+    this.#line[list] = line
+    this.#count[list] = 0
+    this.#limit[list] = NO_LIMIT
+    return list
+  }
+
+  /** The last one takes the place of one that is empty. */
+  #dropList(list: number): void {
+    const last = this.#lists--
+    this.#listOf[this.#line[list]] = 0
+    if (list === last) return
+    this.#listOf[this.#line[last]] = list
+    this.#line[list] = this.#line[last]
+    this.#count[list] = this.#count[last]
+    this.#first[list] = this.#first[last]
+    this.#limit[list] = this.#limit[last]
+  }
+
+  #slotsOf(list: number): number[] {
     const slots: number[] = []
-    let slot = this.#first[line]
-    for (let nth = 0; nth < this.#count[line]; nth++, slot = this.#next[slot]) slots.push(slot)
+    let slot = this.#first[list]
+    for (let nth = 0; nth < this.#count[list]; nth++, slot = this.#next[slot]) slots.push(slot)
     return slots
   }
 
@@ -205,14 +230,15 @@ export class Draw {
   }
 
   forEachUse(use: (series: number) => void): void {
-    for (const line of this.#lines) use(line >> 1)
+    for (const [line, seen] of this.#seen.entries()) if (seen > 0) use(line >> 1)
   }
 
   /** What is drawn, by line and hash. Nothing must be added afterwards. */
   *drawn(): Generator<Drawn> {
     this.#cut()
-    for (const line of this.#lines) {
-      const slots = this.#slotsOf(line).sort((a, b) => this.#hash[a] - this.#hash[b])
+    for (let list = 1; list <= this.#lists; list++) {
+      const line = this.#line[list]
+      const slots = this.#slotsOf(list).sort((a, b) => this.#hash[a] - this.#hash[b])
       for (const slot of slots) {
         const at = this.#at[slot]
         yield {
@@ -233,17 +259,11 @@ export class Draw {
   #growLines(line: number): void {
     const length = Math.max(2 * this.#seen.length, 2 ** Math.ceil(Math.log2(line + 1)))
     const seen = new Uint32Array(length)
-    const count = new Uint8Array(length)
-    const first = new Uint16Array(length)
-    const limit = new Uint32Array(length).fill(NO_LIMIT)
+    const listOf = new Uint16Array(length)
     seen.set(this.#seen)
-    count.set(this.#count)
-    first.set(this.#first)
-    limit.set(this.#limit)
+    listOf.set(this.#listOf)
     this.#seen = seen
-    this.#count = count
-    this.#first = first
-    this.#limit = limit
+    this.#listOf = listOf
   }
 }
 

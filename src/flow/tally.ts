@@ -18,18 +18,22 @@ export interface Known {
 }
 
 interface OpenWindow {
-  readonly startMs: number
+  /** Since 1970: a time in milliseconds takes 16 bytes more than a small whole number. */
+  readonly nth: number
   /** Its spans as they were staged, while they are few; afterwards all are in the summary. A string is the smallest list of 16-bit cells. */
   spans: string
   summary: Summary | null
+  /** The next later one that is open: of most series there are two, and a list would cost more than they do. */
+  next: OpenWindow | null
 }
 
-/** The windows of one series that are still open, oldest first. */
+/** One series. */
 interface Row {
   readonly series: number
   readonly key: SeriesKey
   readonly clock: Clock
-  open: readonly OpenWindow[]
+  /** The oldest window that is still open. */
+  open: OpenWindow | null
   /** The one that the staged spans belong to. */
   staged: OpenWindow | null
   /** Samples of a series in learning, sent or waiting. */
@@ -71,7 +75,6 @@ const FAILED = 0x8000
 
 /** Of a seldom series a window is a few numbers. Its histograms would be a thousand bytes. */
 const FEW_SPANS = 64
-const NO_WINDOWS: readonly OpenWindow[] = []
 
 /** A request may bring years of a series in windows of one span each: so many beyond the lateness wait for their end. */
 const MAX_OPEN = 64
@@ -196,7 +199,7 @@ export class Tally {
     if (++row.learned < MIN_SAMPLES) return
     row.learned = 0
     this.#unload(row)
-    for (const open of row.open) this.#publish(row, open)
+    for (let open = row.open; open !== null; open = open.next) this.#publish(row, open)
   }
 
   #close(clock: Clock, watermarkMs: number): void {
@@ -205,12 +208,14 @@ export class Tally {
     if (untilMs !== Number.POSITIVE_INFINITY) clock.closedMs = untilMs
     for (const row of clock.rows) {
       this.#unstage(row)
-      let complete = 0
-      while (complete < row.open.length && row.open[complete].startMs + this.#windowMs <= untilMs) complete++
-      if (complete === 0) continue
-      const { open } = row
-      row.open = open.slice(complete)
-      for (let at = 0; at < complete; at++) this.#publish(row, open[at])
+      let { open } = row
+      while (open !== null && (open.nth + 1) * this.#windowMs <= untilMs) {
+        row.open = open.next
+        // What is over must not keep what comes after it from being collected young.
+        open.next = null
+        this.#publish(row, open)
+        open = row.open
+      }
     }
   }
 
@@ -221,8 +226,8 @@ export class Tally {
     window.summary = null
     this.#bus.publish('summary', row.key.id, {
       series: row.key,
-      windowStartMs: window.startMs,
-      windowEndMs: window.startMs + this.#windowMs,
+      windowStartMs: window.nth * this.#windowMs,
+      windowEndMs: (window.nth + 1) * this.#windowMs,
       summary,
     })
   }
@@ -235,7 +240,7 @@ export class Tally {
     this.#unload(row)
     row.idleHours = 0
     row.staged = window
-    this.#starts[series * STARTS] = window.startMs
+    this.#starts[series * STARTS] = window.nth * this.#windowMs
     return true
   }
 
@@ -265,34 +270,38 @@ export class Tally {
 
   /** The open window in which `endMs` falls, made where there is none; null where it has been closed. */
   #windowAt(row: Row, endMs: number): OpenWindow | null {
-    const startMs = Math.floor(endMs / this.#windowMs) * this.#windowMs
-    if (startMs < row.clock.closedMs) return null
-    let at = row.open.length
-    while (at > 0 && row.open[at - 1].startMs > startMs) at--
-    if (at === 0 || row.open[at - 1].startMs !== startMs) {
-      if (row.open.length >= MAX_OPEN + Math.ceil(this.#options.latenessMs / this.#windowMs)) {
-        this.#handOver(row)
-        at = 0
-      }
-      row.open = row.open.toSpliced(at, 0, { startMs, spans: '', summary: null })
-      at++
+    const nth = Math.floor(endMs / this.#windowMs)
+    if (nth * this.#windowMs < row.clock.closedMs) return null
+    let before: OpenWindow | null = null
+    let length = 0
+    for (let open = row.open; open !== null; open = open.next) {
+      if (open.nth === nth) return open
+      if (open.nth < nth) before = open
+      length++
     }
-    return row.open[at - 1]
+    if (length >= MAX_OPEN + Math.ceil(this.#options.latenessMs / this.#windowMs)) {
+      this.#handOver(row)
+      before = null
+    }
+    const made = { nth, spans: '', summary: null, next: before === null ? row.open : before.next }
+    if (before === null) row.open = made
+    else before.next = made
+    return made
   }
 
   /** All open windows of a series at once, complete or not: what comes for one of them later is a further part of it. */
   #handOver(row: Row): void {
     this.#unstage(row)
     const { open } = row
-    row.open = NO_WINDOWS
-    for (const window of open) this.#publish(row, window)
+    row.open = null
+    for (let window = open; window !== null; window = window.next) this.#publish(row, window)
   }
 
   #newRow(series: number): Row {
     if ((series + 1) * LINE > this.#lines.length) this.#growLines(series + 1)
     const clock = this.#clockOf(series)
     const key = this.#known.keys[series]
-    const row = { series, key, clock, open: NO_WINDOWS, staged: null, learned: 0, idleHours: 0 }
+    const row = { series, key, clock, open: null, staged: null, learned: 0, idleHours: 0 }
     clock.rows.push(row)
     this.#rows[series] = row
     return row

@@ -1,15 +1,14 @@
 //! What the hurt spans of a place have in common: keeps the drawn spans of the last minutes and what was usual before, and compares on demand.
-import { doubles } from '../base/doubles.ts'
 import { clip } from '../base/words.ts'
 import type { FeatureWindow, Samples } from '../bus/bus.ts'
-import { type Before, contributors } from '../detect/contributors.ts'
+import { contributors } from '../detect/contributors.ts'
 import { LAG_WINDOWS, WINDOWS_KEPT } from '../detect/scales.ts'
-import { effective } from '../detect/significance.ts'
 import type { Evidence } from './evidence.ts'
 import type { Feature } from './feature.ts'
 import type { Landscape, Series, ServiceNode } from './landscape.ts'
 import { percent } from './phrases.ts'
 import { CLASSES } from './places.ts'
+import { Usual, Usuals } from './usual.ts'
 
 const SERVER = 2
 const CONSUMER = 5
@@ -25,49 +24,6 @@ const KEPT_SPANS = 1000
 /** A series' usual duration must rest on so many spans before others are compared with it. */
 const LEAST_KNOWN = 10
 const MOST_CHARACTERS = 200
-
-/** Sums of weights and of their squares, the mean, weighted squares of distances from it, weights of what failed, and spans that had not. */
-const [W, W2, MEAN, SQUARES, FAILED, FINE] = [0, 1, 2, 3, 4, 5] as const
-
-/** Effective numbers, mean and squares of durations, and failures. */
-class Usual {
-  readonly #sums = doubles(6)
-
-  add(weight: number, y: number, failed: boolean): void {
-    const sums = this.#sums
-    sums[W] += weight
-    sums[W2] += weight * weight
-    const off = y - sums[MEAN]
-    sums[MEAN] += (off * weight) / sums[W]
-    sums[SQUARES] += weight * off * (y - sums[MEAN])
-    if (failed) sums[FAILED] += weight
-    else sums[FINE]++
-  }
-
-  get mean(): number {
-    return this.#sums[MEAN]
-  }
-
-  get n(): number {
-    const { [W]: w, [W2]: w2 } = this.#sums
-    return effective(w, w2)
-  }
-
-  halve(): void {
-    // The effective number halves with the weights.
-    for (const sum of [W, W2, SQUARES, FAILED, FINE]) this.#sums[sum] /= 2
-  }
-
-  before(hurt: 'slow' | 'failed'): Before {
-    const { n } = this
-    const [w, , mean, squares, failed, fine] = this.#sums
-    if (!(w > 0)) return { n: 0, mean: 0, variance: 0, fine: 0 }
-    const rate = failed / w
-    return hurt === 'slow'
-      ? { n, mean, variance: squares / w, fine }
-      : { n, mean: rate, variance: rate * (1 - rate), fine }
-  }
-}
 
 /** What is usual of the spans that a service serves, or of those by which it calls others. */
 export class Side {
@@ -139,7 +95,7 @@ interface Hurt {
 export class Attribution {
   readonly #kept: Kept[] = []
   /** Of each series the logarithm of its durations. */
-  readonly #levels = new Map<Series, Usual>()
+  #levels = new Usuals()
   readonly #sides = new Map<string, Side>()
   readonly #hurt = new Map<ServiceNode, Hurt>()
   readonly #made = new Map<string, readonly string[]>()
@@ -147,6 +103,7 @@ export class Attribution {
 
   /** After each window has been judged. */
   note({ startMs, endMs, samples, series }: FeatureWindow, { landscape, features }: Evidence): void {
+    this.#levels = landscape.usuals
     this.#made.clear()
     this.#left = MOST_A_WINDOW
     // What has not been met yet is not met here: its trace is still under way.
@@ -181,10 +138,8 @@ export class Attribution {
     return made
   }
 
-  /** What belongs to series and services that are forgotten, once an hour. */
-  passHour({ services, series }: Landscape): void {
-    for (const known of this.#levels.keys())
-      if (series.get(known.key.id) !== known) this.#levels.delete(known)
+  /** What belongs to services that are forgotten, once an hour. */
+  passHour({ services }: Landscape): void {
     for (const service of this.#hurt.keys())
       if (services.get(service.id) !== service) this.#hurt.delete(service)
     for (const id of this.#sides.keys())
@@ -208,8 +163,7 @@ export class Attribution {
     for (const [series, list] of rowsOf(kept)) {
       const hurt = this.#hurt.get(series.service)
       if (hurt !== undefined && hurt.sinceMs < endMs && startMs < hurt.untilMs) continue
-      let level = this.#levels.get(series)
-      if (level === undefined) this.#levels.set(series, (level = new Usual()))
+      const level = this.#levels.of(series) ?? this.#levels.begin(series)
       const side = this.#sideOf(series)
       touched.add(side)
       for (const row of list) {
@@ -239,7 +193,7 @@ export class Attribution {
   }
 
   #compare(feature: Feature, hurt: 'slow' | 'failed', known: readonly string[]): readonly string[] {
-    const of = seriesOf(feature).filter(series => (this.#levels.get(series)?.n ?? 0) >= LEAST_KNOWN)
+    const of = seriesOf(feature).filter(series => (this.#levels.of(series)?.n ?? 0) >= LEAST_KNOWN)
     if (of.length === 0) return []
     const side = this.#sideOf(of[0])
     const y: number[] = []
@@ -251,7 +205,7 @@ export class Attribution {
       if (startMs < feature.sinceMs || y.length >= MOST_SPANS) break
       const rows = rowsOf(kept)
       for (const series of of) {
-        const { mean } = this.#levels.get(series) as Usual
+        const { mean } = this.#levels.of(series) as Usual
         for (const row of rows.get(series) ?? []) {
           const failed = samples.failed[row] === 1
           y.push(hurt === 'failed' ? Number(failed) : Math.log(Math.max(1, samples.durationNs[row])) - mean)

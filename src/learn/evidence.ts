@@ -22,8 +22,8 @@ import {
   FEATURE_CLASSES,
   type FeatureClass,
   idOf,
-  PlaceOf,
   passesFloor,
+  placeOf,
   type Tails,
 } from './places.ts'
 import { type At, Reading } from './reading.ts'
@@ -137,17 +137,17 @@ export class Evidence {
   /** The feature of a place, made where there is none. */
   feature(name: FeatureClass, service: ServiceNode, at: At = {}): Feature {
     const id = idOf(name, service, at)
-    let feature = this.#byId.find(id, isAt)
-    if (feature === undefined) {
-      if (this.features.length >= MOST_FEATURES * this.#options.maxSeries)
-        return this.#crowdedOut(name, service)
-      const place = new PlaceOf(name, service, at)
-      const usual = name === 'pod failure' ? (this.feature('service failure', service).track as never) : null
-      feature = new Feature(place, name, usual, this.slots)
-      this.#byId.add(id, feature)
-      if (name === 'edge gap' && place.caller !== null) file(this.gapsFrom, place.caller.id, feature)
-      if (place.pod !== null) file(this.podsOf, service.name, feature)
-    }
+    const known = this.#byId.find(id, isAt)
+    if (known !== undefined) return known
+    if (this.features.length >= MOST_FEATURES * this.#options.maxSeries)
+      return this.#crowdedOut(name, service)
+    // What a pod is measured by is there before it.
+    if (name === 'pod failure' && service.failures === null) this.feature('service failure', service)
+    const feature = new Feature(placeOf(name, service, at), name, this.slots)
+    if (name === 'service failure') service.failures = feature
+    this.#byId.add(id, feature)
+    if (name === 'edge gap' && at.caller) file(this.gapsFrom, at.caller.id, feature)
+    if (at.pod) file(this.podsOf, service.name, feature)
     return feature
   }
 
@@ -156,7 +156,7 @@ export class Evidence {
     this.landscape.crowded++
     let spare = this.#spare.get(name)
     if (spare === undefined) {
-      spare = new Feature(new PlaceOf(name, service, {}), name, null, this.slots)
+      spare = new Feature(placeOf(name, service, {}), name, this.slots)
       this.#spare.set(name, spare)
     }
     return spare

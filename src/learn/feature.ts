@@ -1,5 +1,5 @@
 //! A feature of a place: what one window says of it goes in, how unusual it is comes out.
-import { CountTrack } from '../detect/counts.ts'
+import type { CountTrack } from '../detect/counts.ts'
 import { DriftTrack } from '../detect/drift.ts'
 import { Hours } from '../detect/hours.ts'
 import { clearJudged, type Judged, newJudged } from '../detect/judged.ts'
@@ -7,6 +7,7 @@ import { LocationTrack } from '../detect/location.ts'
 import { SCALES } from '../detect/scales.ts'
 import { ShareTrack, type Usual } from '../detect/shares.ts'
 import type { PeakRecord } from '../detect/tail.ts'
+import { WindowTrack } from '../detect/track-row.ts'
 import { surpriseOf } from '../detect/unusual.ts'
 import { FeatureRow, FeatureSlots } from './feature-row.ts'
 import type { Part } from './parts.ts'
@@ -52,41 +53,37 @@ const JUDGEMENTS = SCALES.map(newJudged)
 /** How it stands with one feature of one place. */
 export class Feature extends FeatureRow {
   readonly place: Place
-  readonly track: LocationTrack | ShareTrack | CountTrack | DriftTrack
   /** Departures by hour; made with the first. */
   hours: Hours | null = null
-  /** A bit by scale: set aside because others that have nothing to do with it depart at the same time. */
-  shared = 0
-  /** The scale that decides. */
-  scale = 0
-  /** Hours since a window had anything of it. */
-  idleHours = 0
   #held: number[] | null = null
   #departure: Departure | null = null
 
-  constructor(
-    place: Place,
-    featureClass: FeatureClass,
-    usual: Usual | null = null,
-    slots: FeatureSlots = new FeatureSlots(),
-  ) {
+  constructor(place: Place, featureClass: FeatureClass, slots: FeatureSlots = new FeatureSlots()) {
     super(featureClass, slots)
     this.place = place
-    const { numbers, trackFrom } = this
-    const { share } = CLASSES[featureClass]
-    this.track =
-      this.form === 'location'
-        ? new LocationTrack(numbers, trackFrom, slots.counts.location)
-        : share !== undefined
-          ? new ShareTrack(share, usual, numbers, trackFrom, slots.counts.share)
-          : featureClass === 'service drift'
-            ? new DriftTrack(numbers, trackFrom)
-            : new CountTrack(numbers, trackFrom)
+    const { track } = this
+    if (track instanceof WindowTrack) track.begin()
   }
 
   override release(slots: FeatureSlots): void {
+    const { track } = this
+    if (track instanceof WindowTrack) track.end()
     super.release(slots)
-    this.track.release(this.numbers, this.trackFrom)
+  }
+
+  /** Most are views of the row, made when they are asked for. */
+  get track(): LocationTrack | ShareTrack | CountTrack | DriftTrack {
+    const { share } = CLASSES[this.class]
+    if (this.form === 'location') return new LocationTrack(this.trackRow)
+    if (share !== undefined) return new ShareTrack(share, this.usual, this.trackRow)
+    return this.ownTrack as CountTrack | DriftTrack
+  }
+
+  /** What a pod is measured by: the failures of its service. Of all others each has a usual of its own. */
+  protected get usual(): Usual | null {
+    if (this.class !== 'pod failure') return null
+    const { failures } = this.place.service
+    return failures === null ? null : (failures.track as ShareTrack)
   }
 
   get name(): FeatureName {
@@ -158,13 +155,13 @@ export class Feature extends FeatureRow {
   }
 
   /** Whether none of the last windows has anything of it. */
-  get #isQuiet(): boolean {
+  protected get isQuiet(): boolean {
     const { track } = this
-    return (track instanceof LocationTrack || track instanceof ShareTrack) && track.isEmpty
+    return track instanceof WindowTrack && track.isEmpty
   }
 
   /** Whether a window has anything of it: what is counted, or missing, is there when it comes; a share when there is something to take it of. */
-  get #isSeen(): boolean {
+  protected get isSeen(): boolean {
     const { kind } = CLASSES[this.class]
     if (kind === 'location') return this.d > 0
     return (kind === 'count' || this.class.endsWith(' missing') ? this.a : this.b) > 0
@@ -174,7 +171,7 @@ export class Feature extends FeatureRow {
   judge(windowMs: number): void {
     const { track } = this
     const learn = !this.isFrozen
-    if (this.#isSeen) this.idleHours = 0
+    if (this.isSeen) this.idleHours = 0
     if (track instanceof LocationTrack) track.push(this.a, this.b, this.c, this.d, this.e)
     else if (track instanceof DriftTrack) track.push(this.a, this.d > 0 ? this.b : Number.NaN, this.e)
     else if (track instanceof ShareTrack) track.push(this.a, this.b, learn, windowMs)
@@ -182,7 +179,7 @@ export class Feature extends FeatureRow {
     this.clearSums()
     const judged = JUDGEMENTS
     this.load(judged)
-    if (this.#isQuiet) judged.forEach(clearJudged)
+    if (track instanceof WindowTrack && track.isEmpty) judged.forEach(clearJudged)
     // What departs says nothing about what is usual from window to window.
     else track.judge(judged, learn && Number.isNaN(this.sinceMs))
     this.store(judged)
@@ -210,7 +207,7 @@ export class Feature extends FeatureRow {
   ): void {
     this.surprise = Number.NEGATIVE_INFINITY
     this.shared = 0
-    if (this.#isQuiet) {
+    if (this.isQuiet) {
       this.#held = null
       return
     }
@@ -224,7 +221,7 @@ export class Feature extends FeatureRow {
       if (shared[scale]) this.shared |= 1 << scale
       const rush = this.rush(scale)
       const passes = !shared[scale] && (without.has('floors') || passesFloor(this.class, one, rush))
-      const z = passes ? this.#beyondUsual(one, nowMs, rush, without.has('hours')) : 0
+      const z = passes ? this.beyondUsual(one, nowMs, rush, without.has('hours')) : 0
       const lasts = lasting === null ? 0 : Math.max(0, Math.min(z, lasting[scale]))
       if (lasts === 0) continue
       held ??= SCALES.map(() => 0)
@@ -245,7 +242,7 @@ export class Feature extends FeatureRow {
   }
 
   /** What of it the same hours of the days before did not have, and a rush does not explain. */
-  #beyondUsual({ z, shift }: Judged, nowMs: number, rush: number, withoutHours: boolean): number {
+  protected beyondUsual({ z, shift }: Judged, nowMs: number, rush: number, withoutHours: boolean): number {
     if (z >= NOTED_Z && !withoutHours) (this.hours ??= new Hours()).note(nowMs, shift)
     const usual = Math.max(rush, this.hours?.usual(nowMs) ?? 0)
     return usual === 0 ? z : z * Math.max(0, 1 - usual / shift)

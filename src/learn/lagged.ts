@@ -1,5 +1,5 @@
 //! A level that learns what was judged a minute ago, so that the onset of a fault is seen before it is learned.
-import { doubleSlots, type Slots } from '../base/slots.ts'
+import { type Slots, singleSlots } from '../base/slots.ts'
 import { Level } from '../detect/location.ts'
 import type { Middle } from '../detect/robust.ts'
 import { LAG_WINDOWS } from '../detect/scales.ts'
@@ -12,22 +12,23 @@ const NOW = Level.WIDTH
 const FAR = NOW + 3
 const HOURLY = FAR + 1
 const WAITING = HOURLY + 1
-const WIDTH = WAITING + 3 * LAG_WINDOWS
+/** Where the next of these is put. */
+const AT = WAITING + 3 * LAG_WINDOWS
+const WIDTH = AT + 1
 
-export const levelSlots = (): Slots => doubleSlots(WIDTH)
+export const levelSlots = (): Slots<Float32Array> => singleSlots(WIDTH)
 
 /** Of a level that nothing has been heard of: most series need one of their three. What constructors write to it is always the same. */
-const UNHEARD = new Float64Array(WIDTH)
+const UNHEARD = new Float32Array(WIDTH)
 UNHEARD[HOURLY] = Number.NaN
 const NONE = -1
 
 export class LaggedLevel extends Level {
-  readonly #slots: Slots | null
+  readonly #slots: Slots<Float32Array> | null
   #slot = NONE
-  #at = 0
 
   /** `slots`: null where nothing will ever be heard of it. */
-  constructor(slots: Slots | null) {
+  constructor(slots: Slots<Float32Array> | null) {
     super(UNHEARD)
     this.#slots = slots
   }
@@ -35,7 +36,7 @@ export class LaggedLevel extends Level {
   /** This window's, in natural logarithms of nanoseconds. From now on the level has a row of its own. */
   get now(): Middle {
     if (this.#slots === null) throw new Error('nothing is ever heard of this level')
-    this.#claim()
+    this.claim()
     return new MiddleAt(this.numbers, this.from + NOW)
   }
 
@@ -65,10 +66,10 @@ export class LaggedLevel extends Level {
     }
     if (!this.isReady) this.learn(n, mean, variance, spread, windowMs)
     else {
-      const at = from + WAITING + this.#at * 3
+      const at = from + WAITING + numbers[from + AT] * 3
       if (!frozen) this.learn(numbers[at], numbers[at + 1], numbers[at + 2], spread, windowMs)
       numbers.copyWithin(at, now, now + 3)
-      this.#at = (this.#at + 1) % LAG_WINDOWS
+      numbers[from + AT] = (numbers[from + AT] + 1) % LAG_WINDOWS
     }
     numbers[now] = 0
   }
@@ -76,7 +77,7 @@ export class LaggedLevel extends Level {
   /** As it was known before a restart. */
   restore(samples: number, mean: number, variance: number): void {
     if (!(samples > 0) || this.#slots === null) return
-    this.#claim()
+    this.claim()
     this.samples = samples
     this.mean = mean
     this.variance = variance
@@ -92,7 +93,7 @@ export class LaggedLevel extends Level {
 
   /** Nothing that waits is learned any more. */
   forgetWaiting(): void {
-    if (this.#slot !== NONE) this.numbers.fill(0, this.from + WAITING, this.from + WIDTH)
+    if (this.#slot !== NONE) this.numbers.fill(0, this.from + WAITING, this.from + AT)
   }
 
   /** What it takes up is used by others from now on. What it was last can still be read. */
@@ -103,7 +104,8 @@ export class LaggedLevel extends Level {
     this.#slots?.give(this.#slot)
   }
 
-  #claim(): void {
+  /** Not a private method: each class that has some costs every one of its objects a word. */
+  protected claim(): void {
     const slots = this.#slots
     if (this.#slot !== NONE || slots === null) return
     this.#slot = slots.take()
@@ -115,10 +117,10 @@ export class LaggedLevel extends Level {
 
 /** A middle that stands in a row. */
 class MiddleAt implements Middle {
-  readonly #numbers: Float64Array
+  readonly #numbers: Float32Array
   readonly #from: number
 
-  constructor(numbers: Float64Array, from: number) {
+  constructor(numbers: Float32Array, from: number) {
     this.#numbers = numbers
     this.#from = from
   }

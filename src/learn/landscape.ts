@@ -2,7 +2,9 @@
 import type { Slots } from '../base/slots.ts'
 import type { FeatureWindow, PodKey, SeriesKey } from '../bus/bus.ts'
 import { Load } from '../detect/load.ts'
+import type { Feature } from './feature.ts'
 import { LaggedLevel, levelSlots } from './lagged.ts'
+import { NO_ROW, Usuals } from './usual.ts'
 
 const CLIENT = 3
 const PRODUCER = 4
@@ -26,6 +28,8 @@ export interface ServiceNode {
   readonly callers: Set<ServiceNode>
   readonly callees: Set<ServiceNode>
   readonly load: Load
+  /** Its failures: those of its pods are measured by what is usual of them. Null until there is any. */
+  failures: Feature | null
 }
 
 export interface Pod {
@@ -118,6 +122,8 @@ export interface Series {
   nowPerTrace: number
   /** Traces of a window, lately, of those that have any. */
   nowTraces: number
+  /** What is usual of its spans that were drawn. */
+  usualRow: number
   slowNs: number
   slowTrace: string
   /** By child, as this window's links say. */
@@ -134,7 +140,8 @@ export class Landscape {
   readonly services = new Map<string, ServiceNode>()
   readonly series = new Map<string, Series>()
   readonly pods = new Map<string, Pod>()
-  readonly levels: Slots = levelSlots()
+  readonly levels: Slots<Float32Array> = levelSlots()
+  readonly usuals = new Usuals()
   /** Rows that were left out for lack of room. */
   crowded = 0
   readonly #bounds: Bounds
@@ -187,6 +194,7 @@ export class Landscape {
         callers: new Set(),
         callees: new Set(),
         load: new Load(),
+        failures: null,
       }
       this.services.set(id, service)
     }
@@ -225,6 +233,7 @@ export class Landscape {
       usualPerTrace: 0,
       nowPerTrace: 0,
       nowTraces: 0,
+      usualRow: NO_ROW,
       slowNs: 0,
       slowTrace: '',
       calls: NONE,
@@ -272,7 +281,7 @@ export class Landscape {
       return null
     }
     const call = { child, parents: 0, children: 0, idleHours: 0 }
-    parent.calls = [...parent.calls, call]
+    parent.calls = parent.calls.concat(call)
     return call
   }
 
@@ -286,7 +295,7 @@ export class Landscape {
         return
       }
       votes = { service: callee.service, times: 0, idleHours: 0 }
-      caller.votes = [...caller.votes, votes]
+      caller.votes = caller.votes.concat(votes)
     }
     votes.times += times
     votes.idleHours = 0
@@ -312,6 +321,7 @@ export class Landscape {
   forget(series: Series): void {
     this.series.delete(series.key.id)
     for (const lagged of [series.self, series.gap, series.duration]) lagged.release()
+    this.usuals.forget(series)
   }
 
   restorePod(key: PodKey, firstSeenMs: number, lastSeenMs: number, isYoungFrom: boolean): void {

@@ -3,13 +3,7 @@ import type { Cell, Registry } from '../base/counters.ts'
 import { Sketch } from '../base/sketch.ts'
 import type { Bus, SeriesKey, SeriesModel, SeriesSummary } from '../bus/bus.ts'
 import { KEPT_HOURS } from '../bus/idle.ts'
-import {
-  type FailureState,
-  failureModel,
-  forgetFailure,
-  learnFailure,
-  newFailureState,
-} from '../detect/failure.ts'
+import { type FailureState, failureModel, forgetFailure, learnFailure } from '../detect/failure.ts'
 import {
   departs,
   forgetLatency,
@@ -19,7 +13,6 @@ import {
   learnLatency,
   MIN_SAMPLES,
   NO_OUTLIERS,
-  newLatencyState,
 } from '../detect/latency.ts'
 import { clearlyMore } from '../detect/share.ts'
 import { Summary } from '../detect/summary.ts'
@@ -46,16 +39,14 @@ export interface Hold {
   held: Summary
 }
 
-/** What is learned of one series. */
-export interface SeriesState {
+/** What is learned of one series: all in one object, of which there are thousands. */
+export interface SeriesState extends LatencyState, FailureState {
   readonly key: SeriesKey
   generation: number
   /** End of the last window learned. */
   untilMs: number
   /** Hours since it was. */
   idleHours: number
-  latency: LatencyState
-  failure: FailureState
   latencyHold: Hold | null
   failureHold: Hold | null
 }
@@ -104,11 +95,10 @@ export class Learner {
     }
     state.idleHours = 0
     this.#forget(state, windowEndMs)
-    const ready = latencySamples(state.latency) >= MIN_SAMPLES
-    if (!ready || !this.#holdLatency(state, summary, windowStartMs, windowEndMs))
-      learnLatency(state.latency, summary)
-    if (state.failure.spans < MIN_SAMPLES || !this.#holdFailure(state, summary, windowStartMs, windowEndMs)) {
-      learnFailure(state.failure, summary)
+    const ready = latencySamples(state) >= MIN_SAMPLES
+    if (!ready || !this.#holdLatency(state, summary, windowStartMs, windowEndMs)) learnLatency(state, summary)
+    if (state.spans < MIN_SAMPLES || !this.#holdFailure(state, summary, windowStartMs, windowEndMs)) {
+      learnFailure(state, summary)
     }
     this.#publish(state, medianOf(summary))
   }
@@ -127,22 +117,24 @@ export class Learner {
   #forget(state: SeriesState, nowMs: number): void {
     if (state.untilMs > 0 && nowMs > state.untilMs) {
       const factor = Math.max(0.5, 0.5 ** ((nowMs - state.untilMs) / HALF_LIFE_MS))
-      forgetLatency(state.latency, keeping(latencySamples(state.latency), factor))
-      forgetFailure(state.failure, keeping(state.failure.spans, factor))
+      forgetLatency(state, keeping(latencySamples(state), factor))
+      forgetFailure(state, keeping(state.spans, factor))
     }
     state.untilMs = Math.max(state.untilMs, nowMs)
   }
 
   /** Whether the window is kept out of the latency baseline. A level that has stayed for long enough becomes the baseline. */
   #holdLatency(state: SeriesState, window: Summary, startMs: number, endMs: number): boolean {
-    const hold = this.#hold(state.latencyHold, departs(state.latency, window), window, startMs, endMs)
+    const hold = this.#hold(state.latencyHold, departs(state, window), window, startMs, endMs)
     state.latencyHold = hold
     if (hold === null || hold.calm > 0) return false
     if (!this.#hasStayed(hold, hold.held.within.total + hold.held.beyond.total)) return true
     const sketch = new Sketch()
     sketch.merge(hold.held.within)
     sketch.merge(hold.held.beyond)
-    state.latency = { within: sketch, beyond: NO_OUTLIERS, limitNs: Number.POSITIVE_INFINITY }
+    state.within = sketch
+    state.beyond = NO_OUTLIERS
+    state.limitNs = Number.POSITIVE_INFINITY
     state.latencyHold = null
     this.#shifts.value++
     return true
@@ -150,7 +142,7 @@ export class Learner {
 
   /** The same for failures. */
   #holdFailure(state: SeriesState, window: Summary, startMs: number, endMs: number): boolean {
-    const usual = state.failure.failures / state.failure.spans
+    const usual = state.failures / state.spans
     const hold = this.#hold(
       state.failureHold,
       clearlyMore(window.failures, window.count, usual),
@@ -161,7 +153,8 @@ export class Learner {
     state.failureHold = hold
     if (hold === null || hold.calm > 0) return false
     if (!this.#hasStayed(hold, hold.held.count)) return true
-    state.failure = { spans: hold.held.count, failures: hold.held.failures }
+    state.spans = hold.held.count
+    state.failures = hold.held.failures
     state.failureHold = null
     this.#shifts.value++
     return true
@@ -195,7 +188,7 @@ export class Learner {
   }
 
   #publish(state: SeriesState, observedNs: number): void {
-    const latency = latencyModel(state.latency)
+    const latency = latencyModel(state)
     const held = state.latencyHold !== null || state.failureHold !== null
     const model: SeriesModel = {
       series: state.key,
@@ -204,7 +197,7 @@ export class Learner {
       state: latency.samples < MIN_SAMPLES ? 'learning' : held ? 'frozen' : 'ready',
       observedNs,
       latency,
-      failure: failureModel(state.failure),
+      failure: failureModel(state),
     }
     this.#bus.publish('model', state.key.id, model)
   }
@@ -223,8 +216,11 @@ export function newState(key: SeriesKey): SeriesState {
     generation: 0,
     untilMs: 0,
     idleHours: 0,
-    latency: newLatencyState(),
-    failure: newFailureState(),
+    within: new Sketch(),
+    beyond: NO_OUTLIERS,
+    limitNs: Number.POSITIVE_INFINITY,
+    spans: 0,
+    failures: 0,
     latencyHold: null,
     failureHold: null,
   }

@@ -42,8 +42,43 @@ export interface Place {
   readonly detail: string
 }
 
-/** The place of a feature. */
-export class PlaceOf implements Place {
+/** One within a service: it has no other end. */
+class Within implements Place {
+  readonly service: ServiceNode
+  readonly series: Series | null
+  readonly pod: Pod | null
+  readonly #class: FeatureClass
+
+  constructor(name: FeatureClass, service: ServiceNode, { series = null, pod = null }: At) {
+    this.#class = name
+    this.service = service
+    this.series = series
+    this.pod = pod
+  }
+
+  get id(): string {
+    return idOf(this.#class, this.service, this)
+  }
+
+  get caller(): null {
+    return null
+  }
+
+  get target(): string {
+    return ''
+  }
+
+  get targetService(): null {
+    return null
+  }
+
+  get detail(): string {
+    return ''
+  }
+}
+
+/** One between a service and another. */
+class Between implements Place {
   readonly service: ServiceNode
   readonly caller: ServiceNode | null
   readonly series: Series | null
@@ -72,6 +107,12 @@ export class PlaceOf implements Place {
     return idOf(this.#class, this.service, this)
   }
 }
+
+/** The place of a feature. */
+export const placeOf = (name: FeatureClass, service: ServiceNode, at: At): Place =>
+  at.caller || at.target || at.targetService || at.detail
+    ? new Between(name, service, at)
+    : new Within(name, service, at)
 
 export const idOf = (
   name: FeatureClass,

@@ -212,11 +212,11 @@ const storeSeries = (state: SeriesState): StoredSeries => ({
   untilMs: state.untilMs,
   idleHours: state.idleHours,
   latency: {
-    within: storeSketch(state.latency.within),
-    beyond: storeSketch(state.latency.beyond),
-    limitNs: Number.isFinite(state.latency.limitNs) ? state.latency.limitNs : null,
+    within: storeSketch(state.within),
+    beyond: storeSketch(state.beyond),
+    limitNs: Number.isFinite(state.limitNs) ? state.limitNs : null,
   },
-  failure: state.failure,
+  failure: { spans: state.spans, failures: state.failures },
   latencyHold: storeHold(state.latencyHold),
   failureHold: storeHold(state.failureHold),
 })
@@ -226,12 +226,11 @@ const loadSeries = (stored: StoredSeries): SeriesState => ({
   generation: stored.generation,
   untilMs: stored.untilMs,
   idleHours: stored.idleHours ?? 0,
-  latency: {
-    within: loadSketch(stored.latency.within),
-    beyond: stored.latency.beyond.length > 1 ? loadSketch(stored.latency.beyond) : NO_OUTLIERS,
-    limitNs: stored.latency.limitNs ?? Number.POSITIVE_INFINITY,
-  },
-  failure: { spans: stored.failure.spans, failures: stored.failure.failures },
+  within: loadSketch(stored.latency.within),
+  beyond: stored.latency.beyond.length > 1 ? loadSketch(stored.latency.beyond) : NO_OUTLIERS,
+  limitNs: stored.latency.limitNs ?? Number.POSITIVE_INFINITY,
+  spans: stored.failure.spans,
+  failures: stored.failure.failures,
   latencyHold: loadHold(stored.latencyHold),
   failureHold: loadHold(stored.failureHold),
 })

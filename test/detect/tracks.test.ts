@@ -5,6 +5,7 @@ import { Level, LocationTrack } from '../../src/detect/location.ts'
 import { SCALES } from '../../src/detect/scales.ts'
 import { ShareTrack } from '../../src/detect/shares.ts'
 import { PeakRecord } from '../../src/detect/tail.ts'
+import { int, seeded } from '../kit/random.ts'
 
 const WINDOW_MS = 10_000
 const both = ({ later, earlier }: Judgement) => Math.min(later, earlier)
@@ -24,6 +25,28 @@ test('a burst of one window shows in one half alone, what lasts in both', () => 
   expect(both(judged[0])).toBeLessThan(1)
   for (let n = 0; n < 6; n++) window(3)
   for (const scale of [0, 1]) expect(both(judged[scale])).toBeGreaterThan(4)
+})
+
+test.each([0, 15, 40])('what is judged is what the last windows held, with levels about %d', about => {
+  const random = seeded(about)
+  const track = new LocationTrack()
+  const judged = SCALES.map(newJudged)
+  const windows: (readonly [n: number, residual: number, level: number])[] = []
+  for (let turn = 0; turn < 300; turn++) {
+    const n = random() < 0.3 ? 0 : 1 + int(random, 100_000)
+    const shift = 4 * random() - 2
+    const level = about + Math.sin(turn / 50)
+    track.push(n * shift, n * 0.2, n * 0.01, n, n * level)
+    track.judge(judged, true)
+    windows.unshift([n, n * shift, n * level])
+    for (const [scale, length] of SCALES.entries()) {
+      const sum = (of: 0 | 1 | 2) => windows.slice(0, length).reduce((total, window) => total + window[of], 0)
+      expect(judged[scale].n).toBe(sum(0))
+      if (sum(0) === 0) continue
+      expect(judged[scale].shift).toBeCloseTo(sum(1) / sum(0), 2.7)
+      expect(judged[scale].level).toBeCloseTo(sum(2) / sum(0), 2.7)
+    }
+  }
 })
 
 test('a level falls at once and rises slowly', () => {

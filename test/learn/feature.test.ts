@@ -24,7 +24,7 @@ const shown = (feature: Feature) =>
 
 test.each(CLASSES)('%s: neighbours in one piece learn as each would alone', of => {
   const slots = new FeatureSlots()
-  const together = Array.from({ length: 100 }, () => new Feature(PLACE, of, null, slots))
+  const together = Array.from({ length: 100 }, () => new Feature(PLACE, of, slots))
   const alone = together.map(() => new Feature(PLACE, of))
   for (let turn = 0; turn < 50; turn++)
     for (const features of [together, alone])
@@ -39,13 +39,13 @@ test.each(CLASSES)(
   of => {
     const slots = new FeatureSlots()
     // As long as somebody has a row beside it, its memory stays in use.
-    new Feature(PLACE, of, null, slots)
-    const old = new Feature(PLACE, of, null, slots)
+    new Feature(PLACE, of, slots)
+    const old = new Feature(PLACE, of, slots)
     for (let turn = 0; turn < 50; turn++) window(old, turn > 45 ? 1 : 0)
     const [before, stored] = [shown(old), old.track.store()]
     old.release(slots)
     expect(slots.size).toBe(1)
-    const next = new Feature(PLACE, of, null, slots)
+    const next = new Feature(PLACE, of, slots)
     expect(shown(next)).toEqual(shown(new Feature(PLACE, of)))
     for (let turn = 0; turn < 50; turn++) window(next, 0.5, 3)
     expect(slots.size).toBe(2)

@@ -195,7 +195,7 @@ export const PLANES = [
       row: 'learning',
       guard: 'a burst of failures is not learned',
       file: 'learn/learner.ts',
-      on: 'if (state.failure.spans < MIN_SAMPLES || !this.#holdFailure(state, summary, windowStartMs, windowEndMs)) {',
+      on: 'if (state.spans < MIN_SAMPLES || !this.#holdFailure(state, summary, windowStartMs, windowEndMs)) {',
       off: '{',
       test: 'a burst of failures is not learned',
     },

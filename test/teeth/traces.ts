@@ -197,8 +197,8 @@ export const TRACES = [
       row: 'samples',
       guard: 'of a series, window and outcome few spans are drawn',
       file: 'flow/draw.ts',
-      on: 'return hash <= this.#limit[line] && hash < this.#limitOfAll',
-      off: 'return this.#count[line] < SAMPLES_KEPT',
+      on: 'return hash < this.#limitOfAll && hash <= this.#limit[this.#listOf[line]]',
+      off: 'return this.#count[this.#listOf[line]] < SAMPLES_KEPT',
       test: 'which spans are drawn depends neither on their order',
     },
     {
