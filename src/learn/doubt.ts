@@ -1,6 +1,6 @@
 //! Times in which something was in a fault beyond doubt: they are no calm times, unless it was a way that was slow and passed by itself at once.
 import type { PeakRecord } from '../detect/tail.ts'
-import { surpriseOf } from '../detect/unusual.ts'
+import { strengthOf, surpriseOf } from '../detect/unusual.ts'
 
 /** So long around a fault is no calm time either. */
 const BEFORE_MS = 3 * 60_000
@@ -15,7 +15,7 @@ export class Doubt {
   #sinceMs = Number.POSITIVE_INFINITY
   #untilMs = Number.NEGATIVE_INFINITY
   /** Peaks of z of ways that were slow then, until it is known whether they passed by. */
-  readonly #kept: { readonly tail: PeakRecord; readonly peakMs: number; readonly value: number }[] = []
+  readonly #kept: { readonly tail: PeakRecord; readonly peakMs: number; readonly z: number }[] = []
 
   /** Something is beyond doubt now. */
   begin(nowMs: number): void {
@@ -33,9 +33,9 @@ export class Doubt {
     return peakMs >= this.#sinceMs && sinceMs <= this.#untilMs
   }
 
-  /** A way is no longer slow; `value` is for `tail`. */
-  keep(tail: PeakRecord, peakMs: number, value: number): void {
-    if (this.#kept.length < MOST_KEPT) this.#kept.push({ tail, peakMs, value })
+  /** A way is no longer slow; its peak is for `tail`. */
+  keep(tail: PeakRecord, peakMs: number, z: number): void {
+    if (this.#kept.length < MOST_KEPT) this.#kept.push({ tail, peakMs, z })
   }
 
   /** In calm times: if the last fault passed by itself, what is so far out is less unusual from now on, and was a peak of calm times. */
@@ -44,8 +44,8 @@ export class Doubt {
     const lastedMs = this.#untilMs - AFTER_MS - (this.#sinceMs + BEFORE_MS)
     const kept = this.#kept.splice(0)
     if (lastedMs > PASSING_MS) return
-    for (const { tail, peakMs, value } of kept) tail.note(peakMs, value + Math.log(ITS_LIKE))
-    const surprises = kept.map(({ tail, value }) => surpriseOf(tail, Math.exp(value)))
+    for (const { tail, peakMs, z } of kept) tail.note(peakMs, strengthOf(ITS_LIKE * z))
+    const surprises = kept.map(({ tail, z }) => surpriseOf(tail, z))
     record.note(kept[0].peakMs, Math.max(...surprises))
   }
 }

@@ -7,7 +7,13 @@ import { DriftTrack } from '../detect/drift.ts'
 import { LocationTrack } from '../detect/location.ts'
 import { SCALES } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
-import { BEYOND_DOUBT, recordOfAll, recordOfClass, levelFor as valueFor } from '../detect/unusual.ts'
+import {
+  BEYOND_DOUBT,
+  recordOfAll,
+  recordOfClass,
+  strengthOf,
+  levelFor as valueFor,
+} from '../detect/unusual.ts'
 import { Doubt } from './doubt.ts'
 import { Episodes } from './episodes.ts'
 import { fade, isKnown } from './fading.ts'
@@ -280,11 +286,10 @@ export class Evidence {
     for (let scale = 0; scale < SCALES.length; scale++) {
       if (!(peakZ[scale] > 0)) continue
       const tail = this.tails[feature.class][scale]
-      const value = Math.log(peakZ[scale])
-      if (isCalm) tail.note(peakMs, value)
-      else if (isWay(feature)) this.#doubt.keep(tail, peakMs, value)
+      if (isCalm) tail.note(peakMs, strengthOf(peakZ[scale]))
+      else if (isWay(feature)) this.#doubt.keep(tail, peakMs, peakZ[scale])
     }
-    feature.settle()
+    feature.settle(isCalm)
   }
 
   #isBeyondDoubt(feature: Feature): boolean {

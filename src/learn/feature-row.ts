@@ -1,17 +1,19 @@
-//! The row in which a feature keeps its numbers: this window's sums, what was judged last, and what its track has learned.
+//! The row in which a feature keeps its numbers: this window's sums, what was judged last, what its tail is like, and what its track has learned.
 import { A_PIECE, CountSlots, Pieces } from '../base/slots.ts'
 import { CountTrack } from '../detect/counts.ts'
 import { DriftTrack } from '../detect/drift.ts'
+import { Excess } from '../detect/excess.ts'
 import { JUDGED_WIDTH, type Judged, JudgedAt, type Judgement } from '../detect/judged.ts'
 import { LocationTrack } from '../detect/location.ts'
 import { SCALES } from '../detect/scales.ts'
 import { ShareTrack } from '../detect/shares.ts'
 import { TRACK_WHOLE, type TrackRow } from '../detect/track-row.ts'
-import { CLASSES, type FeatureClass } from './places.ts'
+import { CLASSES, type FeatureClass, USUAL_EXCESS } from './places.ts'
 
-/** Where in the row of a feature its numbers stand: how unusual it is, what was judged on each scale, this window's sums, and its track. */
+/** Where in the row of a feature its numbers stand: how unusual it is, what was judged on each scale, its tail, this window's sums, and its track. */
 const JUDGED = 1
-const SUMS = JUDGED + SCALES.length * JUDGED_WIDTH
+const EXCESS = JUDGED + SCALES.length * JUDGED_WIDTH
+const SUMS = EXCESS + Excess.WIDTH
 const MOST_SUMS = 5
 const judgedAt = (from: number, scale: number): number => from + JUDGED + scale * JUDGED_WIDTH
 
@@ -201,6 +203,11 @@ export class FeatureRow {
   /** By scale; they show what is judged then, and not only what is now. */
   get judged(): readonly Judged[] {
     return SCALES.map((_, scale) => new JudgedAt(this.numbers, judgedAt(this.from, scale)))
+  }
+
+  /** How far beyond the usual it goes now and then. */
+  get excess(): Excess {
+    return new Excess(this.numbers, this.from + EXCESS, USUAL_EXCESS[CLASSES[this.class].kind])
   }
 
   /** The largest z on any scale. */

@@ -1,6 +1,7 @@
 //! A feature of a place: what one window says of it goes in, how unusual it is comes out.
 import type { CountTrack } from '../detect/counts.ts'
 import { DriftTrack } from '../detect/drift.ts'
+import { BEYOND, Run } from '../detect/excess.ts'
 import { Hours } from '../detect/hours.ts'
 import { clearJudged, type Judged, newJudged } from '../detect/judged.ts'
 import { LocationTrack } from '../detect/location.ts'
@@ -56,6 +57,8 @@ export class Feature extends FeatureRow {
   /** Departures by hour; made with the first. */
   hours: Hours | null = null
   #held: number[] | null = null
+  /** What has been beyond the usual and is not over. */
+  #run: Run | null = null
   #departure: Departure | null = null
 
   constructor(place: Place, featureClass: FeatureClass, slots: FeatureSlots = new FeatureSlots()) {
@@ -149,9 +152,11 @@ export class Feature extends FeatureRow {
     return !Number.isNaN(this.frozenMs)
   }
 
-  /** It departs no more. */
-  settle(): void {
+  /** It departs no more. `isCalm`: what it did belongs to calm times, and teaches how far beyond the usual it goes in them. */
+  settle(isCalm: boolean): void {
     this.#departure = null
+    if (isCalm && this.#run !== null) this.excess.learn(this.#run)
+    this.#run = null
   }
 
   /** Whether none of the last windows has anything of it. */
@@ -184,13 +189,22 @@ export class Feature extends FeatureRow {
     else track.judge(judged, learn && Number.isNaN(this.sinceMs))
     this.store(judged)
     let lasting: number[] | null = null
+    let isBeyond = false
     for (let scale = 0; scale < SCALES.length; scale++) {
       const both = HALF * Math.min(judged[scale].later, judged[scale].earlier)
       if (both <= 0) continue
       lasting ??= SCALES.map(() => 0)
       lasting[scale] = both
+      const z = Math.min(judged[scale].z, both)
+      // A drift is judged once an hour, and stands in between.
+      if (z > BEYOND && !(track instanceof DriftTrack)) {
+        this.#run ??= new Run()
+        this.#run.note(scale, z)
+        isBeyond = true
+      }
     }
     this.#held = lasting
+    if (!isBeyond && this.#run !== null && Number.isNaN(this.sinceMs)) this.settle(true)
   }
 
   /**
@@ -222,8 +236,8 @@ export class Feature extends FeatureRow {
       const rush = this.rush(scale)
       const passes = !shared[scale] && (without.has('floors') || passesFloor(this.class, one, rush))
       const z = passes ? this.beyondUsual(one, nowMs, rush, without.has('hours')) : 0
-      const lasts = lasting === null ? 0 : Math.max(0, Math.min(z, lasting[scale]))
-      if (lasts === 0) continue
+      if (lasting === null || !(z > 0) || !(lasting[scale] > 0)) continue
+      const lasts = this.excess.measured(scale, Math.min(z, lasting[scale]))
       held ??= SCALES.map(() => 0)
       held[scale] = lasts
       const surprise = surpriseOf(tails[scale], lasts)
@@ -233,6 +247,11 @@ export class Feature extends FeatureRow {
       }
     }
     this.#held = held
+  }
+
+  /** How unusual what is judged on one scale is here, whether or not it lasts. */
+  surpriseAt(scale: number, tails: readonly PeakRecord[]): number {
+    return surpriseOf(tails[scale], this.excess.measured(scale, this.judged[scale].z))
   }
 
   /** How much of a departure a rush of requests explains: as a logarithm, 0 where there is none. */
@@ -253,6 +272,6 @@ export class Feature extends FeatureRow {
     this.track.clear()
     this.#held = null
     this.surprise = Number.NEGATIVE_INFINITY
-    this.settle()
+    this.settle(false)
   }
 }

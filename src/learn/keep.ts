@@ -14,7 +14,7 @@ import type { LearningPlane } from './plane.ts'
 import { seal, unseal } from './snapshot.ts'
 
 const FILE = 'learning.otlier'
-const MAGIC = 'OTLPLN03'
+const MAGIC = 'OTLPLN04'
 /** Older than this, what was normal then says little. */
 const MAX_AGE_MS = 14 * 24 * 3600_000
 /** Pods that were seen so lately are known after a restart; others are met again. */
@@ -71,6 +71,7 @@ export interface StoredFeature {
   readonly targetService: string | null
   readonly detail: string
   readonly track: readonly (number | null)[]
+  readonly excess: readonly number[]
   readonly hours: readonly number[] | null
   readonly frozenMs: number | null
   readonly sinceMs: number | null
@@ -136,6 +137,7 @@ const storeFeature = (feature: Feature): StoredFeature => ({
   targetService: feature.place.targetService?.id ?? null,
   detail: feature.place.detail,
   track: feature.track.store(),
+  excess: feature.excess.store(),
   hours: feature.hours?.store() ?? null,
   frozenMs: orNull(feature.frozenMs),
   sinceMs: orNull(feature.sinceMs),
@@ -207,6 +209,7 @@ function restoreFeature(evidence: Evidence, stored: StoredFeature): void {
     detail: stored.detail,
   })
   feature.track.restore(stored.track as readonly number[])
+  feature.excess.restore(stored.excess)
   if (stored.hours !== null) {
     feature.hours = new Hours()
     feature.hours.restore(stored.hours)

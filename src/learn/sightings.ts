@@ -4,7 +4,6 @@ import { clip, duration, number } from '../base/words.ts'
 import type { EvidenceRecord } from '../bus/accounts.ts'
 import { judgedCopy } from '../detect/judged.ts'
 import { SCALES } from '../detect/scales.ts'
-import { surpriseOf } from '../detect/unusual.ts'
 import type { Evidence } from './evidence.ts'
 import type { Feature, Sighting } from './feature.ts'
 import { phrase } from './phrases.ts'
@@ -158,12 +157,12 @@ export function see(feature: Feature, { tails, nowMs }: Evidence, level: number,
   let strength = surprise
   // What has only begun shows in one half of its windows, and hardly counts yet: by itself it may say more.
   if (!(surprise > 0)) {
-    feature.judged.forEach(({ z }, at) => {
-      const alone = surpriseOf(tails[feature.class][at], z)
-      if (alone <= strength) return
+    for (let at = 0; at < SCALES.length; at++) {
+      const alone = feature.surpriseAt(at, tails[feature.class])
+      if (alone <= strength) continue
       strength = alone
       scale = at
-    })
+    }
   }
   const { place, class: of, name, sinceMs, judged } = feature
   return {

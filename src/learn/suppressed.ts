@@ -1,7 +1,6 @@
 //! Departures that would have been told of, and were not: counted by what held them back. Looks on, and decides nothing.
 import type { Cell, Registry } from '../base/counters.ts'
 import { SCALES } from '../detect/scales.ts'
-import { surpriseOf } from '../detect/unusual.ts'
 import type { Evidence } from './evidence.ts'
 import type { Feature } from './feature.ts'
 import { type Incidents, isLive, JOIN_BELOW, MOST_OPEN } from './incidents.ts'
@@ -73,6 +72,6 @@ function isSetAside(feature: Feature, { tails }: Evidence, level: number): boole
     (_, scale) =>
       (feature.shared & (1 << scale)) !== 0 &&
       passesFloor(feature.class, feature.judged[scale]) &&
-      surpriseOf(tails[feature.class][scale], feature.judged[scale].z) >= level,
+      feature.surpriseAt(scale, tails[feature.class]) >= level,
   )
 }

@@ -20,6 +20,24 @@ export const CALM = [
       test: "a hiccup that slows a quarter of 150 ways is nobody's fault",
     },
   ]),
+  ...teethIn('detect/excess.test.ts', [
+    {
+      row: 'calm',
+      guard: 'an excess is measured by the mean excess of the place',
+      file: 'detect/excess.ts',
+      on: 'const own = (PRIOR * this.#usual + n * this.#numbers[at + 1]) / (PRIOR + n)',
+      off: 'const own = this.#usual',
+      test: 'an excess is measured by the mean excess of the place',
+    },
+    {
+      row: 'calm',
+      guard: 'what was no calm time teaches nothing of them',
+      file: 'learn/feature.ts',
+      on: 'if (isCalm && this.#run !== null) this.excess.learn(this.#run)',
+      off: 'if (this.#run !== null) this.excess.learn(this.#run)',
+      test: 'what was calm is learned when it is over, and what was none never',
+    },
+  ]),
   ...teethIn('learn/plane.test.ts', [
     {
       row: 'calm',
