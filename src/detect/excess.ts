@@ -28,12 +28,18 @@ export class Excess {
   readonly #numbers: Float32Array
   readonly #from: number
   readonly #usual: number
+  readonly #least: number
 
-  /** In a row of `numbers`. `usual`: the mean excess of most places of its kind. */
-  constructor(numbers: Float32Array, from: number, usual: number) {
+  /**
+   * In a row of `numbers`.
+   * @param usual the mean excess of most places of its kind
+   * @param least no place's is believed to be smaller
+   */
+  constructor(numbers: Float32Array, from: number, usual: number, least = 0) {
     this.#numbers = numbers
     this.#from = from
     this.#usual = usual
+    this.#least = least
   }
 
   learn({ n, sum }: Run): void {
@@ -53,7 +59,7 @@ export class Excess {
     const at = this.#from + 2 * scale
     const n = this.#numbers[at]
     const own = (PRIOR * this.#usual + n * this.#numbers[at + 1]) / (PRIOR + n)
-    return BEYOND + ((z - BEYOND) * this.#usual) / own
+    return BEYOND + ((z - BEYOND) * this.#usual) / Math.max(this.#least, own)
   }
 
   /** What is kept over a restart. */

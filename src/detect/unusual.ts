@@ -4,26 +4,44 @@ import { type Belief, PeakRecord } from './tail.ts'
 /** Beforehand, of the deciding statistic: it reaches 0 so often a day, and an e-th of that with each step. */
 const BELIEF_OF_ALL: Belief = { rate: surprise => 450 * Math.exp(-surprise), days: 2, common: 1 }
 
-/** In what records of classes count: tails of z fall off as e to its square root (Weibull, with shape 1/2), between a power and an exponential. */
-export const strengthOf = (z: number): number => 2 * (Math.sqrt(z) - 1)
+/** By how much a z exceeds 1, in what its tail falls off with. Times: e to the root of z (Weibull, with shape 1/2). Shares and counts: a power of it. */
+export type TailLaw = 'stretched' | 'power'
+const strengthOf: Readonly<Record<TailLaw, (z: number) => number>> = {
+  stretched: z => 2 * (Math.sqrt(z) - 1),
+  power: z => Math.log(z),
+}
 
-/**
- * The record of one class on one scale. Beforehand: z reaches `hourly` once an hour somewhere in the deployment, and its tail falls off
- * there as z to the power of -1 / `scale` does.
- */
-export const recordOfClass = (hourly: number, scale: number, learns: boolean) =>
-  new PeakRecord(
-    {
-      rate: strength => 24 * Math.exp(-(strength - strengthOf(hourly)) / (scale * Math.sqrt(hourly))),
-      days: 1,
-    },
-    learns,
-  )
+interface ClassBelief {
+  /** z reaches this once an hour somewhere in the deployment, beforehand. */
+  readonly hourly: number
+  /** Its tail falls off there as z to the power of -1 / `scale` does. */
+  readonly scale: number
+  readonly law: TailLaw
+}
+
+/** The peaks of z of one class on one scale. */
+export class ClassRecord extends PeakRecord {
+  readonly #strength: (z: number) => number
+
+  /** `learns`: as of any record. */
+  constructor({ hourly, scale, law }: ClassBelief, learns = true) {
+    const strength = strengthOf[law]
+    const slope = law === 'power' ? scale : scale * Math.sqrt(hourly)
+    super({ rate: value => 24 * Math.exp(-(value - strength(hourly)) / slope), days: 1 }, learns)
+    this.#strength = strength
+  }
+
+  noteZ(timeMs: number, z: number): void {
+    this.note(timeMs, this.#strength(z))
+  }
+
+  /** ln of one over the expected number an hour: 0 is once an hour, 3.2 once a day, 5.1 once a week. */
+  surprise(z: number): number {
+    return z > 0.1 ? -Math.log(this.rate(this.#strength(z)) / 24) : Number.NEGATIVE_INFINITY
+  }
+}
+
 export const recordOfAll = (learns: boolean) => new PeakRecord(BELIEF_OF_ALL, learns)
-
-/** ln of one over the expected number an hour: 0 is once an hour, 3.2 once a day, 5.1 once a week. */
-export const surpriseOf = (record: PeakRecord, z: number): number =>
-  z > 0.1 ? -Math.log(record.rate(strengthOf(z)) / 24) : Number.NEGATIVE_INFINITY
 
 /** The deciding statistic that calm times exceed so often a day. */
 export const levelFor = (record: PeakRecord, perDay: number): number => record.level(perDay, 0, 60)

@@ -1,7 +1,7 @@
 //! For whom an incident is: looks now and then for what sets the hurt spans of its first suspect apart, pods first.
 import type { Attribution } from './attribution.ts'
 import type { Evidence } from './evidence.ts'
-import type { Incident } from './incidents.ts'
+import type { Incident } from './incident.ts'
 import { contributors } from './phrases.ts'
 
 /** How often it is looked for, unless who is suspected first changes. */

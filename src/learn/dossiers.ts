@@ -11,7 +11,8 @@ import type {
 import type { EventRecord } from '../bus/bus.ts'
 import type { Changes } from './changes.ts'
 import type { Evidence } from './evidence.ts'
-import type { Incident, Incidents } from './incidents.ts'
+import type { Incident } from './incident.ts'
+import type { Incidents } from './incidents.ts'
 import { type Seen, type Sightings, see } from './sightings.ts'
 import type { Suspect } from './suspects.ts'
 

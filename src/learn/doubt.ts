@@ -1,6 +1,6 @@
 //! Times in which something was in a fault beyond doubt: they are no calm times, unless it was a way that was slow and passed by itself at once.
 import type { PeakRecord } from '../detect/tail.ts'
-import { strengthOf, surpriseOf } from '../detect/unusual.ts'
+import type { ClassRecord } from '../detect/unusual.ts'
 
 /** So long around a fault is no calm time either. */
 const BEFORE_MS = 3 * 60_000
@@ -15,7 +15,7 @@ export class Doubt {
   #sinceMs = Number.POSITIVE_INFINITY
   #untilMs = Number.NEGATIVE_INFINITY
   /** Peaks of z of ways that were slow then, until it is known whether they passed by. */
-  readonly #kept: { readonly tail: PeakRecord; readonly peakMs: number; readonly z: number }[] = []
+  readonly #kept: { readonly tail: ClassRecord; readonly peakMs: number; readonly z: number }[] = []
 
   /** Something is beyond doubt now. */
   begin(nowMs: number): void {
@@ -34,7 +34,7 @@ export class Doubt {
   }
 
   /** A way is no longer slow; its peak is for `tail`. */
-  keep(tail: PeakRecord, peakMs: number, z: number): void {
+  keep(tail: ClassRecord, peakMs: number, z: number): void {
     if (this.#kept.length < MOST_KEPT) this.#kept.push({ tail, peakMs, z })
   }
 
@@ -44,8 +44,8 @@ export class Doubt {
     const lastedMs = this.#untilMs - AFTER_MS - (this.#sinceMs + BEFORE_MS)
     const kept = this.#kept.splice(0)
     if (lastedMs > PASSING_MS) return
-    for (const { tail, peakMs, z } of kept) tail.note(peakMs, strengthOf(ITS_LIKE * z))
-    const surprises = kept.map(({ tail, z }) => surpriseOf(tail, z))
+    for (const { tail, peakMs, z } of kept) tail.noteZ(peakMs, ITS_LIKE * z)
+    const surprises = kept.map(({ tail, z }) => tail.surprise(z))
     record.note(kept[0].peakMs, Math.max(...surprises))
   }
 }

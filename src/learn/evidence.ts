@@ -7,13 +7,7 @@ import { DriftTrack } from '../detect/drift.ts'
 import { LocationTrack } from '../detect/location.ts'
 import { SCALES } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
-import {
-  BEYOND_DOUBT,
-  recordOfAll,
-  recordOfClass,
-  strengthOf,
-  levelFor as valueFor,
-} from '../detect/unusual.ts'
+import { BEYOND_DOUBT, ClassRecord, recordOfAll, levelFor as valueFor } from '../detect/unusual.ts'
 import { Doubt } from './doubt.ts'
 import { Episodes } from './episodes.ts'
 import { fade, isKnown } from './fading.ts'
@@ -30,6 +24,7 @@ import {
   idOf,
   passesFloor,
   placeOf,
+  TAIL_LAW,
   type Tails,
 } from './places.ts'
 import { type At, Reading } from './reading.ts'
@@ -107,8 +102,8 @@ export class Evidence {
     this.#reading = new Reading(this.landscape, (name, service, at) => this.feature(name, service, at))
     this.tails = Object.fromEntries(
       FEATURE_CLASSES.map(name => {
-        const { hourly, scale } = CLASSES[name]
-        return [name, hourly.map(z => recordOfClass(z, scale, learns))]
+        const { hourly, scale, kind } = CLASSES[name]
+        return [name, hourly.map(z => new ClassRecord({ hourly: z, scale, law: TAIL_LAW[kind] }, learns))]
       }),
     ) as unknown as Tails
   }
@@ -286,7 +281,7 @@ export class Evidence {
     for (let scale = 0; scale < SCALES.length; scale++) {
       if (!(peakZ[scale] > 0)) continue
       const tail = this.tails[feature.class][scale]
-      if (isCalm) tail.note(peakMs, strengthOf(peakZ[scale]))
+      if (isCalm) tail.noteZ(peakMs, peakZ[scale])
       else if (isWay(feature)) this.#doubt.keep(tail, peakMs, peakZ[scale])
     }
     feature.settle(isCalm)

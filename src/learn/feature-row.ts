@@ -207,7 +207,10 @@ export class FeatureRow {
 
   /** How far beyond the usual it goes now and then. */
   get excess(): Excess {
-    return new Excess(this.numbers, this.from + EXCESS, USUAL_EXCESS[CLASSES[this.class].kind])
+    const { kind } = CLASSES[this.class]
+    const usual = USUAL_EXCESS[kind]
+    // Failures come in bursts: that there were none proves nothing.
+    return new Excess(this.numbers, this.from + EXCESS, usual, kind === 'location' ? 0 : usual)
   }
 
   /** The largest z on any scale. */

@@ -7,9 +7,8 @@ import { clearJudged, type Judged, newJudged } from '../detect/judged.ts'
 import { LocationTrack } from '../detect/location.ts'
 import { SCALES } from '../detect/scales.ts'
 import { ShareTrack, type Usual } from '../detect/shares.ts'
-import type { PeakRecord } from '../detect/tail.ts'
 import { WindowTrack } from '../detect/track-row.ts'
-import { surpriseOf } from '../detect/unusual.ts'
+import type { ClassRecord } from '../detect/unusual.ts'
 import { FeatureRow, FeatureSlots } from './feature-row.ts'
 import type { Part } from './parts.ts'
 import { CLASSES, type FeatureClass, type FeatureName, type Place, passesFloor } from './places.ts'
@@ -214,7 +213,7 @@ export class Feature extends FeatureRow {
    * @param without parts that are switched off
    */
   hold(
-    tails: readonly PeakRecord[],
+    tails: readonly ClassRecord[],
     shared: readonly boolean[],
     nowMs: number,
     without: ReadonlySet<Part> = NOTHING,
@@ -240,7 +239,7 @@ export class Feature extends FeatureRow {
       const lasts = this.excess.measured(scale, Math.min(z, lasting[scale]))
       held ??= SCALES.map(() => 0)
       held[scale] = lasts
-      const surprise = surpriseOf(tails[scale], lasts)
+      const surprise = tails[scale].surprise(lasts)
       if (surprise > this.surprise) {
         this.surprise = surprise
         this.scale = scale
@@ -250,8 +249,8 @@ export class Feature extends FeatureRow {
   }
 
   /** How unusual what is judged on one scale is here, whether or not it lasts. */
-  surpriseAt(scale: number, tails: readonly PeakRecord[]): number {
-    return surpriseOf(tails[scale], this.excess.measured(scale, this.judged[scale].z))
+  surpriseAt(scale: number, tails: readonly ClassRecord[]): number {
+    return tails[scale].surprise(this.excess.measured(scale, this.judged[scale].z))
   }
 
   /** How much of a departure a rush of requests explains: as a logarithm, 0 where there is none. */

@@ -1,7 +1,7 @@
 //! What belongs together: whether a departure is a part of an incident, by the call graph and by time.
 
 import type { Feature } from './feature.ts'
-import type { Incident } from './incidents.ts'
+import type { Incident } from './incident.ts'
 import type { ServiceNode } from './landscape.ts'
 
 /** A departure next to an incident belongs to it if it began so shortly after it; what begins later, and is strong enough to open an incident, opens its own. */

@@ -2,14 +2,16 @@
 import { clip } from '../base/words.ts'
 import type { EventRecord, IncidentState } from '../bus/bus.ts'
 import type { Attribution } from './attribution.ts'
-import { type Contributed, contribute, NOTHING_FOUND } from './contribute.ts'
+import { contribute, NOTHING_FOUND } from './contribute.ts'
 import type { Evidence } from './evidence.ts'
 import type { Feature, Sighting } from './feature.ts'
 import { belongs, seriesOf } from './gather.ts'
+import type { Incident, Member, StoredIncident } from './incident.ts'
 import { incidentId } from './incident-id.ts'
 import { phrase, title } from './phrases.ts'
 import { anomalyEvent, incidentEvent, isSevere, type Told } from './report.ts'
-import { rankPlainly, rankSuspects, type Scene, type Suspect, sceneOf, zOf } from './suspects.ts'
+import { patience, Returns } from './returns.ts'
+import { rankPlainly, rankSuspects, type Scene, sceneOf, zOf } from './suspects.ts'
 
 /** Read each time: they may change. */
 export interface IncidentOptions {
@@ -28,7 +30,7 @@ export const JOIN_BELOW = 2.5
 /** A departure is over after so many windows without a sign of it, or so many without any span. */
 const CALM_WINDOWS = 3
 const NO_DATA_WINDOWS = 18
-/** An incident is resolved when all its departures have been over for so many windows. */
+/** An incident is resolved when all its departures have been over for so many windows; one that has come back waits longer. */
 const QUIET_WINDOWS = 3
 /** z on the two shorter scales below which there is no sign. */
 const CALM_Z = 1.5
@@ -40,51 +42,11 @@ const SILENCE_WINDOWS = 18
 export const MOST_OPEN = 100
 const MOST_MEMBERS = 50
 
-export interface Member {
-  readonly feature: Feature
-  readonly id: string
-  readonly sinceMs: number
-  peak: number
-  /** What it said at its peak. */
-  phrase: string
-  calm: number
-  over: boolean
-  /** Its end has been told. */
-  told: boolean
-  /** What sets its hurt spans apart, as it was found last. */
-  contributors: readonly string[]
-}
-
-export interface Incident extends Contributed {
-  readonly id: string
-  readonly openedMs: number
-  readonly sinceMs: number
-  readonly members: Map<string, Member>
-  suspects: readonly Suspect[]
-  title: string
-  severity: 'warning' | 'critical'
-  quiet: number
-  saidMs: number
-  /** Names as they were said last. */
-  said: string
-  readonly starved: Map<string, number>
-}
-
-/** An open incident as it is kept over a restart. */
-export interface StoredIncident
-  extends Pick<Incident, 'id' | 'openedMs' | 'sinceMs' | 'title' | 'severity' | 'saidMs' | 'said'> {
-  readonly members: readonly {
-    readonly place: string
-    readonly sinceMs: number
-    readonly peak: number
-    readonly phrase: string
-  }[]
-}
-
 export class Incidents {
   readonly open: Incident[] = []
   /** The deciding statistic from which on an incident opens. */
   level = Number.POSITIVE_INFINITY
+  readonly #returns = new Returns()
   readonly #options: IncidentOptions
   readonly #publish: (event: EventRecord) => void
   readonly #mark: (state: IncidentState) => void
@@ -146,7 +108,7 @@ export class Incidents {
   }
 
   store(): StoredIncident[] {
-    return this.open.map(({ id, openedMs, sinceMs, members, title, severity, saidMs, said }) => ({
+    return this.open.map(({ id, openedMs, sinceMs, members, title, severity, saidMs, said, returns }) => ({
       id,
       openedMs,
       sinceMs,
@@ -154,6 +116,7 @@ export class Incidents {
       severity,
       saidMs,
       said,
+      returns,
       members: [...members.values()]
         .filter(({ over }) => !over)
         .map(member => ({
@@ -217,6 +180,7 @@ export class Incidents {
       severity: 'warning',
       ...NOTHING_FOUND,
       quiet: 0,
+      returns: this.#returns.of(feature.place.id, nowMs),
       saidMs: Number.NEGATIVE_INFINITY,
       said: '',
       starved: new Map(),
@@ -261,7 +225,7 @@ export class Incidents {
     const members = [...incident.members.values()]
     const now = members.filter(member => !member.over)
     if (now.length === 0) {
-      if (++incident.quiet < QUIET_WINDOWS) return
+      if (++incident.quiet < QUIET_WINDOWS * patience(incident.returns)) return
       this.open.splice(this.open.indexOf(incident), 1)
       this.#resolve(incident, nowMs, 'back to normal')
       return
@@ -298,6 +262,7 @@ export class Incidents {
 
   #resolve(incident: Incident, nowMs: number, why: string): void {
     this.#mark({ id: incident.id, open: false, series: [] })
+    this.#returns.end(incident.members.keys(), incident.returns, nowMs)
     for (const member of incident.members.values()) {
       if (member.told) continue
       member.told = true

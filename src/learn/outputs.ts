@@ -5,7 +5,7 @@ import type { EventRecord } from '../bus/bus.ts'
 import { seriesLabels, serviceLabels } from '../bus/labels.ts'
 import { SCALES } from '../detect/scales.ts'
 import type { Feature } from './feature.ts'
-import type { Incident } from './incidents.ts'
+import type { Incident } from './incident.ts'
 import type { FeatureClass } from './places.ts'
 
 /** What is seen is that of the last minute. */

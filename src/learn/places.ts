@@ -1,7 +1,7 @@
 //! The places that are watched, and of what class: what is believed beforehand of each class, and which effects count.
 import type { Judged } from '../detect/judged.ts'
 import type { ShareOptions } from '../detect/shares.ts'
-import type { PeakRecord } from '../detect/tail.ts'
+import type { ClassRecord, TailLaw } from '../detect/unusual.ts'
 import type { Pod, Series, ServiceNode } from './landscape.ts'
 import type { At } from './reading.ts'
 
@@ -141,6 +141,11 @@ export const FLOOR_NS = 0.3e6
 
 /** The mean excess of z over 1.5 in most places, by kind. */
 export const USUAL_EXCESS: Readonly<Record<Kind, number>> = { location: 0.46, share: 0.3, count: 0.45 }
+export const TAIL_LAW: Readonly<Record<Kind, TailLaw>> = {
+  location: 'stretched',
+  share: 'power',
+  count: 'power',
+}
 
 const FAILURE: ShareOptions = { worse: 'more', leastSpread: 0.005 }
 
@@ -276,7 +281,7 @@ export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
 export const FEATURE_CLASSES = Object.keys(CLASSES) as FeatureClass[]
 
 /** Where the largest z of a class is noted, by scale. */
-export type Tails = Readonly<Record<FeatureClass, readonly PeakRecord[]>>
+export type Tails = Readonly<Record<FeatureClass, readonly ClassRecord[]>>
 
 /** Whether the effect is large enough to matter to anybody. `rush`: how much of it is explained, of durations. */
 export function passesFloor(name: FeatureClass, { shift, level, n }: Judged, rush = 0): boolean {

@@ -3,7 +3,7 @@ import type { Attributes } from '../base/attributes.ts'
 import { clip } from '../base/words.ts'
 import type { EventRecord } from '../bus/bus.ts'
 import type { Feature } from './feature.ts'
-import type { Incident, Member } from './incidents.ts'
+import type { Incident, Member } from './incident.ts'
 import type { ServiceNode } from './landscape.ts'
 import { CLASSES } from './places.ts'
 

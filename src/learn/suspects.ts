@@ -1,7 +1,7 @@
 //! Who would explain what is seen: the features that depart point at services, and what follows from another is explained away.
 import type { Evidence } from './evidence.ts'
 import type { Sighting as Feature } from './feature.ts'
-import type { Member } from './incidents.ts'
+import type { Member } from './incident.ts'
 import type { ServiceNode } from './landscape.ts'
 
 /** A service, or a peer that sends no telemetry, with what speaks for it. */

@@ -38,6 +38,15 @@ test('an excess is measured by the mean excess of the place', () => {
     expect(restless.measured(0, z + 0.5)).toBeGreaterThan(restless.measured(0, z))
 })
 
+test('where a short tail proves nothing, nothing is measured by less than is usual', () => {
+  const numbers = new Float32Array(Excess.WIDTH)
+  const bursts = new Excess(numbers, 0, USUAL, USUAL)
+  bursts.restore(taught(0.1, 4000).store())
+  expect(bursts.measured(0, 8)).toBeCloseTo(8)
+  bursts.restore(taught(2, 4000).store())
+  expect(bursts.measured(0, 8)).toBeLessThan(4)
+})
+
 test('a few windows prove little, and one scale says nothing of another', () => {
   expect(taught(3, 2).measured(0, 8)).toBeGreaterThan(0.6 * 8)
   expect(taught(3, 4000, 1).measured(0, 8)).toBeCloseTo(8)
