@@ -38,8 +38,10 @@ export interface EvidenceOptions {
   readonly ablate?: readonly Part[]
 }
 
-/** A feature in this state is watched by nobody else: its departure has ended after so many calm windows. */
+/** A departure has ended after so many calm windows. */
 const CALM_WINDOWS = 6
+/** Or after so many of which nothing was seen: of what is seldom asked a minute without anything says nothing. */
+const NO_DATA_WINDOWS = 18
 /** Learning stops where the deciding statistic passes what calm times exceed so often a day, whatever the budget. */
 const FREEZE_PER_DAY = 5
 /** So many features are watched for each series that there may be; of an ordinary deployment there are three to six. */
@@ -225,7 +227,11 @@ export class Evidence {
           feature.frozenMs = nowMs
           for (const { lagged } of levelsOf(feature)) lagged.forgetWaiting()
         }
-      } else if (!Number.isNaN(feature.sinceMs) && ++feature.calm >= CALM_WINDOWS) this.#end(feature)
+      } else if (!Number.isNaN(feature.sinceMs)) {
+        const [shortest, minute] = feature.judged
+        const limit = shortest.n > 0 || minute.n > 0 ? CALM_WINDOWS : NO_DATA_WINDOWS
+        if (++feature.calm >= limit) this.#end(feature)
+      }
       if (!feature.isFrozen || nowMs - feature.frozenMs < rebaselineMs) continue
       // What comes and goes is no new level: none is adopted that the longest scale does not show.
       if (passesFloor(feature.class, feature.judged[SCALES.length - 1])) {

@@ -109,18 +109,16 @@ export interface Series {
   readonly gap: LaggedLevel
   readonly duration: LaggedLevel
   lastSeenMs: number
-  /** Hours since then. */
+  /** Hours since then, and the end of the last window in which it had a row. */
   idleHours: number
-  /** End of the last window in which it had a row. */
   lastTouchedMs: number
   /** This window's. */
   sums: Sums
   /** The first of its rows in this window, -1 where there is none. */
   row: number
-  /** How many of its spans a trace has: usually, and in the last minute or so. Retries raise it. */
+  /** How many of its spans a trace has, usually and in the last minute or so, and how many such traces a window has. Retries raise it. */
   usualPerTrace: number
   nowPerTrace: number
-  /** Traces of a window, lately, of those that have any. */
   nowTraces: number
   /** What is usual of its spans that were drawn. */
   usualRow: number

@@ -8,11 +8,13 @@ import { LearningPlane } from '../../src/learn/plane.ts'
 import { HOUR, MINUTE, PLANE, SLOW_TRACE } from '../kit/plane.ts'
 import { Shop, type Trouble } from '../kit/shop.ts'
 
-function scene(seed: number, change: (window: FeatureWindow) => FeatureWindow = window => window) {
+const asItIs = (window: FeatureWindow) => window
+
+function scene(seed: number, change = asItIs, budgets = PLANE.budgets) {
   const bus = memoryBus(error => {
     throw error
   })
-  const plane = new LearningPlane(bus, new Registry(), PLANE)
+  const plane = new LearningPlane(bus, new Registry(), { ...PLANE, budgets })
   const shop = new Shop(seed)
   return {
     account: plane.account,
@@ -88,7 +90,7 @@ test('of the incidents that have ended the last hundred are kept', () => {
 })
 
 test('the right service is suspected first before an incident opens, and it is said how far it was below the level', () => {
-  const { run, assess, account } = scene(23)
+  const { run, assess, account } = scene(23, asItIs, [0.001])
   run(2 * HOUR)
   run(2, { slow: { prices: 1.45 } })
   const { suspects, evidence, level } = assess(null, 'prices')
