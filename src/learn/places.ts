@@ -177,8 +177,8 @@ export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
   'pod self': {
     name: 'self',
     kind: 'location',
-    hourly: [6.5, 7.1, 6.6, 6.6],
-    scale: 0.12,
+    hourly: [8, 9, 9, 8.5],
+    scale: 0.15,
     places: 300,
     floor: 1.4,
   },
