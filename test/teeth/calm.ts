@@ -38,6 +38,26 @@ export const CALM = [
       test: 'what was calm is learned when it is over, and what was none never',
     },
   ]),
+  ...teethIn('learn/returns.test.ts', [
+    {
+      row: 'calm',
+      guard: 'what comes back is over later',
+      file: 'learn/incidents.ts',
+      on: 'QUIET_WINDOWS * patience(incident.returns)',
+      off: 'QUIET_WINDOWS * patience(0)',
+      test: 'what is slow for two of every four minutes is told a few times',
+    },
+  ]),
+  ...teethIn('learn/suspects.test.ts', [
+    {
+      row: 'calm',
+      guard: 'a call now and then is no storm of them',
+      file: 'learn/suspects.ts',
+      on: '(now + FEW_CALLS) / (usual + FEW_CALLS)',
+      off: 'now / usual',
+      test: 'a caller with a call now and then is not named',
+    },
+  ]),
   ...teethIn('learn/plane.test.ts', [
     {
       row: 'calm',
