@@ -141,6 +141,7 @@ export const FLOOR_NS = 0.3e6
 
 /** The mean excess of z over 1.5 in most places, by kind. */
 export const USUAL_EXCESS: Readonly<Record<Kind, number>> = { location: 0.46, share: 0.3, count: 0.45 }
+/** How z of a class falls off far out, by kind. */
 export const TAIL_LAW: Readonly<Record<Kind, TailLaw>> = {
   location: 'stretched',
   share: 'power',

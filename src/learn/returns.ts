@@ -15,7 +15,7 @@ export class Returns {
     return last !== undefined && nowMs - last.atMs <= SOON_MS ? last.returns + 1 : 0
   }
 
-  /** An incident has ended that was the so-manieth in a row. */
+  /** An incident has ended that had so many before it, one soon after the other. */
   end(places: Iterable<string>, returns: number, nowMs: number): void {
     for (const [place, { atMs }] of this.#ended) if (nowMs - atMs > SOON_MS) this.#ended.delete(place)
     for (const place of places) this.#ended.set(place, { atMs: nowMs, returns })
