@@ -5,15 +5,22 @@ import { defineConfig } from 'vitest/config'
 
 const suite = process.env.OTLIER_SUITE ?? 'test'
 
+/** What computes and holds nothing that outlives a test: its files share a process, and read the modules once. */
+const SHARED = ['base', 'detect', 'learn', 'oracle', 'wire', 'world']
+const shared = SHARED.map(folder => `test/${folder}/**/*.${suite}.ts`)
+
 export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
   test: {
-    include: [`test/**/*.${suite}.ts`],
-    testTimeout: suite === 'test' ? 20_000 : 300_000,
-    hookTimeout: suite === 'test' ? 20_000 : 300_000,
+    testTimeout: suite === 'test' ? 60_000 : 300_000,
+    hookTimeout: suite === 'test' ? 60_000 : 300_000,
     // The long suites hold ports and measure time and memory: one file after another.
-    fileParallelism: suite === 'test',
+    fileParallelism: suite === 'test' || suite === 'detection',
     // Vitest leaves one core free, which of two is half the machine.
     maxWorkers: Math.max(2, availableParallelism() - 1),
+    projects: [
+      { extends: true, test: { name: 'shared', isolate: false, include: shared } },
+      { extends: true, test: { name: 'alone', include: [`test/**/*.${suite}.ts`], exclude: shared } },
+    ],
   },
 })

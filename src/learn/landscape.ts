@@ -2,6 +2,7 @@
 import type { Slots } from '../base/slots.ts'
 import type { FeatureWindow, PodKey, SeriesKey } from '../bus/bus.ts'
 import { Load } from '../detect/load.ts'
+import { type Call, newCall } from './calls.ts'
 import type { Feature } from './feature.ts'
 import { LaggedLevel, levelSlots } from './lagged.ts'
 import { NO_ROW, Usuals } from './usual.ts'
@@ -39,15 +40,6 @@ export interface Pod {
   lastSeenMs: number
   idleHours: number
   readonly isYoungFrom: boolean
-}
-
-/** What one operation calls, by this window's links. */
-interface Call {
-  readonly child: Series
-  parents: number
-  children: number
-  /** Hours since there was one. */
-  idleHours: number
 }
 
 /** A service that a client's spans have been answered by. */
@@ -124,7 +116,7 @@ export interface Series {
   usualRow: number
   slowNs: number
   slowTrace: string
-  /** By child, as this window's links say. */
+  /** By child. */
   calls: readonly Call[]
 }
 
@@ -278,7 +270,7 @@ export class Landscape {
       this.crowded++
       return null
     }
-    const call = { child, parents: 0, children: 0, idleHours: 0 }
+    const call = newCall(child)
     parent.calls = parent.calls.concat(call)
     return call
   }

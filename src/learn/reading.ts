@@ -2,6 +2,7 @@
 import { type FeatureWindow, type LogMoments, MEASURE } from '../bus/bus.ts'
 import type { Middle } from '../detect/robust.ts'
 import { effective } from '../detect/significance.ts'
+import { endWindow, isStep, Steps } from './calls.ts'
 import type { Feature } from './feature.ts'
 import type { LaggedLevel } from './lagged.ts'
 import {
@@ -65,6 +66,7 @@ export class Reading {
   readonly #rows = new Rows()
   readonly #middle: Middle = { n: 0, mean: 0, variance: 0 }
   readonly #nodes = new Nodes()
+  readonly #steps = new Steps()
   /** By service, over its pods. */
   readonly #nodeShift = new Map<ServiceNode, { n: number; sum: number }>()
   readonly #touched: Series[] = []
@@ -141,6 +143,7 @@ export class Reading {
 
   #readLinks(window: FeatureWindow): void {
     const { links } = window
+    this.#steps.clear()
     for (let row = 0; row < links.length; row++) {
       const parent = this.#landscape.seriesAt(window, links.parent[row])
       const child = this.#landscape.seriesAt(window, links.child[row])
@@ -150,9 +153,14 @@ export class Reading {
         continue
       }
       const call = this.#landscape.callOf(parent, child)
-      if (call === null) continue
-      call.parents += links.parents[row]
-      call.children += links.children[row]
+      if (call !== null) call.parents += links.parents[row]
+      if (isStep(parent, child)) this.#steps.note(parent, child, links.parents[row])
+    }
+    if (this.#steps.size === 0) return
+    for (let row = 0; row < links.length; row++) {
+      const parent = this.#landscape.seriesAt(window, links.parent[row])
+      const child = this.#landscape.seriesAt(window, links.child[row])
+      if (parent !== null && child !== null) this.#steps.credit(parent, child, links.parents[row])
     }
   }
 
@@ -190,15 +198,14 @@ export class Reading {
       for (const call of series.calls) {
         const { child } = call
         const target = child.callee ?? (child.service === service ? null : child.service)
-        const step = !child.isCall && child.service === service
-        const missing = this.#feature(step ? 'step missing' : 'call missing', service, {
+        const missing = this.#feature(isStep(series, child) ? 'step missing' : 'call missing', service, {
           series,
           target: target?.name ?? (child.peer || child.key.operation),
           targetService: target,
           detail: child.key.id,
         })
-        share(missing, call.parents, series.sums.spans, series.sums)
-        call.parents = call.children = 0
+        share(missing, Math.min(call.parents, series.sums.spans), series.sums.spans, series.sums)
+        endWindow(call)
       }
       if (series.sums.roots > 0 && series.key.kind === SERVER)
         count(this.#feature('entry rate', service), series.sums.roots, series.sums)

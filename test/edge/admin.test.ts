@@ -28,7 +28,7 @@ async function start(health: () => Health = () => READY, registry = new Registry
   }
 }
 
-/** Sends bytes as they are, and gives back all that comes until the connection ends or a quarter of a second passes in silence. */
+/** Sends bytes as they are, and gives back all that comes until the connection ends or, after the first of it, a quarter of a second passes in silence. */
 function raw(port: number, bytes: string | Uint8Array): Promise<string> {
   return new Promise(resolve => {
     const socket = connect(port, '127.0.0.1', () => socket.write(bytes))
@@ -37,7 +37,11 @@ function raw(port: number, bytes: string | Uint8Array): Promise<string> {
       socket.destroy()
       resolve(answer)
     }
-    socket.on('data', chunk => (answer += chunk.toString('latin1'))).setTimeout(250, finish)
+    socket.setTimeout(10_000, finish)
+    socket.on('data', chunk => {
+      answer += chunk.toString('latin1')
+      socket.setTimeout(250)
+    })
     socket.on('error', finish).on('close', finish)
   })
 }

@@ -217,7 +217,7 @@ describe('numbers that stand for others', () => {
 
   test('are those of what is gone: with many pods that come and go the table stays small', async () => {
     const to = assembling()
-    for (let n = 0; n < 300; n++) {
+    for (let n = 0; n < 500; n++) {
       await to.send([sent(n * 10_000, 5, { name: `op ${n}` }, { pod: `pod-${n}`, machine: `m-${n}` })])
       await to.send([sent(n * 10_000, 5, { name: 'always' }, { pod: 'steady', machine: 'n-1' })])
       await hours(to, 1)

@@ -129,7 +129,7 @@ test('another seed tries other things', async () => {
   const { run, report } = scene(44, { budgets: [1e-3] })
   run(2 * STRETCH_WINDOWS)
   const rows = new Set<string>()
-  for (const seed of [7, 8, 9, 10]) rows.add(JSON.stringify((await report(seed)).rows))
+  for (const seed of [7, 8]) rows.add(JSON.stringify((await report(seed)).rows))
   expect(rows.size).toBeGreaterThan(1)
 })
 

@@ -38,6 +38,16 @@ export const CALM = [
       test: 'what was calm is learned when it is over, and what was none never',
     },
   ]),
+  ...teethIn('learn/calls.test.ts', [
+    {
+      row: 'calm',
+      guard: 'calls that a step makes in place of its operation are made',
+      file: 'learn/calls.ts',
+      on: 'if (!call.isMoved) return',
+      off: 'return',
+      test: 'calls that a new step makes in place of its operation are not missing',
+    },
+  ]),
   ...teethIn('learn/returns.test.ts', [
     {
       row: 'calm',
