@@ -42,3 +42,13 @@ export function scene(seed: number, options: Partial<PlaneOptions> = {}, shop = 
   }
   return { plane, options: all, bus, registry, shop, events, states, run, named, suspects }
 }
+
+/** The same with windows of a minute, after days of calm: days are lived through in a second. `since` leaves the calm ones out. */
+export function sceneByMinutes(seed: number, historyDays: number, perWindow = 25) {
+  const windowMs = 60_000
+  const one = scene(seed, { windowMs }, new Shop(seed, perWindow, windowMs))
+  one.run(historyDays * 24 * 60)
+  const fromMs = one.shop.atMs
+  const since = (name: string) => one.named(name).filter(({ observedMs }) => observedMs > fromMs)
+  return { ...one, since, fromMs }
+}

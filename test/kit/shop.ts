@@ -2,7 +2,6 @@
 import {
   BINS_PER_E,
   type FeatureWindow,
-  type LogMoments,
   MEASURE,
   NO_SAMPLES,
   type PodKey,
@@ -43,15 +42,33 @@ const OWN_MS: Readonly<Record<string, number>> = { gateway: 4, carts: 12, prices
 const WAY_MS = 2
 const PEER_MS = 5
 const PODS = 2
+/** More than any bucket. */
+const BUCKETS = 2 ** 16
 
-interface Row {
-  traces: number
-  failures: number
-  origins: number
-  away: number
-  roots: number
-  readonly samples: { readonly measure: number; readonly ns: number }[]
-  readonly durations: number[]
+/** What one series did at one pod in a window. */
+class Row {
+  readonly at: number
+  traces = 0
+  origins = 0
+  roots = 0
+  answered = 0
+  slowNs = 0
+  /** One number for each sample, in the order in which bins stand: by measure, then by bucket. */
+  readonly samples: number[] = []
+
+  constructor(at: number) {
+    this.at = at
+  }
+
+  /** A span that took so long. */
+  took(ns: number) {
+    this.traces++
+    if (ns > this.slowNs) this.slowNs = ns
+  }
+
+  sample(measure: number, ns: number) {
+    this.samples.push(measure * BUCKETS + Math.round(BINS_PER_E * Math.log(ns)))
+  }
 }
 
 /** Makes windows one after the other from a seed. `perWindow`: requests. */
@@ -94,111 +111,97 @@ export class Shop {
 
   /** The next window. */
   window(trouble: Trouble = {}): FeatureWindow {
-    const rows = new Map<string, Row>()
-    const links = new Map<string, { parents: number; children: number }>()
+    const rows: Row[] = []
+    const links = new Map<number, number>()
     const requests = Math.round(this.#perWindow * (trouble.traffic ?? 1))
-    for (let n = 0; n < requests; n++) this.#request(trouble, rows, links)
+    for (let n = 0; n < requests; n++) this.#serve('gateway', true, trouble, rows, links)
     const window = this.#publish(rows, links)
     this.atMs += this.#windowMs
     return window
   }
 
-  #request(
+  #row(rows: Row[], series: number, pod: number): Row {
+    const at = series * this.pods.length + pod
+    rows[at] ??= new Row(at)
+    return rows[at]
+  }
+
+  #link(links: Map<number, number>, parent: number, child: number) {
+    const key = parent * this.series.length + child
+    links.set(key, (links.get(key) ?? 0) + 1)
+  }
+
+  #serve(
+    service: string,
+    root: boolean,
     trouble: Trouble,
-    rows: Map<string, Row>,
-    links: Map<string, { parents: number; children: number }>,
-  ) {
+    rows: Row[],
+    links: Map<number, number>,
+  ): { ns: number; failed: boolean } {
     const { mute = [] } = trouble
-    const put = (series: number, pod: number): Row => {
-      const key = `${series}/${pod}`
-      let row = rows.get(key)
-      if (row === undefined)
-        rows.set(
-          key,
-          (row = { traces: 0, failures: 0, origins: 0, away: 0, roots: 0, samples: [], durations: [] }),
-        )
-      row.traces++
-      return row
-    }
-    const link = (parent: number, child: number) => {
-      const key = `${parent}/${child}`
-      const one = links.get(key) ?? { parents: 0, children: 0 }
-      one.parents++
-      one.children++
-      links.set(key, one)
-    }
-    const serve = (service: string, root: boolean): { ns: number; failed: boolean } => {
-      const place = Math.floor(this.#random() * PODS)
-      const podName = `${service}-${place}`
-      const server = SERVICES.indexOf(service as (typeof SERVICES)[number])
-      const pod = server * PODS + place
-      const seen = !mute.includes(service)
-      const factor = (trouble.slow?.[service] ?? 1) * (trouble.pod?.[podName] ?? 1)
-      const own = this.#logNormal(OWN_MS[service] * factor, 0.5)
-      let below = 0
-      let failedBelow = false
-      for (const [at, call] of CALLS.entries()) {
-        if (call.from !== service || this.#random() >= (trouble.calls?.[`${call.from}>${call.to}`] ?? 1))
-          continue
-        const client = SERVICES.length + at
-        const way = this.#logNormal(WAY_MS * (trouble.way?.[`${call.from}>${call.to}`] ?? 1), 0.3)
-        const answer =
-          call.to === '' ? { ns: this.#logNormal(PEER_MS, 0.4), failed: false } : serve(call.to, false)
-        below += way + answer.ns
-        failedBelow ||= answer.failed
-        if (!seen) continue
-        const row = put(client, pod)
-        row.durations.push(way + answer.ns)
-        if (answer.failed) row.failures++
-        link(server, client)
-        if (call.to === '') row.samples.push({ measure: MEASURE.duration, ns: way + answer.ns })
-        else if (!mute.includes(call.to)) {
-          row.samples.push({ measure: MEASURE.gap, ns: way })
-          link(client, SERVICES.indexOf(call.to as (typeof SERVICES)[number]))
-        }
+    const place = Math.floor(this.#random() * PODS)
+    const server = SERVICES.indexOf(service as (typeof SERVICES)[number])
+    const pod = server * PODS + place
+    const seen = !mute.includes(service)
+    const factor = (trouble.slow?.[service] ?? 1) * (trouble.pod?.[`${service}-${place}`] ?? 1)
+    const own = this.#logNormal(OWN_MS[service] * factor, 0.5)
+    let below = 0
+    let failedBelow = false
+    for (const [at, { from, to }] of CALLS.entries()) {
+      if (from !== service || this.#random() >= (trouble.calls?.[`${from}>${to}`] ?? 1)) continue
+      const client = SERVICES.length + at
+      const way = this.#logNormal(WAY_MS * (trouble.way?.[`${from}>${to}`] ?? 1), 0.3)
+      const answer =
+        to === ''
+          ? { ns: this.#logNormal(PEER_MS, 0.4), failed: false }
+          : this.#serve(to, false, trouble, rows, links)
+      below += way + answer.ns
+      failedBelow ||= answer.failed
+      if (!seen) continue
+      const row = this.#row(rows, client, pod)
+      row.took(way + answer.ns)
+      if (to === '') row.sample(MEASURE.duration, way + answer.ns)
+      this.#link(links, server, client)
+      if (to !== '' && !mute.includes(to)) {
+        row.answered++
+        row.sample(MEASURE.gap, way)
+        this.#link(links, client, SERVICES.indexOf(to as (typeof SERVICES)[number]))
       }
-      const origin = this.#random() < (trouble.failing?.[service] ?? 0.002)
-      const failed = origin || failedBelow
-      if (seen) {
-        const row = put(server, pod)
-        row.samples.push({ measure: MEASURE.self, ns: own })
-        row.durations.push(own + below)
-        if (root) row.roots++
-        if (failed) row.failures++
-        if (origin && !failedBelow) row.origins++
-      }
-      return { ns: own + below, failed }
     }
-    serve('gateway', true)
+    const origin = this.#random() < (trouble.failing?.[service] ?? 0.002)
+    const failed = origin || failedBelow
+    if (seen) {
+      const row = this.#row(rows, server, pod)
+      row.took(own + below)
+      row.sample(MEASURE.self, own)
+      if (root) row.roots++
+      if (origin && !failedBelow) row.origins++
+    }
+    return { ns: own + below, failed }
   }
 
   #logNormal(ms: number, sigma: number): number {
     return logNormal(this.#random, ms * 1e6, sigma)
   }
 
-  #publish(rows: Map<string, Row>, links: Map<string, { parents: number; children: number }>): FeatureWindow {
-    const list = [...rows].sort(([a], [b]) => (a < b ? -1 : 1))
-    const column = (of: (row: Row) => number) => Float64Array.from(list, ([, row]) => of(row))
-    const moments = (measure: number): LogMoments => {
-      const ys = list.map(([, row]) =>
-        measure === MEASURE.duration
-          ? row.durations.map(Math.log)
-          : row.samples.filter(one => one.measure === measure).map(({ ns }) => Math.log(ns)),
-      )
-      const sum = (of: (y: number) => number) =>
-        Float64Array.from(ys, each => each.reduce((total, y) => total + of(y), 0))
-      return { n: sum(() => 1), n2: sum(() => 1), y: sum(y => y), yy: sum(y => y * y) }
+  #publish(sparse: readonly Row[], links: ReadonlyMap<number, number>): FeatureWindow {
+    const rows = sparse.filter(row => row !== undefined)
+    const column = (of: (row: Row) => number) => Float64Array.from(rows, of)
+    const length = rows.reduce((sum, { samples }) => sum + samples.length, 0)
+    const bins = {
+      length,
+      row: new Int32Array(length),
+      measure: new Uint8Array(length),
+      bucket: new Int16Array(length),
+      weight: new Float64Array(length).fill(1),
     }
-    const bins = list
-      .flatMap(([, row], at) =>
-        row.samples.map(({ measure, ns }) => ({
-          at,
-          measure,
-          bucket: Math.round(BINS_PER_E * Math.log(ns)),
-        })),
-      )
-      .sort((a, b) => a.at - b.at || a.measure - b.measure || a.bucket - b.bucket)
-    const pairs = [...links]
+    let at = 0
+    for (const [row, { samples }] of rows.entries())
+      for (const sample of Int32Array.from(samples).sort()) {
+        bins.row[at] = row
+        bins.measure[at] = Math.floor(sample / BUCKETS)
+        bins.bucket[at++] = sample % BUCKETS
+      }
     return {
       startMs: this.atMs,
       endMs: this.atMs + this.#windowMs,
@@ -206,35 +209,28 @@ export class Shop {
       peers: this.peers,
       pods: this.pods,
       cells: {
-        length: list.length,
-        series: Int32Array.from(list, ([key]) => Number(key.split('/')[0])),
-        pod: Int32Array.from(list, ([key]) => Number(key.split('/')[1])),
+        length: rows.length,
+        series: Int32Array.from(rows, row => Math.floor(row.at / this.pods.length)),
+        pod: Int32Array.from(rows, row => row.at % this.pods.length),
         spans: column(({ traces }) => traces),
         roots: column(({ roots }) => roots),
-        failures: column(({ failures }) => failures),
         traces: column(({ traces }) => traces),
         origins: column(({ origins }) => origins),
-        away: column(({ away }) => away),
-        duration: moments(MEASURE.duration),
-        self: moments(MEASURE.self),
-        gap: moments(MEASURE.gap),
-        slowTrace: new Uint8Array(16 * list.length).fill(7),
-        slowNs: column(({ durations }) => Math.max(0, ...durations)),
-        plainTrace: new Uint8Array(16 * list.length).fill(3),
+        away: new Float64Array(rows.length),
+        timed: column(({ traces }) => traces),
+        timedSquares: column(({ traces }) => traces),
+        answered: column(({ answered }) => answered),
+        answeredSquares: column(({ answered }) => answered),
+        slowTrace: new Uint8Array(16 * rows.length).fill(7),
+        slowNs: column(({ slowNs }) => slowNs),
       },
-      bins: {
-        length: bins.length,
-        row: Int32Array.from(bins, ({ at }) => at),
-        measure: Uint8Array.from(bins, ({ measure }) => measure),
-        bucket: Int16Array.from(bins, ({ bucket }) => bucket),
-        weight: new Float64Array(bins.length).fill(1),
-      },
+      bins,
       links: {
-        length: pairs.length,
-        parent: Int32Array.from(pairs, ([key]) => Number(key.split('/')[0])),
-        child: Int32Array.from(pairs, ([key]) => Number(key.split('/')[1])),
-        parents: Float64Array.from(pairs, ([, { parents }]) => parents),
-        children: Float64Array.from(pairs, ([, { children }]) => children),
+        length: links.size,
+        parent: Int32Array.from(links.keys(), key => Math.floor(key / this.series.length)),
+        child: Int32Array.from(links.keys(), key => key % this.series.length),
+        parents: Float64Array.from(links.values()),
+        children: Float64Array.from(links.values()),
       },
       samples: NO_SAMPLES,
     }
