@@ -39,19 +39,6 @@ export interface PodKey {
 }
 
 /**
- * Logarithms of a duration, summed: y = ln(nanoseconds) in steps of 1/256, one sample for each trace, weighted where the input was
- * sampled. Weights are multiples of 1/16, so sums are exact and their order does not matter.
- */
-export interface LogMoments {
-  /** Sum of the weights, and of their squares: the effective number of samples is n * n / n2. */
-  readonly n: Float64Array
-  readonly n2: Float64Array
-  /** Sums of weight * y and weight * y * y. */
-  readonly y: Float64Array
-  readonly yy: Float64Array
-}
-
-/**
  * What one worker made of all traces that ended (by their latest span) in one window. Columns; rows of the same series and pod add up
  * over workers. A message is immutable once it is published.
  */
@@ -115,7 +102,10 @@ export const NO_SAMPLES: Samples = {
   attribute: new Uint16Array(0),
 }
 
-/** One row for each series and pod. All counts are sums of weights. */
+/**
+ * One row for each series and pod. All counts are sums of weights. These are multiples of 1/16, so sums are exact and their order does
+ * not matter.
+ */
 export interface Cells {
   readonly length: number
   readonly series: Int32Array
@@ -123,30 +113,32 @@ export interface Cells {
   readonly spans: Float64Array
   /** Spans without a parent. */
   readonly roots: Float64Array
-  readonly failures: Float64Array
   /** Traces with such a span; those in which one of them failed although nothing that it called had. */
   readonly traces: Float64Array
   readonly origins: Float64Array
   /** Of `origins`, those at a client or producer whose other side was not seen. */
   readonly away: Float64Array
-  readonly duration: LogMoments
-  /** Own time less the time in which a child was at work. Of spans that are no client or producer. */
-  readonly self: LogMoments
-  /** A client's time less that of the server that it called; only where that was seen. */
-  readonly gap: LogMoments
-  /** 16 bytes a row: the trace of the slowest span (ties: the smaller id), and the trace with the smallest id. */
+  /** Traces in which such a span has a duration; those in which the server that such a client called was seen. */
+  readonly timed: Float64Array
+  readonly answered: Float64Array
+  /** Sums of the squares of these weights: the effective number of samples is timed * timed / timedSquares. */
+  readonly timedSquares: Float64Array
+  readonly answeredSquares: Float64Array
+  /** 16 bytes a row: the trace of the slowest span (ties: the smaller id). */
   readonly slowTrace: Uint8Array
   readonly slowNs: Float64Array
-  readonly plainTrace: Uint8Array
 }
 
-/** `measure` of a bin. */
+/**
+ * `measure` of a bin. Self is a span's duration less the time in which a child was at work, gap is a client's less that of the server
+ * that it called.
+ */
 export const MEASURE = { duration: 0, self: 1, gap: 2 } as const
 /** Buckets of bins: this many to a factor of e. */
 export const BINS_PER_E = 8
 
 /**
- * The samples behind the moments as histograms, so that a few outliers can be told from all that moved: bucket = round(8 * ln(nanoseconds)).
+ * Histograms of one sample for each row and trace, so that a few outliers can be told from all that moved: bucket = round(8 * ln(nanoseconds)).
  * Of spans that are no client or producer their self, of clients whose server was seen the gap, of other clients and producers the
  * duration. Sorted by row, measure and bucket; weights add up.
  */

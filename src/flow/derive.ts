@@ -26,24 +26,20 @@ import {
   WEIGHT,
 } from './pool.ts'
 import {
+  ANSWERED,
   AWAY,
   CELL_DOUBLES,
-  DURATION,
-  FAILURES,
-  GAP,
   ORIGINS,
   ROOTS,
-  SELF,
   type Sheet,
   SLOW_NS,
   SPANS,
+  TIMED,
   TRACES,
 } from './sheet.ts'
 
 /** Self times and gaps are not told apart below a microsecond: clocks are not, and logarithms go down without end. */
 const MIN_NS = 1000
-/** Logarithms are counted in steps of 1/256, so that sums are exact. */
-const LOG_STEPS = 256
 const NONE = -1
 const SMALLEST = 64
 
@@ -53,9 +49,9 @@ const ORIGIN_AWAY = 2
 /** The samples of a cell in one trace: of all spans, and of those that have a duration, a self time, a gap. */
 const SAMPLES = 4
 const ANY = 0
-const TIMED = 1
-const OWN = 2
-const CALL = 3
+const HAS_DURATION = 1
+const HAS_SELF = 2
+const HAS_GAP = 3
 
 /** Its columns are as long as the largest group so far; one is enough for all traces. */
 export class Deriver {
@@ -95,7 +91,7 @@ export class Deriver {
     const kept = this.#family.relate(to - from)
     const touched = this.#countSpans(kept, traceAt, sheet)
     if (kept > 1) this.#countLinks(kept, sheet)
-    for (let cell = 0; cell < touched; cell++) this.#countTrace(cell, traceAt, sheet)
+    for (let cell = 0; cell < touched; cell++) this.#countTrace(cell, sheet)
     this.#cellStamp += touched
   }
 
@@ -133,16 +129,13 @@ export class Deriver {
       const kind = meta & KIND
       sums[sum + SPANS] += weight
       if (rows[at + PARENT] === 0 && rows[at + PARENT + 1] === 0) sums[sum + ROOTS] += weight
-      if ((meta & IS_FAILED) !== 0) {
-        sums[sum + FAILURES] += weight
-        if ((facts[nth] & CHILD_FAILED) === 0) {
-          const isAway = (kind === CLIENT || kind === PRODUCER) && (facts[nth] & OTHER_SIDE) === 0
-          this.#facts[cell] |= isAway ? ORIGIN | ORIGIN_AWAY : ORIGIN
-        }
+      if ((meta & IS_FAILED) !== 0 && (facts[nth] & CHILD_FAILED) === 0) {
+        const isAway = (kind === CLIENT || kind === PRODUCER) && (facts[nth] & OTHER_SIDE) === 0
+        this.#facts[cell] |= isAway ? ORIGIN | ORIGIN_AWAY : ORIGIN
       }
       this.#sample(cell, ANY, nth)
       if ((meta & IS_UNTIMED) !== 0) continue
-      this.#sample(cell, TIMED, nth)
+      this.#sample(cell, HAS_DURATION, nth)
       const durationNs = doubles[spans[nth] * SPAN_DOUBLES + DURATION_NS]
       if (traceAt >= 0 && durationNs >= sums[sum + SLOW_NS]) {
         if (durationNs > sums[sum + SLOW_NS]) sheet.slow.fill(0, 4 * row, 4 * row + 4)
@@ -153,10 +146,10 @@ export class Deriver {
         const servedNs = this.#family.servedNs[nth]
         if (servedNs === NONE) continue
         this.#ownNs[nth] = Math.max(MIN_NS, durationNs - servedNs)
-        this.#sample(cell, CALL, nth)
+        this.#sample(cell, HAS_GAP, nth)
       } else if (kind !== PRODUCER) {
         this.#ownNs[nth] = Math.max(MIN_NS, durationNs - this.#busyNs(nth, durationNs))
-        this.#sample(cell, OWN, nth)
+        this.#sample(cell, HAS_SELF, nth)
       }
     }
     return touched
@@ -220,7 +213,7 @@ export class Deriver {
   }
 
   /** Counts what is counted once for each trace. */
-  #countTrace(cell: number, traceAt: number, sheet: Sheet): void {
+  #countTrace(cell: number, sheet: Sheet): void {
     const row = this.#rows[cell]
     const sum = row * CELL_DOUBLES
     const { sums } = sheet
@@ -229,29 +222,23 @@ export class Deriver {
     sums[sum + TRACES] += weight
     if ((this.#facts[cell] & ORIGIN) !== 0) sums[sum + ORIGINS] += weight
     if ((this.#facts[cell] & ORIGIN_AWAY) !== 0) sums[sum + AWAY] += weight
-    const timed = this.#samples[samples + TIMED]
-    if (timed === NONE) {
-      if (traceAt >= 0) this.#choose(sheet.plain, row, traceAt)
-      return
+    const timed = this.#samples[samples + HAS_DURATION]
+    if (timed === NONE) return
+    addWeight(sums, sum + TIMED, this.#weightOf(timed))
+    const own = this.#samples[samples + HAS_SELF]
+    const call = this.#samples[samples + HAS_GAP]
+    if (own !== NONE) this.#bin(sheet, row, MEASURE.self, own, this.#ownNs[own])
+    if (call !== NONE) {
+      addWeight(sums, sum + ANSWERED, this.#weightOf(call))
+      this.#bin(sheet, row, MEASURE.gap, call, this.#ownNs[call])
+    } else if (own === NONE) {
+      const durationNs = this.#pool.doubles[this.#family.spans[timed] * SPAN_DOUBLES + DURATION_NS]
+      this.#bin(sheet, row, MEASURE.duration, timed, Math.max(1, durationNs))
     }
-    const durationLn = ln(this.#pool.doubles[this.#family.spans[timed] * SPAN_DOUBLES + DURATION_NS])
-    addMoments(sums, sum + DURATION, this.#weightOf(timed), durationLn)
-    const own = this.#samples[samples + OWN]
-    const call = this.#samples[samples + CALL]
-    if (own !== NONE) this.#learn(sheet, row, SELF, MEASURE.self, own)
-    if (call !== NONE) this.#learn(sheet, row, GAP, MEASURE.gap, call)
-    if (own === NONE && call === NONE) {
-      sheet.bin(row, MEASURE.duration, Math.round(durationLn * BINS_PER_E), this.#weightOf(timed))
-    }
-    if (traceAt >= 0) this.#choose(sheet.plain, row, traceAt)
   }
 
-  /** Adds a self time or a gap. */
-  #learn(sheet: Sheet, row: number, moments: number, measure: number, nth: number): void {
-    const weight = this.#weightOf(nth)
-    const ownLn = ln(this.#ownNs[nth])
-    addMoments(sheet.sums, row * CELL_DOUBLES + moments, weight, ownLn)
-    sheet.bin(row, measure, Math.round(ownLn * BINS_PER_E), weight)
+  #bin(sheet: Sheet, row: number, measure: number, nth: number, ns: number): void {
+    sheet.bin(row, measure, Math.round(Math.log(ns) * BINS_PER_E), this.#weightOf(nth))
   }
 
   #weightOf(nth: number): number {
@@ -271,12 +258,8 @@ export class Deriver {
   }
 }
 
-const ln = (ns: number) => Math.log(Math.max(1, ns))
-
-function addMoments(sums: Float64Array, at: number, weight: number, logarithm: number): void {
-  const y = Math.round(logarithm * LOG_STEPS) / LOG_STEPS
+/** Adds to a sum of weights, and to that of their squares behind it. */
+function addWeight(sums: Float64Array, at: number, weight: number): void {
   sums[at] += weight
   sums[at + 1] += weight * weight
-  sums[at + 2] += weight * y
-  sums[at + 3] += weight * y * y
 }

@@ -1,5 +1,5 @@
 //! What the traces of one window add up to: a row of sums for each series and pod, and for each pair of series.
-import type { Bins, Cells, FeatureWindow, Links, LogMoments, PodKey, Samples, SeriesKey } from '../bus/bus.ts'
+import type { Bins, Cells, FeatureWindow, Links, PodKey, Samples, SeriesKey } from '../bus/bus.ts'
 
 /** Rows of all open sheets together; what comes beyond them is left out, and counted. */
 const MAX_CELLS = 2 ** 17
@@ -17,16 +17,14 @@ const NONE = -1
 /** Where in a cell's row its sums are. */
 export const SPANS = 0
 export const ROOTS = 1
-export const FAILURES = 2
-export const TRACES = 3
-export const ORIGINS = 4
-export const AWAY = 5
-/** Moments: n, n2, y, yy. */
-export const DURATION = 6
-export const SELF = 10
-export const GAP = 14
-export const SLOW_NS = 18
-export const CELL_DOUBLES = 20
+export const TRACES = 2
+export const ORIGINS = 3
+export const AWAY = 4
+/** Behind each of these two stands the sum of its squares. */
+export const TIMED = 5
+export const ANSWERED = 7
+export const SLOW_NS = 9
+export const CELL_DOUBLES = 10
 
 /** The room that all open sheets share. */
 export class Room {
@@ -87,9 +85,8 @@ export class Sheet {
   readonly startMs: number
   readonly cells = new Pairs()
   sums: Float64Array = new Float64Array(SMALLEST * CELL_DOUBLES)
-  /** Four words a cell, as in a trace: of the slowest span's trace, and of the one with the smallest id. Zero: none. */
+  /** By cell, four words: the id of the slowest span's trace. Zero: none. */
   slow: Int32Array = new Int32Array(SMALLEST * 4)
-  plain: Int32Array = new Int32Array(SMALLEST * 4)
   /** By cell, for whoever adds a trace: which trace touched it last. */
   touched: Float64Array = new Float64Array(SMALLEST)
   readonly links = new Pairs()
@@ -120,7 +117,6 @@ export class Sheet {
     if (row === this.touched.length) {
       this.sums = doubled(this.sums)
       this.slow = doubled(this.slow)
-      this.plain = doubled(this.plain)
       this.touched = doubled(this.touched)
     }
     return row
@@ -226,28 +222,21 @@ const NO_SUMS = new Float64Array(0)
 function cellsOf(sheet: Sheet | null, order: Int32Array): Cells {
   const sums = sheet === null ? NO_SUMS : sheet.sums
   const column = (at: number) => picked(sums, order, CELL_DOUBLES, at)
-  const moments = (at: number): LogMoments => ({
-    n: column(at),
-    n2: column(at + 1),
-    y: column(at + 2),
-    yy: column(at + 3),
-  })
   return {
     length: order.length,
     series: sheet === null ? NO_ROWS : picked(sheet.cells.first, order),
     pod: sheet === null ? NO_ROWS : picked(sheet.cells.second, order),
     spans: column(SPANS),
     roots: column(ROOTS),
-    failures: column(FAILURES),
     traces: column(TRACES),
     origins: column(ORIGINS),
     away: column(AWAY),
-    duration: moments(DURATION),
-    self: moments(SELF),
-    gap: moments(GAP),
+    timed: column(TIMED),
+    timedSquares: column(TIMED + 1),
+    answered: column(ANSWERED),
+    answeredSquares: column(ANSWERED + 1),
     slowTrace: ids(order, sheet === null ? NO_ROWS : sheet.slow),
     slowNs: column(SLOW_NS),
-    plainTrace: ids(order, sheet === null ? NO_ROWS : sheet.plain),
   }
 }
 

@@ -1,5 +1,5 @@
 //! From a window's rows to the places that they belong to: each feature gets its sums of the window.
-import { type FeatureWindow, type LogMoments, MEASURE } from '../bus/bus.ts'
+import { type FeatureWindow, MEASURE } from '../bus/bus.ts'
 import type { Middle } from '../detect/robust.ts'
 import { effective } from '../detect/significance.ts'
 import { endWindow, isStep, Steps } from './calls.ts'
@@ -113,10 +113,10 @@ export class Reading {
       sums.roots += cells.roots[row]
       sums.origins += cells.origins[row] - cells.away[row]
       sums.away += cells.away[row]
-      sums.weights += cells.duration.n[row]
-      sums.squares += cells.duration.n2[row]
-      sums.clients += effectiveAt(cells.duration, row)
-      sums.answered += effectiveAt(cells.gap, row)
+      sums.weights += cells.timed[row]
+      sums.squares += cells.timedSquares[row]
+      sums.clients += effective(cells.timed[row], cells.timedSquares[row])
+      sums.answered += effective(cells.answered[row], cells.answeredSquares[row])
       if (cells.slowNs[row] > series.slowNs) {
         series.slowNs = cells.slowNs[row]
         series.slowTrace = hex(cells.slowTrace, row)
@@ -128,8 +128,8 @@ export class Reading {
       parts.origins += cells.origins[row] - cells.away[row]
       if (series.isCall) continue
       parts.traces += cells.traces[row]
-      parts.weights += cells.duration.n[row]
-      parts.squares += cells.duration.n2[row]
+      parts.weights += cells.timed[row]
+      parts.squares += cells.timedSquares[row]
       rows.middleOfRow(row, MEASURE.self, series.self, this.#middle)
       residualOf(series.self, this.#middle, parts)
     }
@@ -335,8 +335,6 @@ function add(feature: Feature, { residual, variance, doubt, n, level }: Parts): 
   feature.d += n
   feature.e += level
 }
-
-const effectiveAt = ({ n, n2 }: LogMoments, row: number): number => effective(n[row], n2[row])
 
 const hex = (bytes: Uint8Array, row: number): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset + row * 16, 16).toString('hex')

@@ -69,8 +69,8 @@ export class Rows {
       weight += bins.weight[bin]
     }
     // Weights of one row are alike: how many samples they stand for is known of its spans as a whole.
-    const { n, n2 } = cells.duration
-    return { weight, squares: n[row] > 0 ? (weight * n2[row]) / n[row] : weight }
+    const { timed, timedSquares } = cells
+    return { weight, squares: timed[row] > 0 ? (weight * timedSquares[row]) / timed[row] : weight }
   }
 
   #take(weight: number, squares: number, { variance }: Level, into: Middle): void {

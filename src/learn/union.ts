@@ -1,5 +1,5 @@
 //! One window of several workers as the sum of their rows, with tables of its own.
-import type { Bins, Cells, FeatureWindow, Links, LogMoments, PodKey, SeriesKey } from '../bus/bus.ts'
+import type { Bins, Cells, FeatureWindow, Links, PodKey, SeriesKey } from '../bus/bus.ts'
 import { unionOfSamples } from './samples.ts'
 
 const ID_BYTES = 16
@@ -147,15 +147,8 @@ function cellsOf(parts: readonly FeatureWindow[], rows: Rows): Cells {
       parts.map(part => of(part.cells)),
       rows,
     )
-  const moments = (of: (cells: Cells) => LogMoments): LogMoments => ({
-    n: column(cells => of(cells).n),
-    n2: column(cells => of(cells).n2),
-    y: column(cells => of(cells).y),
-    yy: column(cells => of(cells).yy),
-  })
   const slowNs = new Float64Array(rows.length)
   const slowTrace = new Uint8Array(ID_BYTES * rows.length)
-  const plainTrace = new Uint8Array(ID_BYTES * rows.length)
   for (const [part, { cells }] of parts.entries()) {
     for (let row = 0; row < cells.length; row++) {
       const to = rows.to[part][row]
@@ -164,7 +157,6 @@ function cellsOf(parts: readonly FeatureWindow[], rows: Rows): Cells {
         slowNs[to] = cells.slowNs[row]
         copyId(cells.slowTrace, row, slowTrace, to)
       }
-      if (isLess(cells.plainTrace, row, plainTrace, to)) copyId(cells.plainTrace, row, plainTrace, to)
     }
   }
   return {
@@ -173,16 +165,15 @@ function cellsOf(parts: readonly FeatureWindow[], rows: Rows): Cells {
     pod: Int32Array.from(rows.second),
     spans: column(cells => cells.spans),
     roots: column(cells => cells.roots),
-    failures: column(cells => cells.failures),
     traces: column(cells => cells.traces),
     origins: column(cells => cells.origins),
     away: column(cells => cells.away),
-    duration: moments(cells => cells.duration),
-    self: moments(cells => cells.self),
-    gap: moments(cells => cells.gap),
+    timed: column(cells => cells.timed),
+    timedSquares: column(cells => cells.timedSquares),
+    answered: column(cells => cells.answered),
+    answeredSquares: column(cells => cells.answeredSquares),
     slowTrace,
     slowNs,
-    plainTrace,
   }
 }
 

@@ -1,6 +1,6 @@
 //! A detector of a few lines that proves the harness, and nothing else: own time far from its running mean opens an incident of one service.
 import type { Registry } from '../../src/base/counters.ts'
-import type { Bus, EventRecord, FeatureWindow } from '../../src/bus/bus.ts'
+import { BINS_PER_E, type Bus, type EventRecord, type FeatureWindow, MEASURE } from '../../src/bus/bus.ts'
 import type { PlaneOptions } from '../../src/learn/plane.ts'
 
 interface Level {
@@ -31,12 +31,14 @@ export class LearningPlane {
     this.unlisten()
   }
 
-  private hear({ endMs, cells, series }: FeatureWindow) {
+  private hear({ endMs, cells, bins, series }: FeatureWindow) {
     const n = new Float64Array(series.length)
     const y = new Float64Array(series.length)
-    for (let row = 0; row < cells.length; row++) {
-      n[cells.series[row]] += cells.self.n[row]
-      y[cells.series[row]] += cells.self.y[row]
+    for (let bin = 0; bin < bins.length; bin++) {
+      if (bins.measure[bin] !== MEASURE.self) continue
+      const at = cells.series[bins.row[bin]]
+      n[at] += bins.weight[bin]
+      y[at] += (bins.weight[bin] * bins.bucket[bin]) / BINS_PER_E
     }
     for (const [at, { id, service }] of series.entries())
       if (n[at] >= LEAST_SAMPLES && this.isStrange(id, y[at] / n[at])) this.tell(service, endMs)

@@ -1,5 +1,5 @@
 //! The simulated world as windows of features, summed up from its traces directly: what the data plane would publish, without the bytes between.
-import { type FeatureWindow, type LogMoments, MEASURE, NO_SAMPLES } from '../../src/bus/bus.ts'
+import { type FeatureWindow, MEASURE, NO_SAMPLES } from '../../src/bus/bus.ts'
 import { STEP_MS } from '../world/climate.ts'
 import { APART, FAILED, MOST_SPANS, type Trace } from '../world/trace.ts'
 import { Reading } from '../world/windows.ts'
@@ -26,15 +26,15 @@ export function* features(world: SimulatedWorld, stretch: Span, windowMs = 10_00
 // One cell's numbers lie together while they are summed, so that a span costs one wait for memory; columns are made when a window closes.
 const SPANS = 0
 const ROOTS = 1
-const FAILURES = 2
-const TRACES = 3
-const ORIGINS = 4
-const AWAY = 5
-const DURATION = 6
-const SELF = 10
-const GAP = 14
-const SLOW_NS = 18
-const COLUMNS = 19
+const TRACES = 2
+const ORIGINS = 3
+const AWAY = 4
+const TIMED = 5
+const TIMED_SQUARES = 6
+const ANSWERED = 7
+const ANSWERED_SQUARES = 8
+const SLOW_NS = 9
+const COLUMNS = 10
 
 // And what the trace in hand has left in a cell: its number, the rows of the spans that speak for it (-1: none), where it failed first.
 const TRACE = 0
@@ -56,8 +56,8 @@ class Open {
   length = 0
   sums = new Float64Array(1_024 * COLUMNS)
   left = new Int32Array(1_024 * LEFT)
-  /** Trace ids, four words each: the slowest, then the smallest. */
-  ids = new Uint32Array(1_024 * 8)
+  /** Ids of the slowest traces, four words each. */
+  ids = new Uint32Array(1_024 * 4)
   readonly samples = new Samples()
   /** By link (a pair of series) of the whole run. `used` names those that occur. */
   links = new Float64Array(4_096 * LINK)
@@ -73,14 +73,14 @@ class Open {
       this.cells = wider(this.cells, new Int32Array(2 * place))
       this.sums = wider(this.sums, new Float64Array(2 * place * COLUMNS))
       this.left = wider(this.left, new Int32Array(2 * place * LEFT))
-      this.ids = wider(this.ids, new Uint32Array(2 * place * 8))
+      this.ids = wider(this.ids, new Uint32Array(2 * place * 4))
     }
     this.places[cell] = place + 1
     this.cells[place] = cell
     this.sums.fill(0, place * COLUMNS, (place + 1) * COLUMNS)
     this.sums[place * COLUMNS + SLOW_NS] = -1
     this.left[place * LEFT + TRACE] = 0
-    this.ids.fill(2 ** 32 - 1, place * 8, place * 8 + 8)
+    this.ids.fill(2 ** 32 - 1, place * 4, place * 4 + 4)
     return place
   }
 
@@ -164,52 +164,41 @@ class Sums {
         const other = left[own + CHOSEN_GAP]
         if (other < 0 || address[row] < address[other]) left[own + CHOSEN_GAP] = row
       }
-      if ((flags[row] & FAILED) !== 0) {
-        sums[at + FAILURES] += weight
-        if ((below[row] & CHILD_FAILED) === 0) {
-          const isAway = this.isCall[kind] === 1 && (below[row] & OTHER_SIDE) === 0
-          left[own + BEGAN] |= isAway ? BEGAN_HERE | BEGAN_AWAY : BEGAN_HERE
-        }
+      if ((flags[row] & FAILED) !== 0 && (below[row] & CHILD_FAILED) === 0) {
+        const isAway = this.isCall[kind] === 1 && (below[row] & OTHER_SIDE) === 0
+        left[own + BEGAN] |= isAway ? BEGAN_HERE | BEGAN_AWAY : BEGAN_HERE
       }
       const durationNs = Math.round((endMs[row] - startMs[row]) * 1e6)
       if (durationNs > sums[at + SLOW_NS]) {
         sums[at + SLOW_NS] = durationNs
-        for (let word = 0; word < 4; word++) open.ids[place * 8 + word] = id[word]
-      } else if (durationNs === sums[at + SLOW_NS]) smaller(open.ids, place * 8, id)
+        for (let word = 0; word < 4; word++) open.ids[place * 4 + word] = id[word]
+      } else if (durationNs === sums[at + SLOW_NS]) smaller(open.ids, place * 4, id)
       const above = parent[row]
       if (above < 0) sums[at + ROOTS] += weight
       else if (seen[above] === 1) this.link(open, alike[series[above]], kind, number, above)
     }
-    for (let n = 0; n < cells; n++) this.sample(open, touched[n], trace, id)
+    for (let n = 0; n < cells; n++) this.sample(open, touched[n], trace)
   }
 
   /** What the trace says of one cell: one span for all. */
-  private sample(
-    { sums, left, ids, samples }: Open,
-    place: number,
-    { startMs, endMs, series }: Trace,
-    id: Uint32Array,
-  ) {
+  private sample({ sums, left, samples }: Open, place: number, { startMs, endMs, series }: Trace) {
     const { weight, reading } = this
     const at = place * COLUMNS
     const row = left[place * LEFT + CHOSEN]
     const durationMs = endMs[row] - startMs[row]
-    const duration = lnNs(durationMs)
-    add(sums, at + DURATION, duration, weight)
+    sums[at + TIMED] += weight
+    sums[at + TIMED_SQUARES] += weight * weight
     const gapRow = left[place * LEFT + CHOSEN_GAP]
-    if (this.isCall[series[row]] === 0) {
-      const self = lnNs(durationMs - reading.covered[row])
-      add(sums, at + SELF, self, weight)
-      samples.add(place, MEASURE.self, self)
-    } else if (gapRow >= 0) {
-      const gap = lnNs(reading.gap[gapRow])
-      add(sums, at + GAP, gap, weight)
-      samples.add(place, MEASURE.gap, gap)
-    } else samples.add(place, MEASURE.duration, duration)
+    if (this.isCall[series[row]] === 0)
+      samples.add(place, MEASURE.self, lnNs(durationMs - reading.covered[row]))
+    else if (gapRow >= 0) {
+      sums[at + ANSWERED] += weight
+      sums[at + ANSWERED_SQUARES] += weight * weight
+      samples.add(place, MEASURE.gap, lnNs(reading.gap[gapRow]))
+    } else samples.add(place, MEASURE.duration, lnNs(durationMs))
     const began = left[place * LEFT + BEGAN]
     if ((began & BEGAN_HERE) !== 0) sums[at + ORIGINS] += weight
     if ((began & BEGAN_AWAY) !== 0) sums[at + AWAY] += weight
-    smaller(ids, place * 8 + 4, id)
   }
 
   private link(open: Open, above: number, kind: number, trace: number, parent: number) {
@@ -241,15 +230,12 @@ class Sums {
     const { length, cells, sums, ids } = open
     const column = new Columns(length, COLUMNS)
     const [series, pod] = [new Int32Array(length), new Int32Array(length)]
-    const [slowTrace, plainTrace] = [new Uint8Array(16 * length), new Uint8Array(16 * length)]
-    const [slow, plain] = [new DataView(slowTrace.buffer), new DataView(plainTrace.buffer)]
+    const slowTrace = new Uint8Array(16 * length)
+    const slow = new DataView(slowTrace.buffer)
     for (let place = 0; place < length; place++) {
       series[place] = catalogue.cellSeries[cells[place]]
       pod[place] = catalogue.cellPod[cells[place]]
-      for (let word = 0; word < 4; word++) {
-        slow.setUint32(16 * place + 4 * word, ids[place * 8 + word])
-        plain.setUint32(16 * place + 4 * word, ids[place * 8 + 4 + word])
-      }
+      for (let word = 0; word < 4; word++) slow.setUint32(16 * place + 4 * word, ids[place * 4 + word])
       for (let one = 0; one < COLUMNS; one++) column.all[one * length + place] = sums[place * COLUMNS + one]
     }
     const startMs = BEGINNING_MS + number * this.windowMs
@@ -265,16 +251,15 @@ class Sums {
         pod,
         spans: column.at(SPANS),
         roots: column.at(ROOTS),
-        failures: column.at(FAILURES),
         traces: column.at(TRACES),
         origins: column.at(ORIGINS),
         away: column.at(AWAY),
-        duration: column.moments(DURATION),
-        self: column.moments(SELF),
-        gap: column.moments(GAP),
+        timed: column.at(TIMED),
+        timedSquares: column.at(TIMED_SQUARES),
+        answered: column.at(ANSWERED),
+        answeredSquares: column.at(ANSWERED_SQUARES),
         slowTrace,
         slowNs: column.at(SLOW_NS),
-        plainTrace,
       },
       bins: open.samples.bins(length, this.weight),
       links: this.linksOf(open),
@@ -310,28 +295,16 @@ class Columns {
   at(column: number): Float64Array {
     return this.all.subarray(column * this.length, (column + 1) * this.length)
   }
-  moments(first: number): LogMoments {
-    return { n: this.at(first), n2: this.at(first + 1), y: this.at(first + 2), yy: this.at(first + 3) }
-  }
 }
 
 const real = new Float64Array(1)
 const bits = new Uint32Array(real.buffer)
 const MANTISSAS = Float64Array.from({ length: 4_096 }, (_, at) => Math.log(1 + (at + 0.5) / 4_096))
 
-/** The logarithm of nanoseconds, by exponent and table: off by 1/8,000 at most where 1/256 counts, and several times as fast. */
+/** The logarithm of nanoseconds, by exponent and table: off by 1/8,000 at most where 1/8 counts, and several times as fast. */
 function lnNs(ms: number): number {
   real[0] = Math.max(1, ms * 1e6)
   return ((bits[1] >>> 20) - 1_023) * Math.LN2 + MANTISSAS[(bits[1] >>> 8) & 4_095]
-}
-
-/** `ln` counts in steps of 1/256. */
-function add(sums: Float64Array, at: number, ln: number, weight: number) {
-  const y = Math.round(ln * 256) / 256
-  sums[at] += weight
-  sums[at + 1] += weight * weight
-  sums[at + 2] += weight * y
-  sums[at + 3] += weight * y * y
 }
 
 /** Keeps the smaller of two trace ids. */

@@ -11,6 +11,18 @@ const MINUTE_MS = 60_000
 /** Traces that began before are seen by spans only, and those that end after by neither. */
 const EDGE_WINDOWS = 4
 
+const COUNTS = [
+  'spans',
+  'roots',
+  'traces',
+  'origins',
+  'away',
+  'timed',
+  'timedSquares',
+  'answered',
+  'answeredSquares',
+] as const
+
 type Sums = Map<string, number>
 
 function add(sums: Sums, key: string, more: number) {
@@ -22,21 +34,18 @@ function sumsOf(windows: readonly FeatureWindow[]): Sums {
   const sums: Sums = new Map()
   for (const { cells, links, bins, series } of windows) {
     for (let row = 0; row < cells.length; row++) {
-      for (const what of ['spans', 'roots', 'failures', 'traces', 'origins', 'away'] as const)
-        add(sums, what, cells[what][row])
-      for (const what of ['duration', 'self', 'gap'] as const) {
-        add(sums, `${what} n`, cells[what].n[row])
-        add(sums, `${what} n2`, cells[what].n2[row])
-        add(sums, `${what} y`, cells[what].y[row])
-        add(sums, `${what} yy`, cells[what].yy[row])
-      }
+      for (const what of COUNTS) add(sums, what, cells[what][row])
       add(sums, `spans of ${series[cells.series[row]].id}`, cells.spans[row])
     }
     for (let at = 0; at < links.length; at++) {
       add(sums, 'parents', links.parents[at])
       add(sums, 'children', links.children[at])
     }
-    for (let at = 0; at < bins.length; at++) add(sums, `bins of ${bins.measure[at]}`, bins.weight[at])
+    for (let at = 0; at < bins.length; at++) {
+      add(sums, `bins of ${bins.measure[at]}`, bins.weight[at])
+      add(sums, `buckets of ${bins.measure[at]}`, bins.weight[at] * bins.bucket[at])
+      add(sums, `squares of ${bins.measure[at]}`, bins.weight[at] * bins.bucket[at] ** 2)
+    }
   }
   return sums
 }

@@ -1,12 +1,12 @@
 //! Laws of forgetting: memory follows what is alive, what comes again is new, and nobody else notices.
 import { describe, expect, test } from 'vitest'
 import { Items } from '../../src/base/item.ts'
-import type { FeatureWindow, SeriesModel } from '../../src/bus/bus.ts'
+import type { SeriesModel } from '../../src/bus/bus.ts'
 import { KEPT_HOURS } from '../../src/bus/idle.ts'
 import { StreamClock } from '../../src/flow/clock.ts'
 import { SeriesTable } from '../../src/flow/series.ts'
 import { scanTraces } from '../../src/wire/scan.ts'
-import { assembling, factOf, filled, sent } from '../kit/assembly.ts'
+import { assembling, factOf, filled, rowsOf, sent } from '../kit/assembly.ts'
 import { tracesRequest } from '../kit/odd.ts'
 import { batchOf, recordedPlanes, spanAt } from '../kit/planes.ts'
 import { between, forSeedsAsync, logNormal, seeded } from '../kit/random.ts'
@@ -79,13 +79,9 @@ test('what lives is learned, marked and published byte for byte as if the others
     const models: SeriesModel[] = []
     const rows: unknown[] = []
     planes.bus.listen('model', model => shop({ series: model.series }) && models.push(model))
-    planes.bus.listen('features', ({ startMs, series, pods, cells }: FeatureWindow) => {
-      for (let row = 0; row < cells.length; row++) {
-        if (series[cells.series[row]].service !== 'shop') continue
-        const { duration, self } = cells
-        rows.push([startMs, series[cells.series[row]].id, pods[cells.pod[row]].id, cells.spans[row]])
-        rows.push([duration.y[row], self.yy[row], cells.slowNs[row]])
-      }
+    planes.bus.listen('features', window => {
+      for (const cell of rowsOf([window])[0].cells)
+        if (JSON.parse(cell.series)[1] === 'shop') rows.push([window.startMs, cell])
     })
     const bytes: string[] = []
     let hidden = 0

@@ -1,7 +1,7 @@
 //! Spans for the laws of assembly: as requests for the planes and as facts for the oracle, and messages in a form to compare.
 import { expect } from 'vitest'
 import { Registry } from '../../src/base/counters.ts'
-import { type Bins, type FeatureWindow, type LogMoments, NO_SAMPLES } from '../../src/bus/bus.ts'
+import { BINS_PER_E, type Bins, type FeatureWindow, MEASURE, NO_SAMPLES } from '../../src/bus/bus.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
 import { type AssembleOptions, Assembler } from '../../src/flow/assemble.ts'
 import { guards } from '../../src/flow/guard.ts'
@@ -121,16 +121,15 @@ export const rowsOf = (messages: readonly FeatureWindow[]): WindowRows[] =>
         pod: pods[cells.pod[row]].id,
         spans: cells.spans[row],
         roots: cells.roots[row],
-        failures: cells.failures[row],
         traces: cells.traces[row],
         origins: cells.origins[row],
         away: cells.away[row],
-        duration: momentsAt(cells.duration, row),
-        self: momentsAt(cells.self, row),
-        gap: momentsAt(cells.gap, row),
+        timed: cells.timed[row],
+        timedSquares: cells.timedSquares[row],
+        answered: cells.answered[row],
+        answeredSquares: cells.answeredSquares[row],
         slowTrace: idAt(cells.slowTrace, row),
         slowNs: cells.slowNs[row],
-        plainTrace: idAt(cells.plainTrace, row),
         bins: binsAt(bins, row),
       }),
     ),
@@ -147,13 +146,6 @@ const binsAt = ({ length, row, measure, bucket, weight }: Bins, of: number): Cel
   Array.from({ length }, (_, at) => at)
     .filter(at => row[at] === of)
     .map(at => [measure[at], bucket[at], weight[at]])
-
-const momentsAt = ({ n, n2, y, yy }: LogMoments, row: number) => ({
-  n: n[row],
-  n2: n2[row],
-  y: y[row],
-  yy: yy[row],
-})
 
 function idAt(bytes: Uint8Array, row: number): string {
   const id = Buffer.from(bytes.subarray(16 * row, 16 * row + 16)).toString('hex')
@@ -188,8 +180,11 @@ export function sent(
 export const TRACE_ID: string = 'ab'.repeat(16)
 /** A span id. */
 export const id = (n: number): string => n.toString(16).padStart(16, '0')
-/** The mean of logarithms as milliseconds. */
-export const msOf = ({ n, y }: { n: number; y: number }): number => Math.exp(y / n) / 1e6
+/** The bucket of so many milliseconds. */
+export const bucketOf = (ms: number): number => Math.round(BINS_PER_E * Math.log(ms * 1e6))
+/** The buckets of what a cell has of one measure. */
+export const bucketsOf = ({ bins }: CellRow, measure: keyof typeof MEASURE): number[] =>
+  bins.filter(([of]) => of === MEASURE[measure]).map(([, bucket]) => bucket)
 /** The only cell of a series; `name` is its operation. */
 export const cellOf = (to: Assembling, name: string): CellRow => {
   const cells = filled(to).flatMap(window =>
@@ -225,7 +220,6 @@ export const drawn = (messages: readonly FeatureWindow[]) =>
 export const emptyWindow = (worker: string, number: number): FeatureWindow => {
   const none = new Float64Array(0)
   const rows = new Int32Array(0)
-  const moments = { n: none, n2: none, y: none, yy: none }
   return {
     worker,
     startMs: number * DETECTING.windowMs,
@@ -239,16 +233,15 @@ export const emptyWindow = (worker: string, number: number): FeatureWindow => {
       pod: rows,
       spans: none,
       roots: none,
-      failures: none,
       traces: none,
       origins: none,
       away: none,
-      duration: moments,
-      self: moments,
-      gap: moments,
+      timed: none,
+      timedSquares: none,
+      answered: none,
+      answeredSquares: none,
       slowTrace: new Uint8Array(0),
       slowNs: none,
-      plainTrace: new Uint8Array(0),
     },
     bins: {
       length: 0,

@@ -2,7 +2,6 @@
 import {
   BINS_PER_E,
   type FeatureWindow,
-  type LogMoments,
   MEASURE,
   NO_SAMPLES,
   type PodKey,
@@ -43,7 +42,6 @@ const OWN_MS: Readonly<Record<string, number>> = { gateway: 4, carts: 12, prices
 const WAY_MS = 2
 const PEER_MS = 5
 const PODS = 2
-const MEASURES = Object.keys(MEASURE).length
 /** More than any bucket. */
 const BUCKETS = 2 ** 16
 
@@ -51,12 +49,10 @@ const BUCKETS = 2 ** 16
 class Row {
   readonly at: number
   traces = 0
-  failures = 0
   origins = 0
   roots = 0
+  answered = 0
   slowNs = 0
-  /** Weights, sums and sums of squares by measure. */
-  readonly moments: Float64Array = new Float64Array(3 * MEASURES)
   /** One number for each sample, in the order in which bins stand: by measure, then by bucket. */
   readonly samples: number[] = []
 
@@ -64,14 +60,14 @@ class Row {
     this.at = at
   }
 
-  /** A sample that has its own bin, or the time of a span, which has none where its self time has. */
-  sample(measure: number, ns: number, binned = true) {
-    const y = Math.log(ns)
-    this.moments[3 * measure]++
-    this.moments[3 * measure + 1] += y
-    this.moments[3 * measure + 2] += y * y
-    if (measure === MEASURE.duration && ns > this.slowNs) this.slowNs = ns
-    if (binned) this.samples.push(measure * BUCKETS + Math.round(BINS_PER_E * y))
+  /** A span that took so long. */
+  took(ns: number) {
+    this.traces++
+    if (ns > this.slowNs) this.slowNs = ns
+  }
+
+  sample(measure: number, ns: number) {
+    this.samples.push(measure * BUCKETS + Math.round(BINS_PER_E * Math.log(ns)))
   }
 }
 
@@ -124,10 +120,9 @@ export class Shop {
     return window
   }
 
-  #put(rows: Row[], series: number, pod: number): Row {
+  #row(rows: Row[], series: number, pod: number): Row {
     const at = series * this.pods.length + pod
     rows[at] ??= new Row(at)
-    rows[at].traces++
     return rows[at]
   }
 
@@ -163,11 +158,12 @@ export class Shop {
       below += way + answer.ns
       failedBelow ||= answer.failed
       if (!seen) continue
-      const row = this.#put(rows, client, pod)
-      row.sample(MEASURE.duration, way + answer.ns, to === '')
-      if (answer.failed) row.failures++
+      const row = this.#row(rows, client, pod)
+      row.took(way + answer.ns)
+      if (to === '') row.sample(MEASURE.duration, way + answer.ns)
       this.#link(links, server, client)
       if (to !== '' && !mute.includes(to)) {
+        row.answered++
         row.sample(MEASURE.gap, way)
         this.#link(links, client, SERVICES.indexOf(to as (typeof SERVICES)[number]))
       }
@@ -175,11 +171,10 @@ export class Shop {
     const origin = this.#random() < (trouble.failing?.[service] ?? 0.002)
     const failed = origin || failedBelow
     if (seen) {
-      const row = this.#put(rows, server, pod)
+      const row = this.#row(rows, server, pod)
+      row.took(own + below)
       row.sample(MEASURE.self, own)
-      row.sample(MEASURE.duration, own + below, false)
       if (root) row.roots++
-      if (failed) row.failures++
       if (origin && !failedBelow) row.origins++
     }
     return { ns: own + below, failed }
@@ -192,12 +187,6 @@ export class Shop {
   #publish(sparse: readonly Row[], links: ReadonlyMap<number, number>): FeatureWindow {
     const rows = sparse.filter(row => row !== undefined)
     const column = (of: (row: Row) => number) => Float64Array.from(rows, of)
-    const moments = (measure: number): LogMoments => ({
-      n: column(row => row.moments[3 * measure]),
-      n2: column(row => row.moments[3 * measure]),
-      y: column(row => row.moments[3 * measure + 1]),
-      yy: column(row => row.moments[3 * measure + 2]),
-    })
     const length = rows.reduce((sum, { samples }) => sum + samples.length, 0)
     const bins = {
       length,
@@ -225,16 +214,15 @@ export class Shop {
         pod: Int32Array.from(rows, row => row.at % this.pods.length),
         spans: column(({ traces }) => traces),
         roots: column(({ roots }) => roots),
-        failures: column(({ failures }) => failures),
         traces: column(({ traces }) => traces),
         origins: column(({ origins }) => origins),
         away: new Float64Array(rows.length),
-        duration: moments(MEASURE.duration),
-        self: moments(MEASURE.self),
-        gap: moments(MEASURE.gap),
+        timed: column(({ traces }) => traces),
+        timedSquares: column(({ traces }) => traces),
+        answered: column(({ answered }) => answered),
+        answeredSquares: column(({ answered }) => answered),
         slowTrace: new Uint8Array(16 * rows.length).fill(7),
         slowNs: column(({ slowNs }) => slowNs),
-        plainTrace: new Uint8Array(16 * rows.length).fill(3),
       },
       bins,
       links: {

@@ -88,7 +88,7 @@ test('of a service that is silent nothing is seen, calls to it fail without an a
   }
   expect(sum(after, 'call carts', cells.traces)).toBe(REQUESTS)
   for (const column of [cells.origins, cells.away]) expect(sum(after, 'call carts', column)).toBe(REQUESTS)
-  expect(sum(after, 'call carts', cells.gap.n)).toBe(0)
+  expect(sum(after, 'call carts', cells.answered)).toBe(0)
   expect(samples(after, 'call carts', MEASURE.gap).n).toBe(0)
   for (const [other, measure] of [
     ['POST /prices', MEASURE.self],

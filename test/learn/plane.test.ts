@@ -230,13 +230,12 @@ test('what departs at one moment at neighbours is one peak of calm times, and wh
 /** As if every span stood for so many, of which it alone was recorded. */
 function sampled(window: FeatureWindow, times: number): FeatureWindow {
   const { cells, bins, links } = window
-  const { spans, roots, failures, traces, origins, away, duration, self, gap } = cells
-  const all = [spans, roots, failures, traces, origins, away, bins.weight, links.parents, links.children]
-  for (const { n, n2, y, yy } of [duration, self, gap]) {
-    all.push(n, y, yy)
-    n2.forEach((squares, row) => void (n2[row] = squares * times * times))
-  }
-  for (const column of all) column.forEach((weight, row) => void (column[row] = weight * times))
+  const { spans, roots, traces, origins, away, timed, timedSquares, answered, answeredSquares } = cells
+  const weights = [spans, roots, traces, origins, away, timed, answered, bins.weight]
+  for (const column of [...weights, links.parents, links.children])
+    column.forEach((weight, row) => void (column[row] = weight * times))
+  for (const column of [timedSquares, answeredSquares])
+    column.forEach((squares, row) => void (column[row] = squares * times * times))
   return window
 }
 

@@ -24,20 +24,7 @@ test('a packed window comes back with all that is read of it, squeezed or not, a
   after.cells.traces.fill(0)
   for (const { cells, bins, links, startMs, endMs } of [before, packed.unpack()]) {
     expect([startMs, endMs, bins, links]).toEqual([window.startMs, window.endMs, window.bins, window.links])
-    for (const name of [
-      'length',
-      'series',
-      'pod',
-      'spans',
-      'roots',
-      'traces',
-      'origins',
-      'away',
-      'slowNs',
-    ] as const)
-      expect(cells[name]).toEqual(window.cells[name])
-    for (const name of ['duration', 'gap'] as const)
-      expect([cells[name].n, cells[name].n2]).toEqual([window.cells[name].n, window.cells[name].n2])
+    expect({ ...cells, slowTrace: window.cells.slowTrace }).toEqual(window.cells)
   }
 })
 

@@ -18,28 +18,20 @@ export interface Fact {
   readonly weight: number
 }
 
-export interface Moments {
-  n: number
-  n2: number
-  y: number
-  yy: number
-}
-
 export interface CellRow {
   series: string
   pod: string
   spans: number
   roots: number
-  failures: number
   traces: number
   origins: number
   away: number
-  duration: Moments
-  self: Moments
-  gap: Moments
+  timed: number
+  timedSquares: number
+  answered: number
+  answeredSquares: number
   slowTrace: string
   slowNs: number
-  plainTrace: string
   /** The samples as histograms: measure (0 duration, 1 self, 2 gap), bucket, weight; in their order. */
   bins: [number, number, number][]
 }
@@ -160,7 +152,6 @@ function countGroup({ cells, links }: Tables, group: readonly Fact[]) {
     const cell = cellRow(cells, span)
     cell.spans += span.weight
     if (isNone(span.parentId)) cell.roots += span.weight
-    if (span.failed) cell.failures += span.weight
     cellOf.set(cell, [...(cellOf.get(cell) ?? []), span])
   }
   for (const [parent, called] of children) {
@@ -180,19 +171,22 @@ function countTrace(cell: CellRow, own: readonly Fact[], childrenOf: (span: Fact
   if (origins.length > 0) cell.origins += weight
   if (origins.some(span => isAway(span, childrenOf(span)))) cell.away += weight
   const measured = own.filter(timed)
-  learn(cell.duration, measured, durationOf)
   const working = measured.filter(({ kind }) => kind !== CLIENT && kind !== PRODUCER)
   const served = (span: Fact) => childrenOf(span).filter(child => child.kind === SERVER && timed(child))
   const calls = measured.filter(span => span.kind === CLIENT && served(span).length > 0)
   const selfNs = (span: Fact) => selfOf(span, childrenOf(span))
   const gapNs = (span: Fact) => Math.max(1000, durationOf(span) - Math.max(...served(span).map(durationOf)))
-  learn(cell.self, working, selfNs)
-  learn(cell.gap, calls, gapNs)
+  const [timedWeight, answeredWeight] = [measured, calls].map(spans =>
+    spans.length === 0 ? 0 : sample(spans).weight,
+  )
+  cell.timed += timedWeight
+  cell.timedSquares += timedWeight ** 2
+  cell.answered += answeredWeight
+  cell.answeredSquares += answeredWeight ** 2
   if (working.length > 0) bin(cell, 1, working, selfNs)
   else if (calls.length > 0) bin(cell, 2, calls, gapNs)
   else if (measured.length > 0) bin(cell, 0, measured, durationOf)
   if (isNone(traceId)) return
-  if (cell.plainTrace === '' || traceId < cell.plainTrace) cell.plainTrace = traceId
   for (const span of measured) {
     const ns = durationOf(span)
     const isSlower = cell.slowTrace === '' || ns > cell.slowNs
@@ -233,16 +227,6 @@ function placed(parent: Fact, child: Fact): [bigint, bigint] {
   return [child.startNs, child.endNs]
 }
 
-function learn(moments: Moments, spans: readonly Fact[], nsOf: (span: Fact) => number) {
-  if (spans.length === 0) return
-  const span = sample(spans)
-  const y = Math.round(Math.log(Math.max(1, nsOf(span))) * 256) / 256
-  moments.n += span.weight
-  moments.n2 += span.weight ** 2
-  moments.y += span.weight * y
-  moments.yy += span.weight * y * y
-}
-
 function bin({ bins }: CellRow, measure: number, spans: readonly Fact[], nsOf: (span: Fact) => number) {
   const span = sample(spans)
   const bucket = Math.round(Math.log(Math.max(1, nsOf(span))) * 8)
@@ -272,15 +256,13 @@ function hash(id: string): bigint {
   return BigInt.asIntN(32, mixed ^ (mixed >> 16n))
 }
 
-const none = (): Moments => ({ n: 0, n2: 0, y: 0, yy: 0 })
-
 function cellRow(cells: Tables['cells'], { series, pod }: Fact): CellRow {
   const key = JSON.stringify([series, pod])
   let cell = cells.get(key)
   if (cell === undefined) {
-    const counts = { spans: 0, roots: 0, failures: 0, traces: 0, origins: 0, away: 0 }
-    const moments = { duration: none(), self: none(), gap: none() }
-    cell = { series, pod, ...counts, ...moments, slowTrace: '', slowNs: 0, plainTrace: '', bins: [] }
+    const counts = { spans: 0, roots: 0, traces: 0, origins: 0, away: 0 }
+    const samples = { timed: 0, timedSquares: 0, answered: 0, answeredSquares: 0 }
+    cell = { series, pod, ...counts, ...samples, slowTrace: '', slowNs: 0, bins: [] }
     cells.set(key, cell)
   }
   return cell

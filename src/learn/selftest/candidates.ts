@@ -34,7 +34,7 @@ export class Traffic {
       let own = this.#of.get(id)
       if (own === undefined) this.#of.set(id, (own = { traces: 0, answered: 0 }))
       own.traces += cells.traces[row]
-      own.answered += cells.gap.n[row]
+      own.answered += cells.answered[row]
     }
   }
 

@@ -1,14 +1,7 @@
-//! Windows as they are kept for a self-test: only what the learning plane reads, packed.
+//! Windows as they are kept for a self-test, packed: without samples and ids of traces.
 import { promisify } from 'node:util'
 import { constants, zstdCompress, zstdDecompressSync } from 'node:zlib'
-import {
-  type Bins,
-  type Cells,
-  type FeatureWindow,
-  type Links,
-  type LogMoments,
-  NO_SAMPLES,
-} from '../../bus/bus.ts'
+import { type Bins, type Cells, type FeatureWindow, type Links, NO_SAMPLES } from '../../bus/bus.ts'
 
 const squeeze = promisify(zstdCompress)
 /** The fastest: most of these numbers are small and whole, and most of their bytes are zero. */
@@ -64,7 +57,7 @@ export class PackedWindow {
     )
   }
 
-  /** A copy that belongs to the caller, without samples. What the learning plane does not read is zero, the ids of traces are too. */
+  /** A copy that belongs to the caller. There are no samples in it, and ids of traces are zero. */
   unpack(): FeatureWindow {
     // From the start of a buffer of its own: columns of eight bytes have to lie at multiples of eight.
     const { buffer } = Uint8Array.from(this.packed.open())
@@ -81,11 +74,17 @@ export class PackedWindow {
     }
     const doubles = (n: number) => take(Float64Array, n, 8)
     const ints = (n: number) => take(Int32Array, n, 4)
-    const unread = () => new Float64Array(rows)
-    const moments = (n: Float64Array, n2: Float64Array): LogMoments => ({ n, n2, y: unread(), yy: unread() })
-    const [spans, roots, traces, origins, away] = [1, 2, 3, 4, 5].map(() => doubles(rows))
-    const duration = moments(doubles(rows), doubles(rows))
-    const gap = moments(doubles(rows), doubles(rows))
+    const counts = {
+      spans: doubles(rows),
+      roots: doubles(rows),
+      traces: doubles(rows),
+      origins: doubles(rows),
+      away: doubles(rows),
+      timed: doubles(rows),
+      answered: doubles(rows),
+      timedSquares: doubles(rows),
+      answeredSquares: doubles(rows),
+    }
     const slowNs = doubles(rows)
     const weight = doubles(bins)
     const [parents, children] = [doubles(links), doubles(links)]
@@ -98,18 +97,9 @@ export class PackedWindow {
         length: rows,
         series,
         pod,
-        spans,
-        roots,
-        failures: unread(),
-        traces,
-        origins,
-        away,
-        duration,
-        self: moments(unread(), unread()),
-        gap,
+        ...counts,
         slowTrace: new Uint8Array(16 * rows),
         slowNs,
-        plainTrace: new Uint8Array(16 * rows),
       },
       bins: { length: bins, row, measure, bucket, weight },
       links: { length: links, parent, child, parents, children },
@@ -118,17 +108,22 @@ export class PackedWindow {
   }
 }
 
-/** In the order in which `unpack` takes them: widest first. */
-const wide = (cells: Cells, bins: Bins, links: Links) => [
+/** All that counts spans or traces. */
+export const countsOf = (cells: Cells): readonly Float64Array[] => [
   cells.spans,
   cells.roots,
   cells.traces,
   cells.origins,
   cells.away,
-  cells.duration.n,
-  cells.duration.n2,
-  cells.gap.n,
-  cells.gap.n2,
+  cells.timed,
+  cells.answered,
+  cells.timedSquares,
+  cells.answeredSquares,
+]
+
+/** In the order in which `unpack` takes them: widest first. */
+const wide = (cells: Cells, bins: Bins, links: Links) => [
+  ...countsOf(cells),
   cells.slowNs,
   bins.weight,
   links.parents,

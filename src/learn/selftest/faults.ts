@@ -1,5 +1,6 @@
 //! What a self-test injects: faults as they would show in the windows of features.
 import { BINS_PER_E, type Bins, type FeatureWindow, type Links, MEASURE } from '../../bus/bus.ts'
+import { countsOf } from './copies.ts'
 
 /** Where a fault is, by ids of series. The window is the caller's own copy and is changed. */
 export interface Fault {
@@ -100,18 +101,14 @@ const LEAST_SPANS = 0.5
  */
 function silence(window: FeatureWindow, isIn: Uint8Array, isCaller: Uint8Array): FeatureWindow {
   const { cells, links } = window
+  const counts = countsOf(cells)
   const kept = keptOf(window, isIn)
   for (let row = 0; row < cells.length; row++) {
     const series = cells.series[row]
-    for (const column of [cells.spans, cells.roots, cells.traces, cells.origins, cells.away])
-      column[row] *= kept[series]
-    for (const { n, n2 } of [cells.duration, cells.gap]) {
-      n[row] *= kept[series]
-      n2[row] *= kept[series]
-    }
+    for (const column of counts) column[row] *= kept[series]
     if (isCaller[series] === 0) continue
     cells.origins[row] = cells.away[row] = cells.traces[row]
-    cells.gap.n[row] = cells.gap.n2[row] = 0
+    cells.answered[row] = cells.answeredSquares[row] = 0
   }
   return {
     ...window,
@@ -159,12 +156,6 @@ function withoutEmpty(
     if (cells.spans[row] >= LEAST_SPANS) becomes[row] = rows.push(row) - 1
   const doubles = (column: Float64Array) => Float64Array.from(rows, row => column[row])
   const ints = (column: Int32Array) => Int32Array.from(rows, row => column[row])
-  const moments = ({ n, n2, y, yy }: typeof cells.gap) => ({
-    n: doubles(n),
-    n2: doubles(n2),
-    y: doubles(y),
-    yy: doubles(yy),
-  })
   const { measure, row: rowOf } = bins
   const seriesOf = (bin: number) => cells.series[rowOf[bin]]
   const left: number[] = []
@@ -185,16 +176,15 @@ function withoutEmpty(
       pod: ints(cells.pod),
       spans: doubles(cells.spans),
       roots: doubles(cells.roots),
-      failures: doubles(cells.failures),
       traces: doubles(cells.traces),
       origins: doubles(cells.origins),
       away: doubles(cells.away),
-      duration: moments(cells.duration),
-      self: moments(cells.self),
-      gap: moments(cells.gap),
+      timed: doubles(cells.timed),
+      timedSquares: doubles(cells.timedSquares),
+      answered: doubles(cells.answered),
+      answeredSquares: doubles(cells.answeredSquares),
       slowTrace: new Uint8Array(16 * rows.length),
       slowNs: doubles(cells.slowNs),
-      plainTrace: new Uint8Array(16 * rows.length),
     },
     bins: others,
   }
