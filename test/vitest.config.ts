@@ -5,9 +5,19 @@ import { defineConfig } from 'vitest/config'
 
 const suite = process.env.OTLIER_SUITE ?? 'test'
 
-/** What computes and holds nothing that outlives a test: its files share a process, and read the modules once. */
-const SHARED = ['base', 'detect', 'learn', 'oracle', 'wire', 'world']
-const shared = SHARED.map(folder => `test/${folder}/**/*.${suite}.ts`)
+/** What runs services, measures memory or replaces modules has a process for each of its files; all others share one, and read the modules once. */
+const ALONE = [
+  'bench',
+  'commands/signals',
+  'deploy',
+  'edge/advisories',
+  'edge/auth',
+  'edge/exporters/answers',
+  'edge/receivers/both',
+  'edge/receivers/receiver',
+  'system',
+]
+const alone = ALONE.flatMap(path => [`test/${path}.${suite}.ts`, `test/${path}/**/*.${suite}.ts`])
 
 export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
@@ -19,8 +29,11 @@ export default defineConfig({
     // Vitest leaves one core free, which of two is half the machine.
     maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
-      { extends: true, test: { name: 'shared', isolate: false, include: shared } },
-      { extends: true, test: { name: 'alone', include: [`test/**/*.${suite}.ts`], exclude: shared } },
+      {
+        extends: true,
+        test: { name: 'shared', isolate: false, include: [`test/**/*.${suite}.ts`], exclude: alone },
+      },
+      { extends: true, test: { name: 'alone', include: alone } },
     ],
   },
 })

@@ -43,7 +43,7 @@ function scene(seed: number, change = asItIs, budgets = PLANE.budgets) {
 
 test('an incident is kept with its members, suspects, traces and what was told, while it is open and after its end', () => {
   const { run, whole, account } = scene(21)
-  run(2 * HOUR)
+  run(HOUR)
   expect(account.incidents()).toEqual([])
   run(5 * MINUTE, { slow: { carts: 5 } })
   const open = whole()
@@ -91,7 +91,7 @@ test('of the incidents that have ended the last hundred are kept', () => {
 
 test('the right service is suspected first before an incident opens, and it is said how far it was below the level', () => {
   const { run, assess, account } = scene(23, asItIs, [0.001])
-  run(2 * HOUR)
+  run(HOUR)
   run(2, { slow: { prices: 1.45 } })
   const { suspects, evidence, level } = assess(null, 'prices')
   expect(account.incidents()).toEqual([])
@@ -102,7 +102,7 @@ test('the right service is suspected first before an incident opens, and it is s
 
 test('a departure below its floor is kept, and the floor is named', () => {
   const { run, assess, account } = scene(24)
-  run(2 * HOUR)
+  run(HOUR)
   run(12 * MINUTE, { slow: { carts: 1.22 } })
   expect(account.incidents()).toEqual([])
   const own = assess(null, 'carts').evidence.filter(({ feature }) => feature === 'self')
@@ -113,7 +113,7 @@ test('a departure below its floor is kept, and the floor is named', () => {
 
 test('what is seen after a moment changes nothing of what is said of it', () => {
   const { run, assess, shop } = scene(25)
-  run(2 * HOUR)
+  run(HOUR)
   run(4, { slow: { carts: 3 } })
   const atMs = shop.atMs
   const before = assess(atMs)
@@ -127,7 +127,7 @@ test('what is seen after a moment changes nothing of what is said of it', () => 
 test('a silence of everybody is said, and a moment that is not kept is refused with what is kept', () => {
   const { run, silence, assess, account, shop } = scene(26)
   expect(account.assess(null, null)).toEqual({ wrong: expect.stringMatching(/No window/) })
-  run(2 * HOUR)
+  run(HOUR)
   silence(6)
   expect(assess().limits.join()).toMatch(/No trace ended in 6 of these 18 windows/)
   for (const atMs of [shop.atMs - 90 * 60_000, shop.atMs + 10 * 60_000])
@@ -139,7 +139,7 @@ test('a silence of everybody is said, and a moment that is not kept is refused w
 
 test('a window that was closed early says nothing of what is missing', () => {
   const { run, assess, account, shop } = scene(27)
-  run(2 * HOUR)
+  run(HOUR)
   account.endAt(shop.atMs)
   run(3, { traffic: 0.05, calls: { 'gateway>carts': 0.1 } })
   expect(
@@ -155,7 +155,7 @@ test('a version, an operation and a call that are new shortly before an incident
   Object.assign(shop, { pods: shop.pods.with(3, first) })
   run(1)
   expect(assess().changes).toEqual([])
-  run(2 * HOUR)
+  run(HOUR)
   const younger = { ...shop.pods[2], id: 'new', name: 'carts-0b', attributes: { 'service.version': '3.0' } }
   // Another table, as after a restart of the data plane.
   Object.assign(shop, { pods: shop.pods.with(2, younger) })

@@ -32,7 +32,7 @@ function bandOf(registry: Registry, labels: Readonly<Record<string, string>>) {
 
 test('every departure that is told is counted once, by service, kind and severity, with a trace that shows it', () => {
   const { run, named, registry } = scene(11)
-  run(2 * HOUR)
+  run(HOUR)
   run(5 * MINUTE, { slow: { carts: 5 } })
   const opened = named('otlier.anomaly.opened')
   expect(opened.length).toBeGreaterThan(0)
@@ -52,7 +52,7 @@ test('every departure that is told is counted once, by service, kind and severit
 
 test('of several budgets side by side, metrics tell of the first', () => {
   const { run, named, registry } = scene(11, { budgets: [1, 5] })
-  run(2 * HOUR)
+  run(HOUR)
   run(5 * MINUTE, { slow: { carts: 5 } })
   const first = named('otlier.anomaly.opened').filter(({ attributes }) => attributes['otlier.budget'] === 1)
   expect(registry.total('otlier.anomalies')).toBe(first.length)
@@ -62,7 +62,7 @@ test('open incidents are told by severity, and not when they are over', () => {
   const { run, registry } = scene(11)
   const open = () =>
     ['warning', 'critical'].map(severity => registry.read('otlier.incidents.open', { severity }))
-  run(2 * HOUR)
+  run(HOUR)
   expect(open()).toEqual([0, 0])
   run(5 * MINUTE, { slow: { carts: 5 } })
   expect(open()).toEqual([0, 1])
@@ -72,7 +72,7 @@ test('open incidents are told by severity, and not when they are over', () => {
 
 test('own time, way, failures and rate have bands: what is calm lies within, what departs lies beyond', () => {
   const { run, registry } = scene(11)
-  run(2 * HOUR)
+  run(HOUR)
   const places = [
     { 'service.name': 'carts', operation: '', feature: 'self' },
     { 'service.name': 'carts', operation: 'POST /carts', kind: 'server', feature: 'self' },
@@ -184,7 +184,7 @@ test('a way that would be told, were not others slow with it, is counted once, a
 
 test('all of it is served, with a trace as exemplar, and promtool finds nothing wrong', context => {
   const { run, registry } = scene(11)
-  run(2 * HOUR)
+  run(HOUR)
   run(5 * MINUTE, { slow: { carts: 5 } })
   const identity = { version: '1.2.3', instanceId: 'abc' }
   const text = renderMetrics(registry, 'prometheus', identity)

@@ -25,7 +25,7 @@ const TROUBLES: readonly (readonly [string, Trouble, string])[] = [
 for (const [who, trouble, service] of TROUBLES) {
   test(`one incident blames ${who}, and is over when it is over`, () => {
     const { run, named, suspects, states } = scene(11)
-    run(2 * HOUR)
+    run(HOUR)
     expect(named('otlier.incident.opened')).toHaveLength(0)
     run(5 * MINUTE, trouble)
     expect(named('otlier.incident.opened')).toHaveLength(1)
@@ -44,7 +44,7 @@ for (const [who, trouble, service] of TROUBLES) {
 
 test('a pod that is slow alone is named with its version', () => {
   const { run, named } = scene(12)
-  run(2 * HOUR)
+  run(HOUR)
   run(5 * MINUTE, { pod: { 'carts-1': 8 } })
   const said = named('otlier.incident.opened')[0].attributes
   expect(said['otlier.incident.suspects']).toEqual(expect.arrayContaining(['carts']))
@@ -61,7 +61,7 @@ test('twelve calm hours raise at most one incident', () => {
 
 test('a level that stays is told once, adopted once, and then normal', () => {
   const { run, named } = scene(14)
-  run(2 * HOUR)
+  run(HOUR)
   run(3 * HOUR, { slow: { carts: 3 } })
   expect(named('otlier.incident.opened')).toHaveLength(1)
   expect(named('otlier.incident.resolved')).toHaveLength(1)
@@ -72,7 +72,7 @@ test('a level that stays is told once, adopted once, and then normal', () => {
 
 test('silence of everybody opens nothing, and resolves what is open after three minutes', () => {
   const { run, named } = scene(15)
-  run(2 * HOUR)
+  run(HOUR)
   run(3 * MINUTE, { slow: { carts: 6 } })
   expect(named('otlier.incident.opened')).toHaveLength(1)
   run(4 * MINUTE, { traffic: 0 })
@@ -84,7 +84,7 @@ test('silence of everybody opens nothing, and resolves what is open after three 
 
 test('a restart in the middle of an incident neither forgets nor re-opens it', () => {
   const before = scene(16)
-  before.run(2 * HOUR)
+  before.run(HOUR)
   before.run(4 * MINUTE, { slow: { carts: 5 } })
   const after = scene(16, {}, before.shop)
   loadPlane(after.plane, storePlane(before.plane, 0))
@@ -102,7 +102,7 @@ test('a restart in the middle of an incident neither forgets nor re-opens it', (
 test('what is kept can be read back, and what is damaged is set aside with a word', async () => {
   const world = simulatedWorld(1, 0)
   const { plane, run } = scene(17)
-  run(2 * HOUR)
+  run(HOUR)
   run(3 * MINUTE, { slow: { carts: 5 } })
   const stored = JSON.parse(storePlane(plane, 0).split('\n')[0])
   expect(stored.together[0]).toBeGreaterThan(MINUTE)
@@ -133,7 +133,7 @@ test('the same windows give the same events, and a budget changes decisions and 
   expect(said[0]).toBe(said[1])
   const [small, large] = [0.2, 20].map(budget => {
     const one = scene(19, { budgets: [budget] })
-    one.run(2 * HOUR)
+    one.run(HOUR)
     return one.plane.evidence.record.store()
   })
   expect(small).toEqual(large)
@@ -158,7 +158,7 @@ test('another budget decides from the next window on, and nothing that was learn
 
 test('a burst of a single window opens nothing, however slow it is', () => {
   const { run, named } = scene(20)
-  run(2 * HOUR)
+  run(HOUR)
   for (let n = 0; n < 5; n++) {
     run(1, { slow: { carts: 50 }, way: { 'gateway>prices': 50 } })
     run(10 * MINUTE)
@@ -176,7 +176,7 @@ test('an operation that is seldom asked is told of when it is slow time after ti
 
 test('who waits longer asks less often: the slow one is blamed, and not who is asked less', () => {
   const { run, named, suspects } = scene(22)
-  run(2 * HOUR)
+  run(HOUR)
   run(5 * MINUTE, { slow: { carts: 6 }, traffic: 0.2 })
   expect(named('otlier.incident.opened')).toHaveLength(1)
   expect(suspects()[0]).toBe('carts')
@@ -198,7 +198,7 @@ test('a network that stalls for half a minute is told once and not each time; a 
   const { run, named } = scene(26, {}, new Shop(26, 20))
   const opened = () => named('otlier.incident.opened').length
   const slow = { way: { 'gateway>prices': 8 } }
-  run(2 * HOUR)
+  run(HOUR)
   for (let n = 0; n < 6; n++) {
     run(3, slow)
     run(HOUR)

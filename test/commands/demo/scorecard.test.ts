@@ -6,25 +6,15 @@ import { Scorecard } from '../../../src/commands/demo/scorecard.ts'
 import { virtualDemo } from './run.ts'
 
 const TEN_MINUTES_MS = 600_000
-/** Long enough for the first fault to be told of. */
-const FIRST_MS = 50_000
 
-const ten = await virtualDemo(1, TEN_MINUTES_MS)
-
-test('in ten seeded minutes every fault is detected and located within a minute, without a false alarm', () => {
-  const { score } = ten
+test('in ten seeded minutes every fault is detected and located within a minute, without a false alarm', async () => {
+  const { score } = await virtualDemo(1, TEN_MINUTES_MS)
   expect(score.faults.map(({ injection, located }) => [injection.name, located])).toEqual(
     FAULT_NAMES.map(name => [name, true]),
   )
   expect(score).toMatchObject({ injected: 6, detected: 6, located: 6, falseAlarms: 0 })
   for (const { delayMs } of score.faults) expect(delayMs).toBeLessThanOrEqual(60_000)
 })
-
-test('the same seed says the same', async () => {
-  const { said, liveMs } = await virtualDemo(1, FIRST_MS)
-  expect(said.some(({ said }) => said.event === 'otlier.incident.opened')).toBe(true)
-  expect(said).toEqual(ten.said.filter(({ atMs }) => atMs <= liveMs + FIRST_MS))
-}, 120_000)
 
 const opened = (suspect: string): Said => ({
   event: 'otlier.incident.opened',

@@ -1,8 +1,10 @@
-//! The demo's score over ten seeded minutes of other seeds than the one of `npm test`.
+//! The demo's score over ten seeded minutes of other seeds than the one of `npm test`, and twice of the same.
 import { expect, test } from 'vitest'
 import { virtualDemo } from './run.ts'
 
 const TEN_MINUTES_MS = 600_000
+/** Long enough for the first fault to be told of. */
+const FIRST_MS = 40_000
 
 test('of the faults of other seeds hardly any is missed, and hardly anything is told without one', async () => {
   const scores = [2, 3].map(seed => virtualDemo(seed, TEN_MINUTES_MS))
@@ -20,4 +22,10 @@ test('of the faults of other seeds hardly any is missed, and hardly anything is 
   expect(detected).toBeGreaterThanOrEqual(11)
   expect(located).toBeGreaterThanOrEqual(11)
   expect(falseAlarms).toBeLessThanOrEqual(1)
+})
+
+test('the same seed says the same', async () => {
+  const [one, other] = [await virtualDemo(7, FIRST_MS), await virtualDemo(7, FIRST_MS)]
+  expect(one.said.some(({ said }) => said.event === 'otlier.incident.opened')).toBe(true)
+  expect(other.said).toEqual(one.said)
 })
