@@ -34,7 +34,7 @@ function deployment(count: number) {
     }
     evidence.window(shop.window())
   }
-  for (let n = 0; n < 200; n++) window(() => 0)
+  for (let n = 0; n < 120; n++) window(() => 0)
   return { ways, window }
 }
 
