@@ -26,6 +26,8 @@ const alone = ALONE.flatMap(path => [`test/${path}.${suite}.ts`, `test/${path}/*
 export default defineConfig({
   root,
   test: {
+    // Node runs the TypeScript itself, as it does the service.
+    experimental: { viteModuleRunner: false },
     testTimeout: suite === 'test' ? 60_000 : 300_000,
     hookTimeout: suite === 'test' ? 60_000 : 300_000,
     // The long suites hold ports and measure time and memory: one file after another.

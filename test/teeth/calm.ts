@@ -94,7 +94,7 @@ export const CALM = [
       test: 'a network that stalls for half a minute is told once and not each time',
     },
   ]),
-  ...teethIn('learn/levels.test.ts', [
+  ...teethIn('learn/levels.detection.ts', [
     {
       row: 'calm',
       guard: 'a pod keeps by how much it lies above its siblings',

@@ -1,20 +1,8 @@
-//! The laws of the demo's score: ten seeded minutes on a virtual clock, and to which fault an incident belongs.
+//! The laws of the demo's score: to which fault an incident belongs. What it comes to in ten minutes says `seeds.detection.ts`.
 import { expect, test } from 'vitest'
-import { FAULT_NAMES, FAULTS, type FaultName } from '../../../src/commands/demo/faults.ts'
+import { FAULTS, type FaultName } from '../../../src/commands/demo/faults.ts'
 import type { Said } from '../../../src/commands/demo/said.ts'
 import { Scorecard } from '../../../src/commands/demo/scorecard.ts'
-import { virtualDemo } from './run.ts'
-
-const TEN_MINUTES_MS = 600_000
-
-test('in ten seeded minutes every fault is detected and located within a minute, without a false alarm', async () => {
-  const { score } = await virtualDemo(1, TEN_MINUTES_MS)
-  expect(score.faults.map(({ injection, located }) => [injection.name, located])).toEqual(
-    FAULT_NAMES.map(name => [name, true]),
-  )
-  expect(score).toMatchObject({ injected: 6, detected: 6, located: 6, falseAlarms: 0 })
-  for (const { delayMs } of score.faults) expect(delayMs).toBeLessThanOrEqual(60_000)
-})
 
 const opened = (suspect: string): Said => ({
   event: 'otlier.incident.opened',
