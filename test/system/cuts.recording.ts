@@ -15,7 +15,7 @@ const present = existsSync(TRACES)
 if (!present) console.log('SKIP: replays that are cut off: ../shared/data is absent')
 
 /** Each is a replay of its own; where everything is checked there is time for fewer. */
-const MOMENTS = process.env.CI === undefined ? 50 : 8
+const MOMENTS = process.env.CI === undefined ? 50 : 4
 /** Observed times are milliseconds as doubles: right to a quarter of a microsecond. */
 const ROUNDING_NS = 1000n
 const SEED = Number(process.env.OTLIER_SEED ?? 1)
