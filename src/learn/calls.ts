@@ -65,7 +65,8 @@ export class Steps {
    */
   credit(step: Series, child: Series, spans: number): void {
     const above = this.#above.get(step)
-    const call = callTo(step, child)
+    // Of most links the parent is no step.
+    const call = above && callTo(step, child)
     if (above === undefined || call === undefined) return
     const before = above.map(({ operation }) => callTo(operation, child))
     if (call.windows === 0 && before.some(known => (known?.windows ?? 0) >= KNOWN_WINDOWS))
