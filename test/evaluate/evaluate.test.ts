@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { drawFault } from '../world/faults.ts'
 import { measureFaults } from '../world/measure.ts'
 import { makeWorld } from '../world/world.ts'
+import { change } from './ablations.ts'
 import { LearningPlane } from './fake.ts'
 import { calmFigures, faultFigures, kindsTable } from './figures.ts'
 import { incidentsOf } from './incidents.ts'
@@ -42,11 +43,11 @@ describe('a fault', () => {
   const stretch = { fromMs, toMs: fromMs + 27 * MINUTE_MS, faults: [fault] }
 
   test('that is gross is clear, found, and found at the right place', async () => {
-    const lived = await live(LearningPlane, DEFAULTS, world, stretch, 'windows')
+    const lived = await live(LearningPlane, [DEFAULTS], world, stretch, 'windows')
     const [measured] = measureFaults(world, [fault])
     expect(measured.size).toBe('clear')
     const truth = truthOf(measured, lived.badPods)
-    const said = incidentsOf(lived.events).filter(one => one.states[0].suspects[0] === truth.service)
+    const said = incidentsOf(lived.events[0]).filter(one => one.states[0].suspects[0] === truth.service)
     const { faults } = score([truth], said)
     expect(faults[0]).toMatchObject({ detected: true, located: true })
     expect(faults[0].delayMs).toBeLessThan(90_000)
@@ -70,10 +71,32 @@ describe('a job', () => {
     expect(calmFigures([done], 1, 0.25 * HOUR_MS)[0].value).toBe(done.budgets[0].strays * 96)
   })
 
+  test('gives what a part is worth: another subject beside it changes nothing, and one like it says the same', async () => {
+    const done = await runJob(job, () => {})
+    const both = await runJob({ ...job, beside: ['floors', 'hours'] }, () => {})
+    expect(both.budgets).toEqual(done.budgets)
+    // The detector of this test has no such parts.
+    expect(both.without).toEqual([done.budgets, done.budgets])
+    await expect(runJob({ ...job, level: 'spans', beside: ['floors'] }, () => {})).rejects.toThrow(
+      'one variant',
+    )
+  })
+
   test('of a module without a learning plane is refused', async () => {
     await expect(loadSubject(fileURLToPath(new URL('./score.ts', import.meta.url)))).rejects.toThrow(
       'LearningPlane',
     )
+  })
+})
+
+describe('the worth of a part', () => {
+  test('is told from pairs of one world: what differs between worlds falls out', () => {
+    const { mean, error, worse } = change([10, 20, 30, Number.NaN], [12.1, 22, 31.9, 5], -1)
+    expect(mean).toBeCloseTo(2)
+    expect(error).toBeCloseTo(0.1 / Math.sqrt(3))
+    expect(worse).toBe(true)
+    expect(change([10, 20, 30], [12.1, 22, 31.9], 1).worse).toBe(false)
+    expect(change([10, 20, 30], [12, 18, 31], -1).worse).toBe(false)
   })
 })
 
@@ -109,7 +132,7 @@ test('misses stay in the denominators', () => {
     shifts: 0,
     notes: [],
   }
-  const done = [{ job, spans: 0, simulatedMs: 0, cpuMs: 0, budgets: [outcome] }]
+  const done = [{ job, spans: 0, simulatedMs: 0, cpuMs: 0, budgets: [outcome], without: [] }]
   const value = (name: string) => faultFigures(done, 1).find(one => one.name === name)?.value
   expect(value('clear: detected')).toBe(0.25)
   expect(value('clear: within 120 s')).toBe(0.25)

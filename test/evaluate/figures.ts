@@ -255,13 +255,18 @@ export function costText(done: readonly Done[]): string {
   return `${days.toFixed(1)} simulated days, ${(spans / 1e6).toFixed(1)} million spans, ${(cpu / days).toFixed(1)} s of CPU a day, ${(spans / cpu / 1e6).toFixed(2)} million spans a second`
 }
 
+const straysOf = (done: readonly Done[], budget: number) =>
+  all(done, budget).reduce((sum, { strays }) => sum + strays, 0)
+
+const countedDays = (done: readonly Done[]) =>
+  done.reduce(
+    (sum, { simulatedMs, job }) => sum + simulatedMs - ('historyMs' in job ? job.historyMs : 0),
+    0,
+  ) / DAY_MS
+
+/** False incidents a day of the time that counts. */
+export const falseADay = (done: readonly Done[], budget: number) => straysOf(done, budget) / countedDays(done)
+
 /** False incidents a day beside the faults. */
-export function strayText(done: readonly Done[], budget: number): string {
-  const count = all(done, budget).reduce((sum, { strays }) => sum + strays, 0)
-  const days =
-    done.reduce(
-      (sum, { simulatedMs, job }) => sum + simulatedMs - ('historyMs' in job ? job.historyMs : 0),
-      0,
-    ) / DAY_MS
-  return `${count} false incidents in ${days.toFixed(1)} days among the faults, ${(count / days).toFixed(2)} a day`
-}
+export const strayText = (done: readonly Done[], budget: number) =>
+  `${straysOf(done, budget)} false incidents in ${countedDays(done).toFixed(1)} days among the faults, ${falseADay(done, budget).toFixed(2)} a day`

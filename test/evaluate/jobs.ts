@@ -1,5 +1,6 @@
 //! The pieces of work of an evaluation: each lives through one world by itself, so that processes can share them out.
 import type { EventRecord } from '../../src/bus/bus.ts'
+import type { Part } from '../../src/learn/parts.ts'
 import type { PlaneOptions } from '../../src/learn/plane.ts'
 import { DAY_MS } from '../world/almanac.ts'
 import { named, under, unit } from '../world/draws.ts'
@@ -20,6 +21,8 @@ const MINUTE_MS = 60_000
 /** What all jobs of a run have in common. */
 export interface Common {
   readonly options: PlaneOptions
+  /** Parts that are switched off one at a time, each in a subject of its own beside the whole one. By windows only. */
+  readonly beside?: readonly Part[]
   /** The module of the subject; '' for the learning plane. */
   readonly subject: string
   readonly level: Level
@@ -44,6 +47,8 @@ export interface Done {
   readonly cpuMs: number
   /** By budget, in the order of the options. */
   readonly budgets: readonly Outcome[]
+  /** The same without each part of `beside`. */
+  readonly without: readonly (readonly Outcome[])[]
 }
 
 /** What came of a job at one budget. */
@@ -67,18 +72,24 @@ export async function runJob(job: Job, onDay: () => void): Promise<Done> {
   const plan = planOf(job, world)
   const before = process.cpuUsage()
   const make = await loadSubject(job.subject)
-  const lived = await live(make, job.options, world, { ...plan.span, sampled: job.sampled }, job.level, onDay)
+  const { options, beside = [] } = job
+  const variants = [options, ...beside.map(part => ({ ...options, ablate: [part] }))]
+  const lived = await live(make, variants, world, { ...plan.span, sampled: job.sampled }, job.level, onDay)
   const { user, system } = process.cpuUsage(before)
   const measured = plan.sized ?? []
   const truths = measured.map(one => truthOf(one, lived.badPods))
+  const [budgets, ...without] = lived.events.map(events =>
+    options.budgets.map(budget =>
+      outcome(job, plan, world, truths, measured, atBudget(events, budget), budget),
+    ),
+  )
   return {
     job,
     spans: lived.spans,
     simulatedMs: plan.span.toMs - plan.span.fromMs,
     cpuMs: (user + system) / 1_000,
-    budgets: job.options.budgets.map(budget =>
-      outcome(job, plan, world, truths, measured, atBudget(lived.events, budget), budget),
-    ),
+    budgets,
+    without,
   }
 }
 

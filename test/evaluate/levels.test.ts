@@ -61,7 +61,7 @@ describe.each([
     const drawn = [...features(world, stretch)]
     const made = new Map<number, FeatureWindow>()
     const road = bySpans(world, stretch, DEFAULTS)
-    road.bus.listen('features', window => made.set(window.startMs, structuredClone(window)))
+    road.buses[0].listen('features', window => made.set(window.startMs, structuredClone(window)))
     await road.run(() => {})
     const kept = drawn.slice(EDGE_WINDOWS, -EDGE_WINDOWS)
     const own = sumsOf(kept)

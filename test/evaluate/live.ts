@@ -20,8 +20,8 @@ import type { Subject } from './subject.ts'
 export type Level = 'windows' | 'spans'
 
 export interface Lived {
-  /** Incidents, anomalies and shifts; no single outliers. */
-  readonly events: EventRecord[]
+  /** Of each subject: incidents, anomalies and shifts; no single outliers. */
+  readonly events: readonly (readonly EventRecord[])[]
   /** Names of the pods that ran the bad release, by service. */
   readonly badPods: Map<string, string[]>
   readonly spans: number
@@ -31,27 +31,32 @@ export interface Lived {
 const MOST_EVENTS = 2_000_000
 
 /**
- * `make` is what hears the windows; at the level of spans both planes are those of the service, and it is not asked.
- * `onDay` hears of every simulated day that is over. Throws where either does.
+ * `make` is what hears the windows, one for each of `variants`: all hear the same ones. At the level of spans both planes
+ * are those of the service, `make` is not asked, and there is one variant. `onDay` hears of every simulated day that is over.
+ * Throws where either does.
  */
 export async function live(
   make: Subject,
-  options: PlaneOptions,
+  variants: readonly PlaneOptions[],
   world: SimulatedWorld,
   stretch: Span,
   level: Level,
   onDay: () => void = () => {},
 ): Promise<Lived> {
+  if (level === 'spans' && variants.length > 1) throw new Error('by spans there is one variant')
   const road =
-    level === 'windows' ? byWindows(world, stretch, options, make) : bySpans(world, stretch, options)
-  const events: EventRecord[] = []
-  road.bus.listen('event', event => {
-    if (!/^otlier\.(incident|anomaly|baseline)\./.test(event.name)) return
-    if (events.push(event) > MOST_EVENTS) throw new Error('the subject says too much')
+    level === 'windows' ? byWindows(world, stretch, variants, make) : bySpans(world, stretch, variants[0])
+  const events = road.buses.map(bus => {
+    const own: EventRecord[] = []
+    bus.listen('event', event => {
+      if (!/^otlier\.(incident|anomaly|baseline)\./.test(event.name)) return
+      if (own.push(event) > MOST_EVENTS) throw new Error('the subject says too much')
+    })
+    return own
   })
   const bad = new Map<string, Set<string>>()
   let pods = 0
-  road.bus.listen('features', window => {
+  road.buses[0].listen('features', window => {
     for (; pods < window.pods.length; pods++) {
       const { service, name, attributes } = window.pods[pods]
       if (attributes['service.version'] !== BAD_VERSION) continue
@@ -67,27 +72,35 @@ export async function live(
 
 /** A way for a world to reach a learning plane. Listen first, then let it run: it gives the number of spans. */
 interface Road {
-  readonly bus: Bus
+  /** One for each variant. */
+  readonly buses: readonly Bus[]
   /** `pass` hears of time, in ms since the world began. */
   run(pass: (atMs: number) => void): Promise<number>
 }
 
-function byWindows(world: SimulatedWorld, stretch: Span, options: PlaneOptions, make: Subject): Road {
-  const bus = memoryBus(error => {
-    throw error
-  })
-  const subject = new make(bus, new Registry(), options)
+function byWindows(
+  world: SimulatedWorld,
+  stretch: Span,
+  variants: readonly PlaneOptions[],
+  make: Subject,
+): Road {
+  const buses = variants.map(() =>
+    memoryBus(error => {
+      throw error
+    }),
+  )
+  const subjects = variants.map((options, at) => new make(buses[at], new Registry(), options))
   return {
-    bus,
+    buses,
     async run(pass) {
       let count = 0
-      for (const window of features(world, stretch, options.windowMs)) {
+      for (const window of features(world, stretch, variants[0].windowMs)) {
         for (let row = 0; row < window.cells.length; row++) count += window.cells.spans[row]
-        bus.publish('features', '', window)
+        for (const bus of buses) bus.publish('features', '', window)
         pass(window.endMs - BEGINNING_MS)
       }
-      subject.close()
-      await bus.close()
+      for (const subject of subjects) subject.close()
+      for (const bus of buses) await bus.close()
       return count
     },
   }
@@ -105,7 +118,7 @@ export function bySpans(world: SimulatedWorld, stretch: Span, options: PlaneOpti
     () => nowMs + options.windowMs,
   )
   return {
-    bus,
+    buses: [bus],
     async run(pass) {
       let count = 0
       for (const { timeMs, bytes, spans: some } of spans(world, stretch)) {

@@ -7,16 +7,17 @@ import { parseArgs } from 'node:util'
 import { PARTS, type Part } from '../../src/learn/parts.ts'
 import type { Report } from './figures.ts'
 import { recordings } from './recordings.ts'
-import { agreeRun, calmRun, coldRun, faultsRun, levelRun, type Settings } from './runs.ts'
+import { ablationsRun, agreeRun, calmRun, coldRun, faultsRun, levelRun, type Settings } from './runs.ts'
 
 const HELP = `npm run evaluate -- [RUN...] [OPTION...]
 
-Runs; without any, all of them, with 400 faults at the level of spans:
+Runs; without any, all but --ablations, with 400 faults at the level of spans:
   --faults N      N faults of ten kinds, in worlds of at most 40 faults after one calm day
   --calm          weeks in which nothing is wrong, after 21 days of history (20 seeds, budgets 0.2,1,5)
   --cold          20 healthy hours from the first minute, and a x5 slow-down after ten minutes of 20 others
   --level         a level that changes for good, and a drift of 1 % an hour (3 seeds each)
   --agree         a calm day by windows and by spans at a budget of 100 a day (2 seeds)
+  --ablations     what each part of the plane is worth: --faults N and calm days (8 worlds of each, 2 days after 1) without it
   --recordings    the recordings of real systems, where they are at hand
 
 Options:
@@ -36,6 +37,7 @@ const RUNS: Record<string, (settings: Settings) => Report | Promise<Report>> = {
   cold: coldRun,
   level: levelRun,
   agree: agreeRun,
+  ablations: ablationsRun,
   recordings: () => recordings(),
 }
 
@@ -47,6 +49,7 @@ const { values } = parseArgs({
     cold: { type: 'boolean' },
     level: { type: 'boolean' },
     agree: { type: 'boolean' },
+    ablations: { type: 'boolean' },
     recordings: { type: 'boolean' },
     seed: { type: 'string', default: 'hash' },
     spans: { type: 'boolean', default: false },
@@ -66,7 +69,9 @@ const { values } = parseArgs({
 async function main(): Promise<void> {
   if (values.help) return console.log(HELP)
   const startedMs = performance.now()
-  const named = Object.keys(RUNS).filter(run => run in values)
+  const asked = Object.keys(RUNS).filter(run => run in values)
+  // `--faults` says there how many.
+  const named = 'ablations' in values ? asked.filter(run => run !== 'faults') : asked
   const everything = named.length === 0
   if (values.subject !== '' && (everything || values.spans || 'agree' in values))
     throw new Error('--subject is heard by windows only: at the level of spans the service has its own plane')
@@ -88,7 +93,7 @@ async function main(): Promise<void> {
   }
   const figures: Record<string, readonly [number, boolean | null]> = {}
   console.log(`Seed ${settings.seed}, tree of src ${tree}.`)
-  for (const run of everything ? Object.keys(RUNS) : named) {
+  for (const run of everything ? Object.keys(RUNS).filter(name => name !== 'ablations') : named) {
     const own: Settings = everything && run === 'faults' ? { ...settings, level: 'spans' } : settings
     const report = await RUNS[run](own)
     console.log(`\n${report.text.join('\n\n')}`)

@@ -1,6 +1,7 @@
 //! The runs of an evaluation: which worlds each lives through, and what is read off them.
-import type { Part } from '../../src/learn/parts.ts'
+import { PARTS, type Part } from '../../src/learn/parts.ts'
 import { DAY_MS } from '../world/almanac.ts'
+import { ablationTable, withAblations } from './ablations.ts'
 import {
   calmFigures,
   costText,
@@ -52,12 +53,10 @@ const common = (settings: Settings, budgets: readonly number[]): Common => ({
 const list = <T>(count: number, make: (at: number) => T): T[] =>
   Array.from({ length: count }, (_, at) => make(at))
 
-/** Faults of all kinds at random places, in worlds of their own after a calm day. */
-export async function faultsRun(settings: Settings): Promise<Report> {
-  const { faults, seed, level, sampled, explain } = settings
-  const parts = Math.max(2, Math.ceil(faults / FAULTS_A_WORLD))
-  const budgets = settings.budgets ?? [1]
-  const jobs = list(
+function faultJobs(settings: Settings, budgets: readonly number[], worlds: number): Job[] {
+  const { faults, seed } = settings
+  const parts = Math.max(worlds, Math.ceil(faults / FAULTS_A_WORLD))
+  return list(
     parts,
     (part): Job => ({
       ...common(settings, budgets),
@@ -67,6 +66,13 @@ export async function faultsRun(settings: Settings): Promise<Report> {
       historyMs: (settings.historyDays ?? 1) * DAY_MS,
     }),
   )
+}
+
+/** Faults of all kinds at random places, in worlds of their own after a calm day. */
+export async function faultsRun(settings: Settings): Promise<Report> {
+  const { level, sampled, explain } = settings
+  const budgets = settings.budgets ?? [1]
+  const jobs = faultJobs(settings, budgets, 2)
   const done = await runAll(jobs, settings.workers)
   const figures: Figure[] = []
   const text: string[] = []
@@ -88,24 +94,33 @@ export async function faultsRun(settings: Settings): Promise<Report> {
   return { figures, text: [...text, `${costText(done)}.`] }
 }
 
-/** Weeks in which nothing is wrong. */
-export async function calmRun(settings: Settings): Promise<Report> {
-  const { large, sampled, explain, seed } = settings
-  const seeds = settings.seeds ?? (large ? 4 : 20)
-  const historyMs = (settings.historyDays ?? (large ? 7 : 21)) * DAY_MS
-  const countedMs = (settings.countedDays ?? 7) * DAY_MS
-  const budgets = settings.budgets ?? (large ? [5] : [0.2, 1, 5])
-  const jobs = list(
+function calmJobs(
+  settings: Settings,
+  budgets: readonly number[],
+  seeds: number,
+  historyMs: number,
+  countedMs: number,
+): Job[] {
+  return list(
     seeds,
     (part): Job => ({
       ...common(settings, budgets),
       what: 'calm',
-      seed: worldSeed(seed, 'calm', part),
+      seed: worldSeed(settings.seed, 'calm', part),
       historyMs,
       countedMs,
     }),
   )
-  const done = await runAll(jobs, settings.workers)
+}
+
+/** Weeks in which nothing is wrong. */
+export async function calmRun(settings: Settings): Promise<Report> {
+  const { large, sampled, explain } = settings
+  const seeds = settings.seeds ?? (large ? 4 : 20)
+  const historyMs = (settings.historyDays ?? (large ? 7 : 21)) * DAY_MS
+  const countedMs = (settings.countedDays ?? 7) * DAY_MS
+  const budgets = settings.budgets ?? (large ? [5] : [0.2, 1, 5])
+  const done = await runAll(calmJobs(settings, budgets, seeds, historyMs, countedMs), settings.workers)
   const figures = budgets.flatMap(budget => calmFigures(done, budget, countedMs))
   const title = `### Calm: ${seeds} seeds, ${historyMs / DAY_MS} days of history, ${countedMs / DAY_MS} days that count`
   return {
@@ -113,6 +128,28 @@ export async function calmRun(settings: Settings): Promise<Report> {
     text: [
       `${title}${sampled ? ', sampled' : ''}${large ? ', 3,000 series' : ''}`,
       ...(explain ? budgets.flatMap(budget => notes(done, budget)) : []),
+      figuresTable(figures),
+      `${costText(done)}.`,
+    ],
+  }
+}
+
+/** What each part of the plane is worth, in the worlds of the two runs above: all hear the same windows. */
+export async function ablationsRun(settings: Settings): Promise<Report> {
+  const budgets = settings.budgets ?? [0.2, 1, 5]
+  const seeds = settings.seeds ?? 8
+  const [historyMs, countedMs] = [settings.historyDays ?? 1, settings.countedDays ?? 2].map(n => n * DAY_MS)
+  const jobs = [
+    ...(settings.faults > 0 ? faultJobs(settings, [1], seeds) : []),
+    ...(countedMs > 0 ? calmJobs(settings, budgets, seeds, historyMs, countedMs) : []),
+  ]
+  const done = await runAll(withAblations(jobs, PARTS), settings.workers)
+  const { text, figures } = ablationTable(done)
+  return {
+    figures,
+    text: [
+      `### Parts: ${settings.faults} faults and ${countedMs / DAY_MS} calm days in ${seeds} worlds each, after ${historyMs / DAY_MS} days`,
+      text,
       figuresTable(figures),
       `${costText(done)}.`,
     ],
