@@ -51,6 +51,9 @@ for (const start of [grpcBackend, httpBackend])
       expect(lines.filter(line => /metrics/.test(line))).toHaveLength(1)
       expect(lines.filter(line => /logs/.test(line))).toHaveLength(1)
       expect(lines.length).toBeLessThanOrEqual(2)
+      // The banner has it too.
+      expect(end.stdout).toMatch(/ does not take .*metrics/)
+      expect(end.stdout).toMatch(/ does not take .*logs/)
     } finally {
       await backend.stop()
     }

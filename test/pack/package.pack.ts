@@ -95,7 +95,6 @@ describe.each(binaries)('under %s', (name, find) => {
     folder = temporary()
     writeFileSync(join(folder, 'package.json'), '{ "private": true }')
     await npm(['install', '--omit=dev', tarball], folder, bin)
-    // As its shebang would, but without a PATH to depend on.
     otlier = [join(bin, 'node'), join(folder, 'node_modules', '.bin', 'otlier')]
   })
 
@@ -103,6 +102,13 @@ describe.each(binaries)('under %s', (name, find) => {
     const [node, program] = otlier ?? []
     return run(node, [program, ...args], { cwd: folder })
   }
+
+  test('it is a command of its own, by its shebang', async context => {
+    if (otlier === null) return context.skip()
+    const PATH = `${dirname(otlier[0])}:${process.env.PATH}`
+    const { status, stdout } = await run(otlier[1], ['--version'], { cwd: folder, env: { PATH } })
+    expect([status, stdout.trim()]).toEqual([0, expect.stringMatching(/\d+\.\d+\.\d+/)])
+  })
 
   test('it says its version, and nothing was installed but what it needs', async context => {
     if (otlier === null) return context.skip()
@@ -172,20 +178,23 @@ describe.each(binaries)('under %s', (name, find) => {
     }
   })
 
-  test('it replays a recording', async context => {
+  test('it replays a recording, and marks and tells of the one slow span', async context => {
     if (otlier === null) return context.skip()
     const [input, events, out] = ['in.jsonl', 'events.jsonl', 'out.jsonl'].map(file => join(folder, file))
-    const lines = Array.from({ length: 3 }, (_, at) => JSON.stringify(request(at * 100, 100)))
+    const lines = Array.from({ length: 30 }, (_, at) => JSON.stringify(request(at * 100, 100)))
+    lines.push(JSON.stringify(request(3_000, 1, 2_000_000_000n)))
     writeFileSync(input, `${lines.join('\n')}\n`)
     const { status, stdout, stderr } = await call(['replay', '--events', events, '--out', out, input])
     expect(status, stderr).toBe(0)
-    expect(stdout + stderr).toMatch(/\b300\b/)
-    expect(readFileSync(out, 'utf8').match(/"spanId"/g)).toHaveLength(300)
-    expect(existsSync(events)).toBe(true)
+    expect(stdout + stderr).toMatch(/\b3,001\b/)
+    const written = readFileSync(out, 'utf8')
+    expect(written.match(/"spanId"/g)).toHaveLength(3_001)
+    expect(written.match(/"otlier\.anomaly\.detected"/g)).toHaveLength(1)
+    expect(readFileSync(events, 'utf8').match(/"otlier\.span\.outlier"/g)).toHaveLength(1)
   })
 })
 
-function request(first: number, count: number) {
+function request(first: number, count: number, lastsNs = 10_000_000n) {
   const spans = Array.from({ length: count }, (_, at) => {
     const spanId = (first + at + 1).toString(16).padStart(16, '0')
     const endNs = 1_700_000_000_000_000_000n + BigInt(first + at) * 100_000_000n
@@ -194,7 +203,7 @@ function request(first: number, count: number) {
       spanId,
       name: 'GET /cart',
       kind: 2,
-      startTimeUnixNano: String(endNs - 10_000_000n),
+      startTimeUnixNano: String(endNs - lastsNs),
       endTimeUnixNano: String(endNs),
     }
   })

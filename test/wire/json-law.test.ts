@@ -81,6 +81,52 @@ function message(random: Random, type: protobuf.Type, depth: number, reached: Se
   return out
 }
 
+/** How each field's value is written, by section A4, where a reader that takes more than one form would not notice another. */
+function writtenAs(field: protobuf.Field): RegExp | null {
+  if (field.type.endsWith('64')) return /^"-?\d+"$/
+  if (field.resolvedType instanceof protobuf.Enum) return /^-?\d+$/
+  if (field.type !== 'bytes') return null
+  return field.name.endsWith('_id')
+    ? /^"(?:[0-9a-f]{2})*"$/
+    : /^"(?:[A-Za-z\d+/]{4})*(?:[A-Za-z\d+/]{2}==|[A-Za-z\d+/]{3}=)?"$/
+}
+
+/** Every value of a message in JSON with how it has to be written. */
+function* written(type: protobuf.Type, value: Record<string, unknown>): Generator<[string, RegExp, string]> {
+  for (const [key, inner] of Object.entries(value)) {
+    const field = type.fields[key.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)]
+    if (field === undefined) throw new Error(`${type.fullName} has no field for ${key}`)
+    for (const one of Array.isArray(inner) ? inner : [inner]) {
+      if (field.resolvedType instanceof protobuf.Type) yield* written(field.resolvedType, one)
+      else {
+        const form = writtenAs(field)
+        if (form !== null) yield [field.fullName, form, JSON.stringify(one)]
+      }
+    }
+  }
+}
+
+test('J1, J2 and J5 of what is written: ids in lower-case hex, enums as integers, 64-bit integers as decimal strings', () => {
+  const seen = new Set<string>()
+  forSeeds(30, random => {
+    for (const signal of SIGNALS) {
+      const type = typeOf(signal)
+      const bytes = type.encode(type.fromObject(message(random, type, 0, new Set()))).finish()
+      const json = JSON.parse(Buffer.from(protoToJson(signal, bytes)).toString())
+      for (const [name, form, text] of written(type, json)) {
+        seen.add(name)
+        expect(text, name).toMatch(form)
+      }
+    }
+  })
+  for (const name of ['Span.start_time_unix_nano', 'AnyValue.int_value', 'NumberDataPoint.as_int', 'HistogramDataPoint.bucket_counts',
+    'Span.trace_id', 'LogRecord.span_id', 'AnyValue.bytes_value', 'Span.kind', 'Sum.aggregation_temporality']) // biome-ignore format: a list
+    expect(
+      [...seen].some(one => one.endsWith(`.${name}`)),
+      name,
+    ).toBe(true)
+})
+
 describe('there and back', () => {
   test('every field of every message of a request survives protobuf, JSON, protobuf', () => {
     const reached = new Set<protobuf.Field>()
