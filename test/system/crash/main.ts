@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { SIGNALS } from '../../../src/flow/sink.ts'
-import { differences, exporterBooks, imbalances, type Scrape } from '../../kit/accounts.ts'
+import { acceptedItems, differences, exporterBooks, imbalances, type Scrape } from '../../kit/accounts.ts'
 import { itemsOf, type Waiting, waitingRecords } from '../../kit/queue-walk.ts'
 import { between, chance, pick, seeded } from '../../kit/random.ts'
 import { clockMs } from '../load/answering.ts'
@@ -31,7 +31,11 @@ const AT_START = 0.1
 const START_MS = 600
 /** Otherwise so long after it was ready. */
 const LIVES_MS = [200, 3000] as const
+/** A kill that always came with the answer to a scrape would come at no random instant. */
+const AFTER_SCRAPE_MS = 100
 const DRAINED_MS = 120_000
+/** A life lasts a second and a half, with 2,000 spans a second: less than this means that hardly anything was tried. */
+const LEAST_ACKNOWLEDGED = 500
 
 /** What the backend is like during one life. In all of them some requests have no answer at the kill. */
 const OK: Behaviour = { reply: { kind: 'ok' }, delayMs: 5 }
@@ -105,6 +109,7 @@ while (lives.length < KILLS) {
   await recorder.behave(pick(random, BEHAVIOURS))
   await sleep(between(random, ...LIVES_MS))
   await scraped(`before kill ${lives.length + 1}`)
+  await sleep(between(random, 0, AFTER_SCRAPE_MS))
   let walked = await kill(otlier)
   while (lives.length < KILLS && chance(random, AT_START)) {
     const starting = beginOtlier(settings(), { ports })
@@ -149,8 +154,19 @@ if (logs.unrecorded.length > 0)
 if (logs.strangers > 0) problems.push(`${logs.strangers} spans arrived that nobody sent`)
 if (sent.refused > 0) problems.push(`${sent.refused} spans were refused for good`)
 if (logs.acknowledged !== sent.accepted) problems.push('the log of the sender is not whole')
+if (logs.acknowledged < LEAST_ACKNOWLEDGED * KILLS)
+  problems.push(`only ${logs.acknowledged} spans were acknowledged`)
+if (values.storage === 'disk' && (recovered === 0 || logs.again.waited === 0))
+  problems.push('no kill left anything on disk that had been sent')
+// Without an answer nobody but Otlier knows what it took.
+const end = await otlier.scrape()
+const accepted = acceptedItems(end, 'traces')
+if (accepted < logs.last.accepted || accepted > logs.last.accepted + logs.last.unanswered)
+  problems.push(
+    `the last life says ${accepted} accepted, its senders ${logs.last.accepted} and ${logs.last.unanswered} unanswered`,
+  )
 problems.push(
-  ...differences(await otlier.scrape(), 'traces', { destinations: { otlp: { rejected: 0, queued: 0 } } }),
+  ...differences(end, 'traces', { destinations: { otlp: { sent: logs.last.sent, rejected: 0, queued: 0 } } }),
 )
 for (const each of [otlier.process, sender.program, recorder.program]) await each.stop()
 if (problems.length === 0) rmSync(folder, { recursive: true, force: true })

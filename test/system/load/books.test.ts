@@ -66,6 +66,28 @@ test('what a backend turned away has not come', () => {
   expect(compare()).toMatchObject({ lost: [], again: { unexplained: [] }, taken: 10 })
 })
 
+test('what a backend has left without an answer until the end is lost: nobody knows that it has it', () => {
+  const { sent, came, compare } = logs()
+  sent(0, 100)
+  came(0, 101, [0], null)
+  expect(compare()).toMatchObject({ arrived: 10, taken: 0 })
+  expect(compare().lost).toHaveLength(10)
+})
+
+test('the last life has accounts of its own: what it accepted, what it may have, and what it sent, twice where it did', () => {
+  const { sent, came, compare, life } = logs()
+  sent(0, 100)
+  sent(1, 2100)
+  sent(2, 2101, -1)
+  sent(3, 2102, 14)
+  came(0, 101, [0])
+  came(1, 2110, [0, 1], undefined, 1)
+  came(2, 2115, [1], undefined, 1)
+  came(3, 2120, [2], [2121, '14'], 1)
+  const { last } = compare({ lives: [life(2000, [0])] })
+  expect(last).toEqual({ accepted: 10, unanswered: 10, sent: 30 })
+})
+
 test('what came again without a kill or a repetition has no excuse', () => {
   const { sent, came, compare, life } = logs()
   sent(0, 100)

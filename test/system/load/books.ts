@@ -10,7 +10,7 @@ export interface Compared {
   readonly arrived: number
   /** Distinct spans that the backend has answered with success. */
   readonly taken: number
-  /** Acknowledged, and never arrived. */
+  /** Acknowledged, and never taken: a backend that left it without an answer may have nothing. */
   readonly lost: readonly number[]
   /** Arrived, and never sent: the numbers would be wrong. */
   readonly strangers: number
@@ -26,6 +26,8 @@ export interface Compared {
   readonly unrecorded: readonly number[]
   /** The longest time before a kill at which the backend had answered for something that still waited on disk at the kill. */
   readonly recordedWithinMs: number
+  /** Spans of the requests and exports of the last life, what came twice included: what its own accounts must say. */
+  readonly last: { readonly accepted: number; readonly unanswered: number; readonly sent: number }
   /** From the first attempt of the sender to the first arrival, in milliseconds, one for each span, sorted. */
   readonly delaysMs: Float64Array
 }
@@ -161,16 +163,34 @@ export function compareLogs(
 
   const lost: number[] = []
   let acknowledged = 0
+  const last = { accepted: 0, unanswered: 0, sent: 0 }
+  for (const { ids, kind } of ofLife.get(lives.length) ?? [])
+    if (TAKEN.has(kind)) for (const _ of each(ids)) last.sent++
   for (const { ids, attempts } of requests) {
+    for (const one of attempts.filter(({ fromMs }) => lifeAt(fromMs) === lives.length)) {
+      if (one.code === 0) last.accepted += ids[1] - ids[0] + 1
+      else if (mayBeKept(one)) last.unanswered += ids[1] - ids[0] + 1
+    }
     if (!attempts.some(({ code }) => code === 0)) continue
     for (let id = ids[0]; id <= ids[1]; id++) {
       acknowledged++
-      if (hasCome[id] === 0) lost.push(id)
+      if (isTaken[id] === 0) lost.push(id)
     }
   }
   const again = { waited, resent, unexplained }
   const delaysMs = Float64Array.from(delays).sort()
-  return { acknowledged, arrived, taken, lost, strangers, again, unrecorded, recordedWithinMs, delaysMs }
+  return {
+    acknowledged,
+    arrived,
+    taken,
+    lost,
+    strangers,
+    again,
+    unrecorded,
+    recordedWithinMs,
+    last,
+    delaysMs,
+  }
 }
 
 /** Whoever got another answer was told that nothing is kept. */

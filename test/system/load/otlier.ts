@@ -1,7 +1,7 @@
 //! Otlier in a process of its own, as `npm start` runs it, with what a proof asks of it.
-import packageJson from '../../../package.json' with { type: 'json' }
 import { readMetrics, type Scrape } from '../../kit/accounts.ts'
 import { httpCall } from '../../kit/client.ts'
+import { startEnvironment, startFlags } from '../../kit/start-command.ts'
 import type { Gauges } from './gauges.ts'
 import { type Program, type ProgramOptions, program } from './process.ts'
 
@@ -41,6 +41,7 @@ export function beginOtlier(
   const process = program('../../../src/main.ts', {
     ...options,
     args: all.flatMap(setting => ['--set', setting]),
+    flags: startFlags(),
     env: { ...startEnvironment(), ...options.env },
     before: ['./gauges.ts', ...(options.before ?? [])],
   })
@@ -71,9 +72,3 @@ export async function startOtlierProcess(
     },
   }
 }
-
-/** What `npm start` puts before the command. */
-const startEnvironment = () =>
-  Object.fromEntries(
-    [...packageJson.scripts.start.matchAll(/(\w+)=(\S+)/g)].map(([, name, value]) => [name, value]),
-  )

@@ -26,6 +26,8 @@ export interface Program {
 export interface ProgramOptions {
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** Of Node itself. */
+  readonly flags?: readonly string[]
   /** Modules to load before it, relative to this folder. */
   readonly before?: readonly string[]
 }
@@ -33,9 +35,12 @@ export interface ProgramOptions {
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 /** @param program relative to this folder */
-export function program(program: string, { args = [], env = {}, before = [] }: ProgramOptions = {}): Program {
+export function program(
+  program: string,
+  { args = [], env = {}, flags = [], before = [] }: ProgramOptions = {},
+): Program {
   const child = fork(at(program), [...args], {
-    execArgv: before.flatMap(module => ['--import', at(module)]),
+    execArgv: [...flags, ...before.flatMap(module => ['--import', at(module)])],
     env: cleanEnvironment(env),
     silent: true,
   })

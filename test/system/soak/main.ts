@@ -21,6 +21,8 @@ const SAMPLE_MS = 1000
 const EARLY = [1 / 6, 2 / 6] as const
 const LATE = [5 / 6, 1] as const
 const MAX_GROWTH = 1.1
+/** Of the load that was meant: a soak of less shows less. */
+const LEAST_LOAD = 0.95
 const SETTLE_MS = 30_000
 
 interface Sample {
@@ -112,6 +114,12 @@ function compare(what: string, unit: string, of: (list: readonly Sample[]) => nu
 console.log(
   `${MINUTES} minutes, ${sent.accepted + before.accepted} spans accepted, ${sent.connected} connections made`,
 )
+for (const [what, made, wanted] of [
+  ['spans', sent.accepted, SPANS_PER_SECOND],
+  ['connections', sent.connected, CHURN_PER_SECOND],
+] as const)
+  if (made < LEAST_LOAD * wanted * MINUTES * 60)
+    problems.push(`only ${made} ${what} in ${MINUTES} minutes, where ${wanted} a second were meant`)
 compare('resident memory, median', 'MiB', list => median(list.map(({ rssMib }) => rssMib)), true)
 compare('heap, median', 'MiB', list => median(list.map(({ heapMib }) => heapMib)), false)
 compare('CPU per span', 'us', cpuPerSpan, true)
