@@ -43,7 +43,7 @@ describe('admission', () => {
     expect(sink.batches.length).toBe(2)
   })
 
-  test('the global budget holds over all receivers and connections', async () => {
+  test('G6 and H11 the global budget holds over all receivers and connections: beyond it UNAVAILABLE, and 503 with Retry-After', async () => {
     const admission = new Admission(4 * MIB)
     const sink = recordingSink()
     const grpc = await startReceiver('grpc', sink, { admission })
