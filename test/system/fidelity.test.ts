@@ -6,6 +6,7 @@ import { decodeRequest } from '../kit/messages.ts'
 import { oddRequest, plainRequest, tracesRequest } from '../kit/odd.ts'
 import { startService, toGrpc } from '../kit/otlier.ts'
 import { forSeedsAsync, int, pick, seeded } from '../kit/random.ts'
+import { withSlowCall } from '../kit/slow.ts'
 import { toJson } from '../oracle/json.ts'
 import { meaningOf } from '../oracle/meaning.ts'
 import { compare } from './fidelity.ts'
@@ -38,39 +39,49 @@ test('odd requests of every signal arrive as the same bytes, merged ones as thei
   expect(arrived).toBeGreaterThan(0)
 })
 
-test('a marked request is the request plus its marks, byte for byte', async () => {
-  const random = seeded(2)
-  const endMs = Date.now()
-  const operation = 'GET /marked'
-  const history = plainRequest(random, {
-    services: ['shop'],
-    operations: [operation],
+/** An operation, and what is learned of it: some 20 ms. */
+const SHOP = { service: 'shop', operation: 'GET /marked' }
+const startMs = Date.now() - 1_200_000
+const history = () =>
+  plainRequest(seeded(2), {
+    services: [SHOP.service],
+    operations: [SHOP.operation],
     spans: 2000,
-    startNs: BigInt(endMs - 1_200_000) * 1_000_000n,
+    startNs: BigInt(startMs) * 1_000_000n,
     overMs: 1_100_000,
     errors: 0,
   })
-  const slow = Array.from({ length: 10 }, (_, at) =>
-    tracesRequest([
-      {
-        service: 'shop',
-        spans: [
-          {
-            name: operation,
-            kind: 'server',
-            startNs: BigInt(endMs - 60_000 + at) * 1_000_000n,
-            durationNs: at % 3 === 0 ? 9e9 : 2e7,
-          },
-        ],
-      },
-    ]),
-  )
-  const compared = await compare(
-    client,
-    backend,
-    [history, ...slow].map(bytes => ({ signal: 'traces' as const, bytes })),
-  )
+const callAt = (at: number, durationNs: bigint) => ({
+  ...SHOP,
+  startNs: BigInt(startMs + 1_140_000 + at) * 1_000_000n,
+  durationNs,
+})
+const traces = (requests: readonly Uint8Array[]) =>
+  requests.map(bytes => ({ signal: 'traces' as const, bytes }))
+
+test('a marked request is the request plus its marks, byte for byte', async () => {
+  const slow = Array.from({ length: 10 }, (_, at) => {
+    const { service, operation, startNs, durationNs } = callAt(
+      at,
+      at % 3 === 0 ? 9_000_000_000n : 20_000_000n,
+    )
+    const span = { name: operation, kind: 'server' as const, startNs, durationNs: Number(durationNs) }
+    return tracesRequest([{ service, spans: [span] }])
+  })
+  const compared = await compare(client, backend, traces([history(), ...slow]))
   expect(compared.marks).toBeGreaterThanOrEqual(4)
+})
+
+test('and so is an odd one, wherever in it the slow span stands', async () => {
+  await compare(client, backend, traces([history()]))
+  await forSeedsAsync(1, async random => {
+    const odd = Array.from({ length: 100 }, (_, at) => {
+      const bytes = oddRequest(random, 'traces', 1 + int(random, 10), { huge: false })
+      return withSlowCall(random, bytes, callAt(at, 9_000_000_000n))
+    })
+    // A span that came with a mark keeps that one alone.
+    expect((await compare(client, backend, traces(odd))).marks).toBeGreaterThan(50)
+  })
 })
 
 test('JSON that comes in leaves as the same messages', async () => {
