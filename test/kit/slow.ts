@@ -30,9 +30,9 @@ export function withSlowCall(random: Random, request: Uint8Array, call: Call): U
   const attributes = [attribute(1, 'service.name', service), ...IDENTITY.map(key => attribute(1, key, ''))]
   const resources = chance(random, 0.5) ? [concat(attributes)] : attributes
   const inSpan = (span: Uint8Array) => strewn(random, span, said, [5, 6, 7, 8])
-  const inScope = (scope: Uint8Array) => changed(random, scope, 2, inSpan)
-  const changedRequest = changed(random, request, 1, resource => {
-    const inside = changed(random, resource, 2, inScope)
+  const inScope = (scope: Uint8Array) => changedChild(random, scope, 2, inSpan)
+  const changedRequest = changedChild(random, request, 1, resource => {
+    const inside = changedChild(random, resource, 2, inScope)
     const fields = resources.map(content => delimited(RESOURCE, content))
     return inside && strewn(random, inside, fields, [RESOURCE])
   })
@@ -41,7 +41,7 @@ export function withSlowCall(random: Random, request: Uint8Array, call: Call): U
 }
 
 /** One of the children of this number changed; null where none can be. */
-function changed(
+export function changedChild(
   random: Random,
   parent: Uint8Array,
   number: number,

@@ -1,15 +1,19 @@
 //! The law of fidelity through real sockets: what is forwarded equals what came in, but for what Otlier adds.
+import { isDeepStrictEqual } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { SIGNALS, type Signal } from '../../src/flow/sink.ts'
 import { startBackend } from '../kit/backend.ts'
 import { GrpcClient, httpCall, JSON_TYPE } from '../kit/client.ts'
-import { decodeRequest } from '../kit/messages.ts'
 import { oddRequest, plainRequest, tracesRequest } from '../kit/odd.ts'
 import { startService, toGrpc } from '../kit/otlier.ts'
-import { forSeedsAsync, int, pick, seeded } from '../kit/random.ts'
-import { withSlowCall } from '../kit/slow.ts'
+import { forSeedsAsync, int, pick, type Random, seeded } from '../kit/random.ts'
+import { changedChild, withSlowCall } from '../kit/slow.ts'
+import { concat, places } from '../oracle/bytes.ts'
+import { framing } from '../oracle/framing.ts'
 import { toJson } from '../oracle/json.ts'
+import { linesOf } from '../oracle/lines.ts'
 import { meaningOf } from '../oracle/meaning.ts'
-import { compare } from './fidelity.ts'
+import { compare, pass, withoutMarks } from './fidelity.ts'
 
 let backend: Awaited<ReturnType<typeof startBackend>>
 let service: Awaited<ReturnType<typeof startService>>
@@ -37,7 +41,7 @@ test('odd requests of every signal arrive as the same bytes, merged ones as thei
   let arrived = 0
   await forSeedsAsync(25, async random => {
     const requests = Array.from({ length: 8 }, () => {
-      const signal = pick(random, ['traces', 'metrics', 'logs'] as const)
+      const signal = pick(random, SIGNALS)
       return { signal, bytes: oddRequest(random, signal, 1 + int(random, 10), { huge: false }) }
     })
     const compared = await compare(client, backend, requests)
@@ -94,7 +98,7 @@ test('and so is an odd one, wherever in it the slow span stands', async () => {
 
 test('JSON that comes in leaves as the same messages', async () => {
   await forSeedsAsync(20, async random => {
-    const signal = pick(random, ['traces', 'metrics', 'logs'] as const)
+    const signal = pick(random, SIGNALS)
     const bytes = plainOf(random, signal)
     const before = backend.requests.length
     const reply = await httpCall({
@@ -109,7 +113,7 @@ test('JSON that comes in leaves as the same messages', async () => {
   })
 })
 
-const plainOf = (random: () => number, signal: 'traces' | 'metrics' | 'logs') =>
+const plainOf = (random: () => number, signal: Signal) =>
   oddRequest(random, signal, 1 + int(random, 5), {
     wildness: 0,
     deepest: 20,
@@ -118,25 +122,46 @@ const plainOf = (random: () => number, signal: 'traces' | 'metrics' | 'logs') =>
     sentMarks: false,
   })
 
-test('a request larger than the batch limit arrives in parts that hold the same items in order', async () => {
-  const random = seeded(9)
-  const bytes = plainRequest(random, {
-    spans: 40_000,
-    startNs: BigInt(Date.now() - 60_000) * 1_000_000n,
-    errors: 0,
-  })
-  expect(bytes.length).toBeGreaterThan(4 * 2 ** 20)
-  const before = backend.requests.length
-  expect((await client.export('traces', bytes)).code).toBe(0)
-  await backend.received(before + 2)
-  await new Promise(resolve => setTimeout(resolve, 200))
-  const parts = backend.requests.slice(before).filter(request => request.signal === 'traces')
-  expect(parts.length).toBeGreaterThan(1)
-  for (const part of parts) expect(part.bytes.length).toBeLessThanOrEqual(3.5 * 2 ** 20)
-  const ids = (request: Uint8Array): string[] =>
-    decodeRequest('traces', request).resource_spans.flatMap(
-      (resource: { scope_spans: { spans: { span_id: string }[] }[] }) =>
-        resource.scope_spans.flatMap(scope => scope.spans.map(span => span.span_id)),
+const BATCH_MAX_BYTES = 3.5 * 2 ** 20
+
+/** An odd request of a large scope among many small ones, one and a half times what a batch may be. */
+function largeRequest(random: Random, signal: Signal): Uint8Array {
+  const odd = (size: number) => oddRequest(random, signal, size, { huge: false })
+  const large = () =>
+    changedChild(random, odd(200), 1, resource =>
+      changedChild(random, resource, 2, scope => {
+        const items = places(scope).filter(({ number, wire }) => number === 2 && wire === 2)
+        const again = concat(items.map(({ start, end }) => scope.subarray(start, end)))
+        const times = Math.ceil((1.2 * BATCH_MAX_BYTES) / again.length)
+        return again.length < 5000 ? null : concat([scope, ...Array<Uint8Array>(times).fill(again)])
+      }),
     )
-  expect(parts.flatMap(part => ids(part.bytes))).toEqual(ids(bytes))
-})
+  let drawn = large()
+  while (drawn === null) drawn = large()
+  const small = concat(Array.from({ length: 20 }, () => odd(10)))
+  const smalls = Array<Uint8Array>(Math.ceil((0.15 * BATCH_MAX_BYTES) / small.length)).fill(small)
+  return concat([...smalls, drawn, ...smalls])
+}
+
+test.each(SIGNALS)(
+  '%s larger than the batch limit arrive in parts that hold the same items and envelopes in order',
+  async signal => {
+    await forSeedsAsync(1, async random => {
+      const requests = [{ signal, bytes: largeRequest(random, signal) }]
+      const [{ sent, parts }] = await pass(client, backend, requests)
+      expect(parts.length).toBeGreaterThan(1)
+      for (const part of parts) {
+        expect(part.length).toBeLessThanOrEqual(BATCH_MAX_BYTES)
+        expect(framing(signal, part).ok).toBe(true)
+      }
+      const joined = concat(parts)
+      const both = signal === 'traces' ? withoutMarks(sent, joined) : { sent, arrived: joined }
+      const wanted = linesOf(signal, both.sent)
+      const lines = linesOf(signal, both.arrived)
+      // Of tens of thousands of lines, one is enough to read.
+      const wrong = wanted.findIndex((line, at) => !isDeepStrictEqual(line, lines[at]))
+      if (wrong >= 0) expect(lines[wrong]).toEqual(wanted[wrong])
+      expect(lines).toHaveLength(wanted.length)
+    })
+  },
+)
