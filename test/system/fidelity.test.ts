@@ -3,9 +3,9 @@ import { isDeepStrictEqual } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { SIGNALS, type Signal } from '../../src/flow/sink.ts'
 import { startBackend } from '../kit/backend.ts'
-import { GrpcClient, httpCall, JSON_TYPE } from '../kit/client.ts'
+import { GrpcClient, httpCall, JSON_TYPE, PROTOBUF } from '../kit/client.ts'
 import { oddRequest, plainRequest, tracesRequest } from '../kit/odd.ts'
-import { startService, toGrpc } from '../kit/otlier.ts'
+import { startService, toGrpc, toHttp } from '../kit/otlier.ts'
 import { forSeedsAsync, int, pick, type Random, seeded } from '../kit/random.ts'
 import { changedChild, withSlowCall } from '../kit/slow.ts'
 import { concat, places } from '../oracle/bytes.ts'
@@ -31,25 +31,43 @@ afterEach(async () => {
   await backend.stop()
 })
 
-test('odd requests of every signal arrive as the same bytes, merged ones as their concatenation', async () => {
-  // While a request is on its way, those behind it wait, and leave together.
-  backend.script = async () => {
-    await new Promise(resolve => setTimeout(resolve, 20))
-    return { kind: 'ok' }
+/** The service anew, with a destination and a client that speak OTLP/HTTP. */
+async function overHttp() {
+  await service.stop()
+  service = await startService(toHttp(backend.http))
+  return {
+    async export(signal: Signal, body: Uint8Array) {
+      const to = { port: service.httpPort, path: `/v1/${signal}`, headers: PROTOBUF, body }
+      const { status } = await httpCall(to)
+      return { code: status === 200 ? 0 : status, message: '' }
+    },
   }
-  let sent = 0
-  let arrived = 0
-  await forSeedsAsync(25, async random => {
-    const requests = Array.from({ length: 8 }, () => {
-      const signal = pick(random, SIGNALS)
-      return { signal, bytes: oddRequest(random, signal, 1 + int(random, 10), { huge: false }) }
+}
+
+test.each(['grpc', 'http'])(
+  'odd requests of every signal go in and out by %s as the same bytes, merged ones as their concatenation',
+  async protocol => {
+    const sender = protocol === 'grpc' ? client : await overHttp()
+    // While a request is on its way, those behind it wait, and leave together.
+    backend.script = async () => {
+      await new Promise(resolve => setTimeout(resolve, 20))
+      return { kind: 'ok' }
+    }
+    let sent = 0
+    let arrived = 0
+    await forSeedsAsync(25, async random => {
+      const requests = Array.from({ length: 8 }, () => {
+        const signal = pick(random, SIGNALS)
+        return { signal, bytes: oddRequest(random, signal, 1 + int(random, 10), { huge: false }) }
+      })
+      const compared = await compare(sender, backend, requests)
+      sent += compared.requests
+      arrived += compared.arrived
     })
-    const compared = await compare(client, backend, requests)
-    sent += compared.requests
-    arrived += compared.arrived
-  })
-  expect(arrived).toBeLessThan(sent)
-})
+    expect(arrived).toBeLessThan(sent)
+    expect(new Set(backend.requests.map(request => request.protocol))).toEqual(new Set([protocol]))
+  },
+)
 
 /** An operation, and what is learned of it: some 20 ms. */
 const SHOP = { service: 'shop', operation: 'GET /marked' }
