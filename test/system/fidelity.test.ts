@@ -8,7 +8,7 @@ import { oddRequest, plainRequest, tracesRequest } from '../kit/odd.ts'
 import { startService, toGrpc, toHttp } from '../kit/otlier.ts'
 import { forSeedsAsync, int, pick, type Random, seeded } from '../kit/random.ts'
 import { changedChild, withSlowCall } from '../kit/slow.ts'
-import { concat, places } from '../oracle/bytes.ts'
+import { concat, places, varintField } from '../oracle/bytes.ts'
 import { framing } from '../oracle/framing.ts'
 import { toJson } from '../oracle/json.ts'
 import { linesOf } from '../oracle/lines.ts'
@@ -145,15 +145,19 @@ const BATCH_MAX_BYTES = 3.5 * 2 ** 20
 /** An odd request of a large scope among many small ones, one and a half times what a batch may be. */
 function largeRequest(random: Random, signal: Signal): Uint8Array {
   const odd = (size: number) => oddRequest(random, signal, size, { huge: false })
+  const unknown = varintField(99, 7)
+  const largeScope = (scope: Uint8Array) => {
+    const items = places(scope).filter(({ number, wire }) => number === 2 && wire === 2)
+    const again = concat(items.map(({ start, end }) => scope.subarray(start, end)))
+    if (again.length < 5000) return null
+    const times = Math.ceil((1.2 * BATCH_MAX_BYTES) / again.length)
+    return concat([unknown, scope, ...Array<Uint8Array>(times).fill(again)])
+  }
   const large = () =>
-    changedChild(random, odd(200), 1, resource =>
-      changedChild(random, resource, 2, scope => {
-        const items = places(scope).filter(({ number, wire }) => number === 2 && wire === 2)
-        const again = concat(items.map(({ start, end }) => scope.subarray(start, end)))
-        const times = Math.ceil((1.2 * BATCH_MAX_BYTES) / again.length)
-        return again.length < 5000 ? null : concat([scope, ...Array<Uint8Array>(times).fill(again)])
-      }),
-    )
+    changedChild(random, odd(200), 1, resource => {
+      const inside = changedChild(random, resource, 2, largeScope)
+      return inside && concat([inside, unknown])
+    })
   let drawn = large()
   while (drawn === null) drawn = large()
   const small = concat(Array.from({ length: 20 }, () => odd(10)))
