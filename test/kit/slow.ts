@@ -3,7 +3,7 @@ import { concat, delimited, fixed64Field, places, varintField } from '../oracle/
 import { attribute } from '../oracle/values.ts'
 import { between, chance, type Random, shuffled } from './random.ts'
 
-export interface Call {
+interface Call {
   readonly service: string
   readonly operation: string
   readonly startNs: bigint
