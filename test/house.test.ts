@@ -45,6 +45,11 @@ describe('the house', () => {
     expect(house.directions(files)).toEqual([])
   })
 
+  test('no oracle sees what it judges', () => {
+    expect(files.filter(({ path }) => path.startsWith('test/oracle/')).length).toBeGreaterThan(10)
+    expect(house.oracles(files)).toEqual([])
+  })
+
   test('the picture in src/README.md names every layer', () => {
     const picture = files.find(file => file.path === 'src/README.md')?.text ?? ''
     const rows = Object.keys(house.LAYERS).map(layer => (layer.includes('.') ? layer : `${layer}/`))
@@ -149,6 +154,22 @@ describe('the rules bite', () => {
     ['src/main.ts', `import { x } from './learn/b.ts'`],
   ])('and %s may: %s', (path, text) => {
     expect(house.directions(source(path, text))).toEqual([])
+  })
+
+  test('an oracle that sees src, by itself, for a type, or through a file of the kit', () => {
+    for (const text of [
+      `import { x } from '../../src/wire/b.ts'`,
+      `import type { X } from '../../src/flow/b.ts'`,
+      `let x: import('../../src/flow/b.ts').X`,
+      `import { y } from '../kit/a.ts'`,
+    ]) {
+      const kit = source('test/kit/a.ts', `export { x as y } from '../../src/wire/b.ts'`)
+      expect(house.oracles([...source('test/oracle/a.ts', text), ...kit])).toHaveLength(1)
+    }
+    const blind = `import { x } from '../kit/a.ts'\n// import { y } from '../../src/wire/b.ts'`
+    const kit = source('test/kit/a.ts', `import { z } from '../oracle/b.ts'`)
+    expect(house.oracles([...source('test/oracle/a.ts', blind), ...kit])).toEqual([])
+    expect(house.oracles(source('test/wire/a.ts', `import '../../src/wire/b.ts'`))).toEqual([])
   })
 
   test('a file without its purpose', () => {

@@ -107,6 +107,27 @@ export function directions(files: readonly File[]) {
   return wrong
 }
 
+/** An oracle that reads src would repeat its mistakes: none does, nor anything that an oracle imports. */
+export function oracles(files: readonly File[]) {
+  const texts = new Map(files.map(({ path, text }) => [path, text]))
+  const reached = new Map(
+    files.filter(({ path }) => path.startsWith('test/oracle/')).map(f => [f.path, f.path]),
+  )
+  const wrong: string[] = []
+  // A map goes on to what is added while it is walked.
+  for (const [path, oracle] of reached) {
+    const { modules, urls } = imports(texts.get(path) ?? '')
+    for (const named of [...modules, ...urls]) {
+      if (!named.startsWith('.')) continue
+      const target = posix.join(posix.dirname(path), named)
+      if (target.startsWith('src/'))
+        wrong.push(`${oracle} sees ${target}${path === oracle ? '' : ` through ${path}`}`)
+      else if (isCode(target) && !reached.has(target)) reached.set(target, oracle)
+    }
+  }
+  return wrong
+}
+
 const sees = (allowed: string, target: string) => target === allowed || target.startsWith(`${allowed}/`)
 
 export function purposeLines(files: readonly File[]) {

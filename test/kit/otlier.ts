@@ -57,8 +57,13 @@ export async function startService(settings: readonly string[], parts: Partial<P
 }
 
 /** Settings of one gRPC destination without compression, whose requests leave in order. */
-export const toGrpc = (address: string, name = 'otlp') => [
-  `exporters.${name}.endpoint=http://${address}`,
+export const toGrpc = (address: string, name = 'otlp') => inOrder(name, `http://${address}`)
+
+/** The same of an OTLP/HTTP destination, by its URL. */
+export const toHttp = (url: string) => inOrder('otlphttp', url)
+
+const inOrder = (name: string, endpoint: string) => [
+  `exporters.${name}.endpoint=${endpoint}`,
   `exporters.${name}.compression=none`,
   `exporters.${name}.sending_queue.num_consumers=1`,
 ]

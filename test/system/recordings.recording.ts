@@ -7,12 +7,15 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { finished } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
 import { createGunzip } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { jsonToProto } from '../../src/wire/json.ts'
 import { startBackend } from '../kit/backend.ts'
 import { GrpcClient } from '../kit/client.ts'
 import { startService, toGrpc } from '../kit/otlier.ts'
+import { meaningOf } from '../oracle/meaning.ts'
+import { parsedMeaning } from '../oracle/parsed.ts'
 import { compare } from './fidelity.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -158,36 +161,60 @@ async function marksAround(out: string) {
   return { calm, early, faults: faults.filter(({ slow }) => slow.spans > 0) }
 }
 
+/** With so many requests, a line each. */
+const FILES = [
+  ['ob-0822', 'traces', 553],
+  ['ob-0822', 'metrics', 1209],
+  ['tt-0129', 'traces', 1020],
+  ['tt-0129', 'metrics', 919],
+  ['tt-0129', 'logs', 1019],
+] as const
+
 test.runIf(present)('every batch of the recordings arrives as the same bytes, marks taken off', async () => {
   const backend = await startBackend()
   const service = await startService(toGrpc(backend.grpc))
   const client = new GrpcClient(service.grpcPort)
   let requests = 0
   let marks = 0
-  for (const [set, signals] of [
-    ['ob-0822', ['traces', 'metrics']],
-    ['tt-0129', ['traces', 'metrics', 'logs']],
-  ] as const) {
-    for (const signal of signals) {
-      let waiting: { signal: typeof signal; bytes: Uint8Array }[] = []
-      const flush = async () => {
-        const compared = await compare(client, backend, waiting)
-        requests += compared.requests
-        marks += compared.marks
-        waiting = []
-        ;(backend.requests as unknown[]).length = 0
-      }
-      for await (const line of linesOf(join(DATA, set, `${signal}.jsonl.gz`))) {
-        waiting.push({ signal, bytes: jsonToProto(signal, Buffer.from(line)) })
-        if (waiting.length >= 25) await flush()
-      }
-      await flush()
+  for (const [set, signal] of FILES) {
+    let waiting: { signal: typeof signal; bytes: Uint8Array }[] = []
+    const flush = async () => {
+      const compared = await compare(client, backend, waiting)
+      requests += compared.requests
+      marks += compared.marks
+      waiting = []
+      ;(backend.requests as unknown[]).length = 0
     }
+    for await (const line of linesOf(join(DATA, set, `${signal}.jsonl.gz`))) {
+      waiting.push({ signal, bytes: jsonToProto(signal, Buffer.from(line)) })
+      if (waiting.length >= 25) await flush()
+    }
+    await flush()
   }
   console.log(`${requests} requests compared, ${marks} marks taken off`)
-  expect(requests).toBe(553 + 1209 + 1020 + 919 + 1019)
+  expect(requests).toBe(FILES.reduce((sum, [, , lines]) => sum + lines, 0))
   expect(marks).toBeGreaterThan(100)
   client.session.close()
   await service.stop()
   await backend.stop()
+})
+
+/** They are 560 MB, of which all would take two minutes of CPU. */
+const EVERY = 7
+
+test.runIf(present)('what becomes of the JSON of the recordings is what JSON.parse reads in it', async () => {
+  for (const [set, signal, lines] of FILES) {
+    let at = 0
+    let compared = 0
+    for await (const line of linesOf(join(DATA, set, `${signal}.jsonl.gz`))) {
+      if (at++ % EVERY !== 0) continue
+      const read = meaningOf(signal, jsonToProto(signal, Buffer.from(line)))
+      const wanted = parsedMeaning(signal, line)
+      // Lines are of hundreds of kilobytes, through which vitest goes slowly.
+      if (!isDeepStrictEqual(read, wanted)) expect(read).toEqual(wanted)
+      compared++
+    }
+    console.log(`${set} ${signal}: ${compared} of ${at} lines read again`)
+    expect(compared).toBe(Math.ceil(lines / EVERY))
+  }
 })

@@ -5,7 +5,7 @@ import { fanout } from '../../src/flow/fanout.ts'
 import { ACCEPTED, type Batch } from '../../src/flow/sink.ts'
 import { type Backend, startBackend } from '../kit/backend.ts'
 import { httpCall, PROTOBUF } from '../kit/client.ts'
-import { startService, toGrpc } from '../kit/otlier.ts'
+import { startService, toGrpc, toHttp } from '../kit/otlier.ts'
 import { int, type Random, bytes as randomBytes, seeded } from '../kit/random.ts'
 import { grpcClient, startReceiver } from '../kit/receivers.ts'
 import { checkingSink, recordingSink } from '../kit/sinks.ts'
@@ -33,9 +33,7 @@ test('both destinations get what was sent, although one is slow and has to be as
   })
   const service = await startService([
     ...toGrpc(quick.grpc),
-    `exporters.otlphttp.endpoint=${slow.http}`,
-    'exporters.otlphttp.compression=none',
-    'exporters.otlphttp.sending_queue.num_consumers=1',
+    ...toHttp(slow.http),
     'exporters.otlphttp.retry_on_failure.initial_interval=10ms',
   ])
   onTestFinished(async () => {

@@ -18,6 +18,7 @@ import { oddRequest } from '../kit/odd.ts'
 import { chance, forSeeds, int, pick, type Random, bytes as someBytes } from '../kit/random.ts'
 import { judgeJson, toJson } from '../oracle/json.ts'
 import { meaningOf } from '../oracle/meaning.ts'
+import { parsedMeaning } from '../oracle/parsed.ts'
 import { root } from '../oracle/schema.ts'
 import { measure, requests } from './json.bench.ts'
 
@@ -272,32 +273,6 @@ describe('the official SDK', () => {
   )
 })
 
-const IDS = new Set(['traceId', 'spanId', 'parentSpanId'])
-
-/** A message as JSON.parse reads it, in the form of the oracle: slow, and by the schema that protobufjs has read. */
-function slowly(type: protobuf.Type, parsed: Record<string, unknown>): object {
-  const out: Record<string, unknown> = {}
-  for (const field of type.fieldsArray) {
-    const name = field.name.replace(/_(.)/g, (_all, letter: string) => letter.toUpperCase())
-    const given = parsed[name]
-    if (given === undefined || given === null) continue
-    const one = (value: unknown): unknown => {
-      if (field.resolvedType instanceof protobuf.Type)
-        return slowly(field.resolvedType, value as Record<string, unknown>)
-      if (field.type === 'bytes')
-        return IDS.has(name)
-          ? String(value).toLowerCase()
-          : Buffer.from(String(value), 'base64').toString('hex')
-      if (field.type === 'double') return Number(value)
-      return field.type === 'string' || field.type === 'bool' ? value : BigInt(value as string)
-    }
-    const value = Array.isArray(given) ? given.map(one) : one(given)
-    const isZero = value === '' || value === 0n || value === false || Object.is(value, 0)
-    if (!(isZero && field.partOf === null) && !(Array.isArray(value) && value.length === 0)) out[name] = value
-  }
-  return out
-}
-
 test('the bench reads and writes what it says', () => {
   const lines = requests(undefined, 2)
   const speed = measure(lines)
@@ -327,7 +302,7 @@ describe('the recordings', () => {
       const text = Buffer.from(line)
       const bytes = jsonToProto(signal, text)
       expect(check(signal, bytes)).toBeGreaterThan(0)
-      expect(meaningOf(signal, bytes)).toEqual(slowly(typeOf(signal), JSON.parse(line)))
+      expect(meaningOf(signal, bytes)).toEqual(parsedMeaning(signal, line))
       const json = protoToJson(signal, bytes)
       expect(Buffer.compare(jsonToProto(signal, json), bytes)).toBe(0)
       compared++
