@@ -36,12 +36,17 @@ test('kill -9 at random points: of three lives nothing that was acknowledged is 
   expect(status).toBe(0)
 })
 
-test('SIGTERM under load: the exit is 0, and nothing that was acknowledged is lost', async () => {
+test('SIGTERM under load: the exit is 0 within the deadline, and nothing that was acknowledged is lost', async () => {
   const folder = temporaryFolder()
   const recorder = await startRecorder(folder, 'backend', {
     behaviour: { reply: { kind: 'ok' }, delayMs: 50 },
   })
-  const otlier = await startOtlierProcess(['directory=none', ...destination(recorder)])
+  const shutdownMs = 5000
+  const otlier = await startOtlierProcess([
+    'directory=none',
+    `shutdown_timeout=${shutdownMs}ms`,
+    ...destination(recorder),
+  ])
   const sender = await startSender(folder, 'sender', {
     grpcPort: otlier.grpc,
     httpPort: otlier.http,
@@ -55,8 +60,10 @@ test('SIGTERM under load: the exit is 0, and nothing that was acknowledged is lo
   })
   await sender.go()
   await sleep(3000)
+  const beganMs = performance.now()
   otlier.process.kill('SIGTERM')
   expect(await otlier.process.ended).toBe(0)
+  expect(performance.now() - beganMs).toBeLessThan(shutdownMs)
   await sender.halt()
   const { acknowledged, lost, again } = compareLogs([sender.log], recorder.log)
   expect(acknowledged).toBeGreaterThan(4000)
