@@ -1,8 +1,8 @@
 //! The accounts of the running service, through everything that can become of an item: they balance at every scrape, and are what others have counted.
 import { afterEach, expect, test } from 'vitest'
-import { acceptedItems, exporterBooks, imbalances, readMetrics, type Scrape } from '../kit/accounts.ts'
+import { acceptedItems, exporterBooks, imbalances, type Scrape, scrapeAccounts } from '../kit/accounts.ts'
 import { type Backend, type Reply, startBackend } from '../kit/backend.ts'
-import { GrpcClient, httpCall } from '../kit/client.ts'
+import { GrpcClient } from '../kit/client.ts'
 import { type PlainSpan, tracesRequest } from '../kit/odd.ts'
 import { startService } from '../kit/otlier.ts'
 
@@ -55,8 +55,7 @@ async function running(settings: readonly string[]) {
   let refused = 0
 
   async function scrape(): Promise<Scrape> {
-    const reply = await httpCall({ port: service.metricsPort, method: 'GET', path: '/metrics' })
-    const found = readMetrics(reply.body.toString())
+    const found = await scrapeAccounts(service.metricsPort)
     expect(imbalances(found)).toEqual([])
     // No request is open here: what was accepted and refused is what the sender was told.
     expect(acceptedItems(found, 'traces')).toBe(accepted)
