@@ -28,12 +28,17 @@ export async function countingBackend(options: Omit<BackendOptions, 'script' | '
   /** How often each span was answered with success, or left without an answer. */
   const came = new Map<number, number>()
   let rejected = 0
+  let faults = 0
   let running: Backend | null = null
   const backend = {
     came,
     /** By partial success. */
     get rejected() {
       return rejected
+    },
+    /** How many requests with spans it has treated otherwise than with plain success. */
+    get faults() {
+      return faults
     },
     /** How it answers from now on. */
     reply: (): Reply | Promise<Reply> => ({ kind: 'ok' }),
@@ -51,6 +56,7 @@ export async function countingBackend(options: Omit<BackendOptions, 'script' | '
         async script({ signal, bytes }) {
           const ids = signal === 'traces' ? idsIn(bytes) : []
           const reply = await backend.reply()
+          if (signal === 'traces' && reply.kind !== 'ok') faults++
           if (reply.kind === 'partial') rejected += Number(reply.rejected)
           if (reply.kind !== 'status' && reply.kind !== 'http' && reply.kind !== 'reset')
             for (const [first, last] of ids)
