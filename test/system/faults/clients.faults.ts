@@ -15,6 +15,7 @@ import { countingBackend, quick, SPANS_PER_REQUEST, scene, twice, until } from '
 
 const REQUESTS = 20
 const ALL = REQUESTS * SPANS_PER_REQUEST
+const MIB = 2 ** 20
 /** The first bytes of a message that never comes whole. */
 const BEGINNING = frame(Buffer.alloc(100_000, 1)).subarray(0, 1000)
 
@@ -71,7 +72,54 @@ test('SIGTERM under load: the exit is 0 within the deadline, and nothing that wa
   expect(again.unexplained).toEqual([])
 })
 
-test('memory pressure: with the queue full every answer is success or UNAVAILABLE, and full service comes back by itself', async () => {
+test('memory pressure: while memory is short every answer is UNAVAILABLE or 503 and says when to come again, and full service comes back by itself', async () => {
+  // In the heap of this process, which is that of the service: above the limit with what is held below, and not by itself.
+  const learned = Array.from({ length: (48 * MIB) / 8 }, (_, at) => at + 0.5)
+  const heldBytes = 13 * MIB
+  const backend = await countingBackend()
+  backend.reply = () => ({ kind: 'status', code: 14 })
+  const stage = await scene([
+    'memory_limit_mib=64',
+    ...quick('otlp', backend.addressOf('otlp'), '', ['sending_queue.size_mib=32']),
+  ])
+  const { grpcPort, httpPort } = stage.service
+  expect(new Set(await stage.send(REQUESTS))).toEqual(new Set([0]))
+
+  // It declares as much as may be, and does not go on.
+  const holding = new GrpcClient(grpcPort)
+  onTestFinished(() => holding.close())
+  const held = holding.call({ body: [frame(Buffer.alloc(1000), 0, heldBytes)], open: true })
+  const inFlight = async () => (await stage.scrape()).sum('otlier_receiver_in_flight')
+  await until('it is held', async () => (await inFlight()) === heldBytes)
+  expect(new Set(await stage.send(REQUESTS))).toEqual(new Set([14]))
+  const one = requestWith([1e9, 1e9], Date.now(), seeded(1))
+  expect(await stage.client.export('traces', one)).toMatchObject({
+    code: 14,
+    message: expect.stringContaining('The memory limit is reached.'),
+    details: { retryMs: expect.toSatisfy((retryMs: number) => retryMs >= 1000) },
+  })
+  const http = await httpCall({ port: httpPort, headers: PROTOBUF, body: one })
+  expect([http.status, Number(http.headers['retry-after']) >= 1]).toEqual([503, true])
+  expect((await stage.service.health()).body).toContain('Memory is short')
+  const short = await stage.scrape()
+  const refused = (reason?: string) =>
+    short.sum('otlier_receiver_refused_requests_total', reason === undefined ? {} : { reason })
+  expect([refused('OTLIER_MEMORY'), refused()]).toEqual([REQUESTS + 2, REQUESTS + 2])
+  // By the queue, which has room.
+  expect(short.sum('otlier_receiver_refused_spans_total')).toBe(0)
+
+  await holding.close()
+  await held
+  await until('it is held no more', async () => (await inFlight()) === 0)
+  expect(new Set(await stage.send(REQUESTS))).toEqual(new Set([0]))
+  backend.reply = () => ({ kind: 'ok' })
+  await stage.settled('otlp')
+  expect([stage.accepted, backend.came.size]).toEqual([2 * ALL, 2 * ALL])
+  expect(await stage.compared('otlp', backend)).toEqual([])
+  expect(learned.at(-1)).toBeGreaterThan(0)
+})
+
+test('full queue: every answer is success or UNAVAILABLE, and full service comes back by itself', async () => {
   const backend = await countingBackend()
   backend.reply = () => ({ kind: 'hang' })
   const stage = await scene([
@@ -80,6 +128,11 @@ test('memory pressure: with the queue full every answer is success or UNAVAILABL
   ])
   const before = await stage.send(400)
   expect(new Set(before)).toEqual(new Set([0, 14]))
+  // All of them by the queue.
+  const full = await stage.scrape()
+  const refused = before.filter(code => code === 14).length
+  expect(full.sum('otlier_receiver_refused_spans_total')).toBe(refused * SPANS_PER_REQUEST)
+  expect(full.sum('otlier_receiver_refused_requests_total')).toBe(0)
   backend.reply = () => ({ kind: 'ok' })
   await stage.settled('otlp')
   expect(new Set(await stage.send(REQUESTS))).toEqual(new Set([0]))
