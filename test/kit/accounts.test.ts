@@ -1,6 +1,8 @@
 //! Laws of the comparison of accounts: it is silent over books that balance, and names every term that is off.
-import { describe, expect, test } from 'vitest'
-import { differences, exporterBooks, imbalances, readMetrics } from './accounts.ts'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { differences, exporterBooks, imbalances, readMetrics, scrapeAccounts } from './accounts.ts'
 
 /** Samples of one exporter that balance. */
 const BALANCED: Readonly<Record<string, number>> = {
@@ -80,5 +82,42 @@ describe('samples', () => {
 
   test('a line that is none is an error, not a zero', () => {
     expect(() => readMetrics('a_total{x="1" 2\n')).toThrow('no sample')
+  })
+})
+
+describe('a scrape of the accounts', () => {
+  const lines = ['spans', 'metric_points', 'log_records'].flatMap(items =>
+    Object.entries(BALANCED).map(([name, value]) => `${name.replace('spans', items)} ${value}`),
+  )
+
+  /** The port of a service that answers so. */
+  async function answering(status: number, body: string) {
+    const server = createServer((_, response) => response.writeHead(status).end(body))
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    return (server.address() as AddressInfo).port
+  }
+
+  test('has the samples of a service that tells all of them', async () => {
+    const scrape = await scrapeAccounts(await answering(200, lines.join('\n')))
+    expect([imbalances(scrape), exporterBooks(scrape, 'otlp', 'logs').queued]).toEqual([[], 9])
+  })
+
+  test('is an error where nobody answers, or with another status, or without accounts', async () => {
+    await expect(scrapeAccounts(1)).rejects.toThrow('/metrics gives no answer')
+    await expect(scrapeAccounts(await answering(500, lines.join('\n')))).rejects.toThrow('/metrics gives 500')
+    await expect(scrapeAccounts(await answering(200, ''))).rejects.toThrow('any exporter')
+  })
+
+  test('is an error where one of the accounts is not there, for the exporter that has not got it', async () => {
+    for (const name of new Set(lines.map(line => line.replace(/\{.*/, '')))) {
+      const others = lines.filter(line => !line.startsWith(`${name}{`))
+      const port = await answering(200, others.join('\n'))
+      await expect(scrapeAccounts(port), name).rejects.toThrow(`/metrics tells nothing of ${name}`)
+    }
+    const second = [...lines, 'otlier_exporter_sent_spans_total{exporter="otlp/2"} 0'].join('\n')
+    await expect(scrapeAccounts(await answering(200, second))).rejects.toThrow(
+      'otlier_exporter_enqueued_spans_total',
+    )
   })
 })

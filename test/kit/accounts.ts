@@ -1,10 +1,13 @@
 //! The accounts of the conventions, read from /metrics: whether they balance, and whether they are what others have counted.
 import { ITEM_NAMES, SIGNALS, type Signal } from '../../src/flow/sink.ts'
+import { httpCall } from './client.ts'
 
 /** The samples of one scrape. */
 export interface Scrape {
   /** The sum of all samples of this name that have these labels. */
   sum(name: string, labels?: Readonly<Record<string, string>>): number
+  /** Whether there is one. */
+  has(name: string, labels?: Readonly<Record<string, string>>): boolean
   /** All values that a label has, over all samples. */
   labels(name: string): readonly string[]
 }
@@ -21,13 +24,13 @@ const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g
 /** The Prometheus text format, as far as Otlier writes it. Throws on a line that is none. */
 export function readMetrics(text: string): Scrape {
   const byName = Map.groupBy(text.split('\n').flatMap(sampleOf), ({ name }) => name)
+  const found = (name: string, labels: Readonly<Record<string, string>> = {}) =>
+    (byName.get(name) ?? []).filter(sample =>
+      Object.entries(labels).every(([key, value]) => sample.labels[key] === value),
+    )
   return {
-    sum(name, labels = {}) {
-      const wanted = Object.entries(labels)
-      return (byName.get(name) ?? [])
-        .filter(sample => wanted.every(([key, value]) => sample.labels[key] === value))
-        .reduce((sum, { value }) => sum + value, 0)
-    },
+    sum: (name, labels) => found(name, labels).reduce((sum, { value }) => sum + value, 0),
+    has: (name, labels) => found(name, labels).length > 0,
     labels: name => [...new Set([...byName.values()].flat().flatMap(({ labels }) => labels[name] ?? []))],
   }
 }
@@ -38,6 +41,38 @@ function sampleOf(line: string): Sample[] {
   if (name === undefined) throw new Error(`no sample: ${line}`)
   const pairs = [...labels.matchAll(LABEL)].map(([, key, text]) => [key, text.replace(/\\(.)/g, '$1')])
   return [{ name, labels: Object.fromEntries(pairs), value: Number(value) }]
+}
+
+/** The accounts of a running service. Rejects where it tells of none: what is not there balances, and nothing of it waits. */
+export async function scrapeAccounts(port: number): Promise<Scrape> {
+  const { status, body } = await httpCall({ port, method: 'GET', path: '/metrics' })
+  if (status !== 200) throw new Error(`/metrics gives ${status === 0 ? 'no answer' : status}`)
+  const scrape = readMetrics(body.toString())
+  const missing = missingSeries(scrape)
+  if (missing.length > 0) throw new Error(`/metrics tells nothing of ${missing.join(', ')}`)
+  return scrape
+}
+
+const COUNTERS = ['enqueued', 'recovered', 'enqueue_failed', 'sent', 'rejected', 'dropped', 'send_failed']
+const GAUGES = ['queued', 'in_flight']
+
+/** Every account is there from the start, at zero. */
+function missingSeries(scrape: Scrape): string[] {
+  const items = Object.values(ITEM_NAMES)
+  const own = items.flatMap(name => [
+    `otlier_receiver_accepted_${name}_total`,
+    `otlier_generated_${name}_total`,
+  ])
+  const exporters = scrape.labels('exporter')
+  const theirs = items.flatMap(name => [
+    ...COUNTERS.map(what => `otlier_exporter_${what}_${name}_total`),
+    ...GAUGES.map(what => `otlier_exporter_${what}_${name}`),
+  ])
+  return [
+    ...own.filter(name => !scrape.has(name)),
+    ...(exporters.length === 0 ? ['any exporter'] : []),
+    ...exporters.flatMap(exporter => theirs.filter(name => !scrape.has(name, { exporter }))),
+  ]
 }
 
 /** What one destination has done with the items of one signal. */

@@ -189,8 +189,12 @@ export function httpCall(options: HttpRequest): Promise<HttpReply> {
 export const PROTOBUF = { 'content-type': 'application/x-protobuf' } as const
 export const JSON_TYPE = { 'content-type': 'application/json' } as const
 
-/** Bytes as they are on a TCP connection. Resolves with all that came back when the other side ends it. */
-export function rawCall(port: number, parts: readonly (string | Uint8Array)[]): Promise<string> {
+/** Bytes as they are on a TCP connection, and what `more` writes after them. Resolves with all that came back when the other side ends it. */
+export function rawCall(
+  port: number,
+  parts: readonly (string | Uint8Array)[],
+  more: (socket: net.Socket) => void = () => {},
+): Promise<string> {
   return new Promise(resolve => {
     let text = ''
     const socket = net.connect(port, '127.0.0.1')
@@ -198,6 +202,7 @@ export function rawCall(port: number, parts: readonly (string | Uint8Array)[]): 
     socket.on('error', () => {})
     socket.on('close', () => resolve(text))
     for (const part of parts) socket.write(part)
+    more(socket)
   })
 }
 

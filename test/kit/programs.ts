@@ -111,6 +111,23 @@ export function begin(command: string, args: readonly string[], options: Program
   }
 }
 
+/**
+ * What an Otlier may take beyond its `shutdown_timeout`: a second to close its files, half of one for the last lines of its log,
+ * and a busy machine the rest.
+ */
+export const STOP_GRACE_MS = 2000
+
+/** Sends SIGTERM and awaits the end; `tookMs` is from the one to the other. */
+export async function terminated({
+  child,
+  ended,
+}: Pick<Running, 'child' | 'ended'>): Promise<Ended & { readonly tookMs: number }> {
+  const beganMs = performance.now()
+  child.kill('SIGTERM')
+  const end = await ended
+  return { ...end, tookMs: performance.now() - beganMs }
+}
+
 const MAX_OUTPUT = 64 * 2 ** 20
 
 function listenTo(child: ChildProcessWithoutNullStreams) {

@@ -1,10 +1,23 @@
 //! The accounts of the running service, through everything that can become of an item: they balance at every scrape, and are what others have counted.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import { acceptedItems, exporterBooks, imbalances, readMetrics, type Scrape } from '../kit/accounts.ts'
+import { SIGNALS } from '../../src/flow/sink.ts'
+import {
+  acceptedItems,
+  differences,
+  exporterBooks,
+  imbalances,
+  type Scrape,
+  scrapeAccounts,
+} from '../kit/accounts.ts'
 import { type Backend, type Reply, startBackend } from '../kit/backend.ts'
-import { GrpcClient, httpCall } from '../kit/client.ts'
-import { type PlainSpan, tracesRequest } from '../kit/odd.ts'
+import { GrpcClient } from '../kit/client.ts'
+import { oddRequest, type PlainSpan, tracesRequest } from '../kit/odd.ts'
 import { startService } from '../kit/otlier.ts'
+import { itemsOf, waitingRecords } from '../kit/queue-walk.ts'
+import { seeded } from '../kit/random.ts'
 
 const stops: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -55,8 +68,7 @@ async function running(settings: readonly string[]) {
   let refused = 0
 
   async function scrape(): Promise<Scrape> {
-    const reply = await httpCall({ port: service.metricsPort, method: 'GET', path: '/metrics' })
-    const found = readMetrics(reply.body.toString())
+    const found = await scrapeAccounts(service.metricsPort)
     expect(imbalances(found)).toEqual([])
     // No request is open here: what was accepted and refused is what the sender was told.
     expect(acceptedItems(found, 'traces')).toBe(accepted)
@@ -154,6 +166,48 @@ test('what is turned away stands in no account but its own', async () => {
   const codes: number[] = []
   for (let n = 0; n < 6; n++) codes.push(await otlier.send(big(), 2))
   expect(new Set(codes)).toEqual(new Set([0, 14]))
+})
+
+test('what is told to wait on disk is what a walk over the queue finds while it runs, before, between and after deliveries', async () => {
+  const { backend, settings } = await destination('only', ['sending_queue.storage=disk'])
+  let taken = 0
+  backend.script = () => (taken-- > 0 ? OK : { kind: 'status', code: 14 })
+  const directory = mkdtempSync(join(tmpdir(), 'otlier-accounts-'))
+  stops.push(async () => rmSync(directory, { recursive: true }))
+  const service = await startService([...settings, 'shutdown_timeout=500ms', `directory=${directory}`], {
+    directory,
+  })
+  stops.push(() => service.stop())
+  const client = new GrpcClient(service.grpcPort)
+  stops.push(async () => client.session.destroy())
+  /** By a walk, and what of it the accounts tell differently. */
+  async function waiting() {
+    const walked = itemsOf([...waitingRecords(join(directory, 'queue', 'otlp%2Fonly'))])
+    const scrape = await scrapeAccounts(service.metricsPort)
+    const wrong = SIGNALS.flatMap((signal, at) =>
+      differences(scrape, signal, { destinations: { 'otlp/only': { queued: walked[at] } } }),
+    )
+    return { walked, wrong: [...imbalances(scrape), ...wrong] }
+  }
+
+  expect(await waiting()).toEqual({ walked: [0, 0, 0], wrong: [] })
+  const items = { traces: 3, metrics: 5, logs: 7 }
+  for (let n = 0; n < 4; n++)
+    for (const signal of SIGNALS) {
+      const { code } = await client.export(
+        signal,
+        oddRequest(seeded(n), signal, items[signal], { wildness: 0 }),
+      )
+      expect(code).toBe(0)
+      expect((await waiting()).wrong).toEqual([])
+    }
+  await backend.received(10)
+  expect(await waiting()).toEqual({ walked: [12, 20, 28], wrong: [] })
+  // The one consumer has the first request, alone. What is delivered is marked a moment after its answer.
+  taken = 1
+  await expect.poll(waiting, { timeout: 10_000 }).toEqual({ walked: [9, 20, 28], wrong: [] })
+  taken = Number.POSITIVE_INFINITY
+  await expect.poll(waiting, { timeout: 10_000 }).toEqual({ walked: [0, 0, 0], wrong: [] })
 })
 
 test('traces of a pipeline that names no exporters are taken, learned from and let go, whoever takes the logs', async () => {

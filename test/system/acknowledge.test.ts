@@ -9,8 +9,9 @@ import { GrpcClient, httpCall, PROTOBUF, statusOf } from '../kit/client.ts'
 import { recordingLog } from '../kit/log.ts'
 import { type PlainSpan, tracesRequest } from '../kit/odd.ts'
 import { startService, toGrpc } from '../kit/otlier.ts'
-import { begin, type Running } from '../kit/programs.ts'
+import { begin, type Running, STOP_GRACE_MS, terminated } from '../kit/programs.ts'
 import { decodeResponse } from '../kit/replies.ts'
+import { arrived, load } from './load.ts'
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const stops: (() => unknown)[] = []
@@ -171,41 +172,50 @@ async function otlier(directory: string, settings: readonly string[]) {
 const START_MS = 60_000
 
 describe('a process', { timeout: 3 * START_MS }, () => {
+  const shutdownMs = 1000
   const toHung = (peer: Backend) => [
     ...toGrpc(peer.grpc),
     'exporters.otlp.timeout=60s',
-    'shutdown_timeout=1s',
+    `shutdown_timeout=${shutdownMs}ms`,
   ]
   const all = Array.from({ length: 30 }, (_, n) => `id-${n}`)
 
-  test('that is told to stop while the destination hangs ends with 0 in durable mode, and all arrives after the next start', async () => {
+  test('that is told to stop under load while the destination hangs ends with 0 by its deadline in durable mode, and all arrives after the next start', async () => {
     const peer = await backend(() => ({ kind: 'hang' }))
     const settings = [...toHung(peer), 'exporters.otlp.sending_queue.storage=disk']
     const directory = folder()
     const first = await otlier(directory, settings)
-    for (const name of all) expect((await first.client.export('traces', spans(name))).code).toBe(0)
-    first.child.kill('SIGTERM')
-    expect((await first.ended).status).toBe(0)
-    expect(first.stderr()).toContain('what was not delivered is on disk, for the next start')
+    const sending = load(first.client)
+    await sending.more(200)
+    const { status, stderr, tookMs } = await terminated(first)
+    await sending.end()
+    expect(status).toBe(0)
+    expect(tookMs).toBeLessThan(shutdownMs + STOP_GRACE_MS)
+    expect(stderr).toContain('what was not delivered is on disk, for the next start')
+    // What came in the first life was never answered: only what comes from now on counts.
     const before = peer.requests.length
     peer.script = () => ({ kind: 'ok' })
     const second = await otlier(directory, settings)
-    await until(
-      'all has arrived',
-      () => new Set(namesIn(peer)).size === all.length && peer.requests.length > before,
-    )
-    second.child.kill('SIGTERM')
-    expect((await second.ended).status).toBe(0)
+    const missing = () => {
+      const names = new Set(arrived(peer, before))
+      return sending.accepted.filter(name => !names.has(name))
+    }
+    await until('all has arrived', () => missing().length === 0)
+    expect((await terminated(second)).status).toBe(0)
+    const names = arrived(peer, before)
+    expect(new Set(names).size).toBe(names.length)
     expect(readdirSync(join(directory, 'queue', 'otlp')).filter(name => name.endsWith('.log'))).toEqual([])
   })
 
-  test('that is told to stop while the destination hangs ends with 1 in memory mode, and says how many it lost', async () => {
+  test('that is told to stop while the destination hangs ends with 1 at its deadline in memory mode, and says how many it lost', async () => {
     const peer = await backend(() => ({ kind: 'hang' }))
-    const { client, child, ended, stderr } = await otlier(folder(), toHung(peer))
-    for (const name of all) expect((await client.export('traces', spans(name))).code).toBe(0)
-    child.kill('SIGTERM')
-    expect((await ended).status).toBe(1)
-    expect(stderr()).toContain('30 accepted items')
+    const running = await otlier(folder(), toHung(peer))
+    for (const name of all) expect((await running.client.export('traces', spans(name))).code).toBe(0)
+    const { status, stderr, tookMs } = await terminated(running)
+    expect(status).toBe(1)
+    expect(tookMs).toBeGreaterThan(shutdownMs - 100)
+    expect(tookMs).toBeLessThan(shutdownMs + STOP_GRACE_MS)
+    expect(stderr).toContain('30 accepted items')
   })
 
   test('that is killed loses nothing that it acknowledged, and keeps its files to itself', async () => {

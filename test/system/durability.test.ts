@@ -1,9 +1,9 @@
 //! What `acknowledge: durable` means, shown on a disk that records its calls: no success before the bytes would survive a loss of power.
 import { expect, onTestFinished, test } from 'vitest'
 import { realWorld } from '../../src/base/world.ts'
-import { imbalances, readMetrics } from '../kit/accounts.ts'
+import { imbalances, scrapeAccounts } from '../kit/accounts.ts'
 import { type Backend, startBackend } from '../kit/backend.ts'
-import { GrpcClient, httpCall } from '../kit/client.ts'
+import { GrpcClient } from '../kit/client.ts'
 import { type Machine, machine } from '../kit/disk.ts'
 import { startService } from '../kit/otlier.ts'
 import { seeded } from '../kit/random.ts'
@@ -51,10 +51,7 @@ async function durable(prepare: (box: Machine) => void = () => {}, settings: rea
       const { code } = await client.export('traces', bytes)
       return { code, bytes, survived: survives(box, bytes), tookMs: performance.now() - sentMs }
     },
-    async unbalanced() {
-      const reply = await httpCall({ port: service.metricsPort, method: 'GET', path: '/metrics' })
-      return imbalances(readMetrics(reply.body.toString()))
-    },
+    unbalanced: async () => imbalances(await scrapeAccounts(service.metricsPort)),
   }
 }
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, type TestContext, test } from 'vitest'
 import { type BackendOptions, startBackend } from '../kit/backend.ts'
 import { GrpcClient } from '../kit/client.ts'
-import { begin, run } from '../kit/programs.ts'
+import { begin, run, STOP_GRACE_MS, terminated } from '../kit/programs.ts'
 import { arrived, load } from './load.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -28,9 +28,11 @@ async function backend({ onTestFinished }: Scene, options: BackendOptions = {}) 
   return started
 }
 
+const SHUTDOWN_MS = 3000
+
 /** The configuration of one gRPC destination. */
 const toward = (address: string, more = '') =>
-  `shutdown_timeout: 3s\nexporters:\n  otlp:\n    endpoint: http://${address}\n    compression: none\n${more}`
+  `shutdown_timeout: ${SHUTDOWN_MS}ms\nexporters:\n  otlp:\n    endpoint: http://${address}\n    compression: none\n${more}`
 
 /** A real Otlier with `text` as its configuration, and a load on it. */
 async function underLoad({ onTestFinished }: Scene, text: string, args: readonly string[] = []) {
@@ -63,10 +65,10 @@ describe.concurrent('SIGTERM', () => {
     const peer = await backend(scene)
     const otlier = await underLoad(scene, toward(peer.grpc))
     await otlier.sending.more(500)
-    otlier.child.kill('SIGTERM')
-    const { status, stderr } = await otlier.ended
+    const { status, stderr, tookMs } = await terminated(otlier)
     await otlier.sending.end()
     expect([status, stderr]).toEqual([0, expect.stringContaining('nothing was lost by stopping')])
+    expect(tookMs).toBeLessThan(SHUTDOWN_MS)
     expect(arrived(peer).toSorted()).toEqual(otlier.sending.accepted.toSorted())
   })
 
@@ -80,10 +82,10 @@ describe.concurrent('SIGTERM', () => {
       toward(peer.grpc, '    retry_on_failure: {initial_interval: 100ms}\n'),
     )
     await otlier.sending.more(200)
-    otlier.child.kill('SIGTERM')
-    const { status } = await otlier.ended
+    const { status, tookMs } = await terminated(otlier)
     await otlier.sending.end()
     expect(status).toBe(0)
+    expect(tookMs).toBeLessThan(SHUTDOWN_MS + STOP_GRACE_MS)
     const delivered = new Set(arrived(peer))
     expect(otlier.sending.accepted.filter(name => !delivered.has(name))).toEqual([])
   })
@@ -100,13 +102,11 @@ describe.concurrent('SIGTERM', () => {
     peer.script = () => ({ kind: 'hang' })
     answered = peer.requests.length
     await otlier.sending.more(200)
-    const began = performance.now()
-    otlier.child.kill('SIGTERM')
-    const { status, stderr } = await otlier.ended
-    const tookMs = performance.now() - began
+    const { status, stderr, tookMs } = await terminated(otlier)
     await otlier.sending.end()
     expect(status).toBe(1)
-    expect(tookMs).toBeGreaterThan(2900)
+    expect(tookMs).toBeGreaterThan(SHUTDOWN_MS - 100)
+    expect(tookMs).toBeLessThan(SHUTDOWN_MS + STOP_GRACE_MS)
     const delivered = new Set(arrived({ requests: peer.requests.slice(0, answered) }))
     const lost = otlier.sending.accepted.filter(name => !delivered.has(name)).length
     expect(lost).toBeGreaterThan(0)
@@ -118,14 +118,15 @@ describe.concurrent('SIGTERM', () => {
   test('twice ends at once, not with 0, and with the exact count and where', async scene => {
     const { expect } = scene
     const peer = await backend(scene, { script: () => ({ kind: 'hang' }) })
-    const otlier = await underLoad(scene, toward(peer.grpc, '    timeout: 60s\n').replace('3s', '60s'))
+    const patient = toward(peer.grpc, '    timeout: 60s\n').replace(`${SHUTDOWN_MS}ms`, '60s')
+    const otlier = await underLoad(scene, patient)
     await otlier.sending.more(200)
     otlier.child.kill('SIGTERM')
     await new Promise(resolve => setTimeout(resolve, 1500))
-    otlier.child.kill('SIGTERM')
-    const { status, stderr } = await otlier.ended
+    const { status, stderr, tookMs } = await terminated(otlier)
     await otlier.sending.end()
     expect(status).toBe(143)
+    expect(tookMs).toBeLessThan(STOP_GRACE_MS)
     const lost = otlier.sending.accepted.length
     expect(stderr).toContain(`ending at once; ${lost} accepted items were not delivered and are lost`)
     const told = logOf(stderr).filter(({ msg }) => String(msg).startsWith('ending at once loses'))
@@ -140,8 +141,9 @@ test('a stop ends also where nobody reads the log any more', async scene => {
   await otlier.sending.more(50)
   otlier.child.stderr.destroy()
   otlier.child.stdout.destroy()
-  otlier.child.kill('SIGTERM')
-  expect((await otlier.ended).status).toBe(0)
+  const { status, tookMs } = await terminated(otlier)
+  expect(status).toBe(0)
+  expect(tookMs).toBeLessThan(SHUTDOWN_MS + STOP_GRACE_MS)
   await otlier.sending.end()
   expect(arrived(peer).toSorted()).toEqual(otlier.sending.accepted.toSorted())
 })

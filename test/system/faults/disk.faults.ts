@@ -1,9 +1,9 @@
 //! What a disk does to the queue on it, one fault a test, before the whole service: nothing that was acknowledged is lost, nothing damaged is delivered, it always starts.
 import { expect, onTestFinished, test } from 'vitest'
 import { realWorld } from '../../../src/base/world.ts'
-import { exporterBooks, imbalances, readMetrics, type Scrape } from '../../kit/accounts.ts'
+import { exporterBooks, imbalances, type Scrape, scrapeAccounts } from '../../kit/accounts.ts'
 import { type Reply, startBackend } from '../../kit/backend.ts'
-import { GrpcClient, httpCall } from '../../kit/client.ts'
+import { GrpcClient } from '../../kit/client.ts'
 import { type Machine, machine } from '../../kit/disk.ts'
 import { startService } from '../../kit/otlier.ts'
 import { seeded } from '../../kit/random.ts'
@@ -79,12 +79,8 @@ async function laboratory(settings: readonly string[] = []) {
   onTestFinished(() => end(() => {}))
 
   async function scrape(): Promise<Scrape> {
-    const response = await httpCall({
-      port: running?.metricsPort ?? 0,
-      method: 'GET',
-      path: '/metrics',
-    })
-    const found = readMetrics(response.body.toString())
+    if (running === null) throw new Error('nothing is running that could be scraped')
+    const found = await scrapeAccounts(running.metricsPort)
     expect(imbalances(found)).toEqual([])
     return found
   }

@@ -1,9 +1,9 @@
 //! One fault at a time before the whole service: spans with numbers go in, the destination misbehaves and is cured, and both sides are counted.
 import { onTestFinished } from 'vitest'
 import type { Parts } from '../../../src/commands/run.ts'
-import { differences, exporterBooks, imbalances, readMetrics, type Scrape } from '../../kit/accounts.ts'
+import { differences, exporterBooks, imbalances, type Scrape, scrapeAccounts } from '../../kit/accounts.ts'
 import { type Backend, type BackendOptions, type Reply, startBackend } from '../../kit/backend.ts'
-import { GrpcClient, httpCall } from '../../kit/client.ts'
+import { GrpcClient } from '../../kit/client.ts'
 import { startService } from '../../kit/otlier.ts'
 import { seeded } from '../../kit/random.ts'
 import { idsIn, requestWith } from '../load/ids.ts'
@@ -28,12 +28,17 @@ export async function countingBackend(options: Omit<BackendOptions, 'script' | '
   /** How often each span was answered with success, or left without an answer. */
   const came = new Map<number, number>()
   let rejected = 0
+  let faults = 0
   let running: Backend | null = null
   const backend = {
     came,
     /** By partial success. */
     get rejected() {
       return rejected
+    },
+    /** How many requests with spans it has treated otherwise than with plain success. */
+    get faults() {
+      return faults
     },
     /** How it answers from now on. */
     reply: (): Reply | Promise<Reply> => ({ kind: 'ok' }),
@@ -51,6 +56,7 @@ export async function countingBackend(options: Omit<BackendOptions, 'script' | '
         async script({ signal, bytes }) {
           const ids = signal === 'traces' ? idsIn(bytes) : []
           const reply = await backend.reply()
+          if (signal === 'traces' && reply.kind !== 'ok') faults++
           if (reply.kind === 'partial') rejected += Number(reply.rejected)
           if (reply.kind !== 'status' && reply.kind !== 'http' && reply.kind !== 'reset')
             for (const [first, last] of ids)
@@ -102,8 +108,7 @@ export async function scene(settings: readonly string[], parts: Partial<Parts> =
   const codes = new Map<number, number>()
 
   async function scrape(): Promise<Scrape> {
-    const reply = await httpCall({ port: service.metricsPort, method: 'GET', path: '/metrics' })
-    const found = readMetrics(reply.body.toString())
+    const found = await scrapeAccounts(service.metricsPort)
     const wrong = imbalances(found)
     if (wrong.length > 0) throw new Error(`the accounts do not balance: ${wrong.join('; ')}`)
     return found

@@ -1,6 +1,5 @@
 //! Otlier in a process of its own, as `npm start` runs it, with what a proof asks of it.
-import { readMetrics, type Scrape } from '../../kit/accounts.ts'
-import { httpCall } from '../../kit/client.ts'
+import { type Scrape, scrapeAccounts } from '../../kit/accounts.ts'
 import { startEnvironment, startFlags } from '../../kit/start-command.ts'
 import type { Gauges } from './gauges.ts'
 import { type Program, type ProgramOptions, program } from './process.ts'
@@ -14,6 +13,7 @@ export interface Ports {
 
 export interface OtlierProcess extends Ports {
   readonly process: Program
+  /** Its accounts. Rejects where it does not tell them. */
   scrape(): Promise<Scrape>
   gauges(): Promise<Gauges>
 }
@@ -66,9 +66,6 @@ export async function startOtlierProcess(
     ...found,
     process,
     gauges: () => process.ask<Gauges>('gauges'),
-    async scrape() {
-      const reply = await httpCall({ port: found.metrics, method: 'GET', path: '/metrics' })
-      return readMetrics(reply.body.toString())
-    },
+    scrape: () => scrapeAccounts(found.metrics),
   }
 }

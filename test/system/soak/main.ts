@@ -1,6 +1,6 @@
 //! `npm run test:soak`: hours of ordinary load with connections that come and go, after which nothing may have grown. `--minutes N`, 60 by default.
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -32,6 +32,12 @@ interface Sample {
   readonly heapMib: number
   readonly cpuUs: number
   readonly spans: number
+}
+
+const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[list.length >> 1]
+const cpuPerSpan = (list: readonly Sample[]) => {
+  const [from, to] = [list[0], list.at(-1) as Sample]
+  return (to.cpuUs - from.cpuUs) / (to.spans - from.spans)
 }
 
 const problems: string[] = []
@@ -74,6 +80,17 @@ const sender = await startSender(folder, 'sender', { ...load, firstId: 1e6 })
 await sender.go()
 const beganMs = clockMs()
 const samples: Sample[] = []
+let tenths = 0
+
+/** What the last tenth of the time was like: where a ratio fails, whether it grew or came with something else on the machine. */
+function tellTenth() {
+  if ((samples.at(-1) as Sample).at < (tenths + 1) / 10) return
+  const own = samples.filter(({ at }) => at >= tenths / 10)
+  tenths++
+  console.log(
+    `${10 * tenths} %: ${median(own.map(({ rssMib }) => rssMib)).toFixed(1)} MiB, ${cpuPerSpan(own).toFixed(1)} us a span, load ${loadavg()[0].toFixed(1)}`,
+  )
+}
 for (let at = 0; at < 1; ) {
   await sleep(SAMPLE_MS)
   at = (clockMs() - beganMs) / (MINUTES * 60_000)
@@ -90,6 +107,7 @@ for (let at = 0; at < 1; ) {
     spans: recorded.spans,
   })
   for (const wrong of imbalances(scrape)) problems.push(`at ${at.toFixed(3)}: ${wrong}`)
+  tellTenth()
 }
 await sender.halt()
 const sent = await sender.settled()
@@ -97,11 +115,6 @@ await sender.close()
 await sender.program.stop()
 
 const within = ([from, to]: readonly [number, number]) => samples.filter(({ at }) => at >= from && at <= to)
-const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[list.length >> 1]
-const cpuPerSpan = (list: readonly Sample[]) => {
-  const [from, to] = [list[0], list.at(-1) as Sample]
-  return (to.cpuUs - from.cpuUs) / (to.spans - from.spans)
-}
 const [early, late] = [within(EARLY), within(LATE)]
 
 function compare(what: string, unit: string, of: (list: readonly Sample[]) => number, isLimited: boolean) {
