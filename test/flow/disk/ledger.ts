@@ -39,7 +39,7 @@ export interface Sent {
   turnedAwayBy: number
 }
 
-interface Death {
+export interface Death {
   readonly atMs: number
   readonly kind: 'clean' | 'kill' | 'power'
 }
@@ -161,7 +161,8 @@ export class Ledger {
   /** What was acknowledged before its sync is owed too once that has come, and after an end in peace. */
   #sync(boot: number, { atMs, kind }: Death): void {
     for (const each of this.sent) {
-      const hasWaited = each.toldBy !== boot || each.toldMs < atMs - SYNCED_MS
+      // What an earlier one was told of waits from the start of this one on, which may have been killed at once.
+      const hasWaited = (each.toldBy === boot ? each.toldMs : 0) < atMs - SYNCED_MS
       if (!each.isOwed || each.isSafe) continue
       if (kind === 'clean' ? !this.isSlow : hasWaited && !this.isShaky) each.isSafe = true
       else if (kind === 'power' || (kind === 'kill' && this.wasFaulty)) each.isOwed = false
