@@ -1,7 +1,7 @@
 //! Certificates of receivers: who is refused by them, and how they are replaced under traffic without a restart.
 import { EventEmitter } from 'node:events'
 import { Agent } from 'node:https'
-import type { Socket } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import * as tls from 'node:tls'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { Admission } from '../../../src/edge/admission.ts'
@@ -87,20 +87,22 @@ function traffic(transport: Transport, port: number, shown: Partial<Certificate>
   }
 }
 
-/** What servers with TLS see from now until the end of the test: their sockets, as they lie below TLS, and what becomes of them. */
-function watchServers() {
+/** What the server on this port sees from now until the end of the test: its sockets, as they lie below TLS, and what becomes of them. */
+function watchServer(port: number) {
   const sockets: Socket[] = []
   const refusals: unknown[] = []
   const events: string[] = []
   const spy = vi.spyOn(tls.Server.prototype, 'emit')
   spy.mockImplementation(function (this: tls.Server, event: string | symbol, ...args: unknown[]) {
+    const emitted = EventEmitter.prototype.emit.call(this, event, ...args)
+    if ((this.address() as AddressInfo | null)?.port !== port) return emitted
     events.push(String(event))
     if (event === 'connection') sockets.push(args[0] as Socket)
     if (event === 'tlsClientError') {
       const [error, { authorizationError }] = args as [NodeJS.ErrnoException, tls.TLSSocket]
       refusals.push(authorizationError ?? error.code)
     }
-    return EventEmitter.prototype.emit.call(this, event, ...args)
+    return emitted
   })
   onTestFinished(() => spy.mockRestore())
   return { sockets, refusals, events }
@@ -130,7 +132,7 @@ describe.each(['grpc', 'http'] as const)('over %s', transport => {
       [certificateAuthority('First').issue('client'), 'CERT_SIGNATURE_FAILURE'],
     ] as const
     const body = 'x'.repeat(2 ** 20)
-    const { sockets, refusals, events } = watchServers()
+    const { sockets, refusals, events } = watchServer(port)
     for (const [shown, why] of refused) {
       expect([why, await sends(transport, port, shown, body)]).toEqual([why, false])
       await expect.poll(() => refusals.at(-1)).toBe(why)

@@ -42,6 +42,8 @@ export interface Sent {
 export interface Death {
   readonly atMs: number
   readonly kind: 'clean' | 'kill' | 'power'
+  /** It never came to the end of its start. */
+  readonly isStarting?: true
 }
 
 export interface LedgerSettings {
@@ -145,13 +147,18 @@ export class Ledger {
   /** A process has ended: what it had counted is added up, and what was not promised to outlive it is not owed. */
   bury(boot: number, death: Death, scrape: Scrape, lines: ReturnType<typeof recordingLog>['lines']): void {
     this.#deaths.set(boot, death)
+    let counted = 0
     for (const items of ['spans', 'metric_points', 'log_records']) {
       const of = (what: string, reason: string) =>
         scrape.sum(`otlier_exporter_${what}_${items}_total`, { reason })
-      this.damagedItems += of('dropped', 'damaged')
+      counted += of('dropped', 'damaged')
       this.droppedItems += of('dropped', 'queue_full') + of('enqueue_failed', 'queue_full')
       this.writtenOffItems += of('dropped', 'shutdown')
     }
+    const damaged = lines.filter(({ message }) => message.includes('is damaged'))
+    const logged = damaged.reduce((sum, { fields }) => sum + (Number(fields['items']) || 0), 0)
+    // Damage is told in the log, marked as told, and then counted: a start that is killed in between has counted nothing.
+    this.damagedItems += death.isStarting ? Math.max(counted, logged) : counted
     if (lines.some(({ fields }) => fields['items'] === 'unknown')) this.#isUnreadable = true
     if (lines.some(({ message }) => message.includes('left for the next start'))) this.#isUnordered = true
     if (this.#settings.acknowledge === 'memory') this.#sync(boot, death)

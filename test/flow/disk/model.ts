@@ -121,7 +121,7 @@ export async function history(seed: number): Promise<HistoryEnd> {
       total.killedStarting++
       box.fault = null
       note(`boot ${number} dies at ${killed.atMs}, while it starts`)
-      ledger.bury(number, killed, scrape(), lines)
+      ledger.bury(number, { ...killed, isStarting: true }, scrape(), lines)
       return start()
     }
     if (queue === null) return fail(`it does not start: nothing has come of it after ${START_MS} ms`)
