@@ -39,9 +39,11 @@ export interface Sent {
   turnedAwayBy: number
 }
 
-interface Death {
+export interface Death {
   readonly atMs: number
   readonly kind: 'clean' | 'kill' | 'power'
+  /** It never came to the end of its start. */
+  readonly isStarting?: true
 }
 
 export interface LedgerSettings {
@@ -70,6 +72,8 @@ export class Ledger {
   isShaky = false
   /** Syncs are slow: an end does not wait for all of them. */
   isSlow = false
+  /** The latest life left a segment unread, so it has not synced it either: it is as unsafe as an earlier one has left it. */
+  hasLeft = false
   /** Bytes were damaged of which nobody can say how many items they were. */
   #isUnreadable = false
   /** A segment that could not be read at one start is sent after the next. */
@@ -145,15 +149,22 @@ export class Ledger {
   /** A process has ended: what it had counted is added up, and what was not promised to outlive it is not owed. */
   bury(boot: number, death: Death, scrape: Scrape, lines: ReturnType<typeof recordingLog>['lines']): void {
     this.#deaths.set(boot, death)
+    let counted = 0
     for (const items of ['spans', 'metric_points', 'log_records']) {
       const of = (what: string, reason: string) =>
         scrape.sum(`otlier_exporter_${what}_${items}_total`, { reason })
-      this.damagedItems += of('dropped', 'damaged')
+      counted += of('dropped', 'damaged')
       this.droppedItems += of('dropped', 'queue_full') + of('enqueue_failed', 'queue_full')
       this.writtenOffItems += of('dropped', 'shutdown')
     }
+    const damaged = lines.filter(({ message }) => message.includes('is damaged'))
+    const logged = damaged.reduce((sum, { fields }) => sum + (Number(fields['items']) || 0), 0)
+    // Damage is told in the log, marked as told, and then counted: a start that is killed in between has counted nothing.
+    this.damagedItems += death.isStarting ? Math.max(counted, logged) : counted
     if (lines.some(({ fields }) => fields['items'] === 'unknown')) this.#isUnreadable = true
-    if (lines.some(({ message }) => message.includes('left for the next start'))) this.#isUnordered = true
+    const isLeft = lines.some(({ message }) => message.includes('left for the next start'))
+    if (isLeft) this.#isUnordered = true
+    this.hasLeft = isLeft && this.#settings.acknowledge === 'memory'
     if (this.#settings.acknowledge === 'memory') this.#sync(boot, death)
     this.isShaky = false
   }
@@ -161,9 +172,10 @@ export class Ledger {
   /** What was acknowledged before its sync is owed too once that has come, and after an end in peace. */
   #sync(boot: number, { atMs, kind }: Death): void {
     for (const each of this.sent) {
-      const hasWaited = each.toldBy !== boot || each.toldMs < atMs - SYNCED_MS
+      // What an earlier one was told of waits from the start of this one on, which may have been killed at once.
+      const hasWaited = (each.toldBy === boot ? each.toldMs : 0) < atMs - SYNCED_MS
       if (!each.isOwed || each.isSafe) continue
-      if (kind === 'clean' ? !this.isSlow : hasWaited && !this.isShaky) each.isSafe = true
+      if (kind === 'clean' ? !this.isSlow && !this.hasLeft : hasWaited && !this.isShaky) each.isSafe = true
       else if (kind === 'power' || (kind === 'kill' && this.wasFaulty)) each.isOwed = false
     }
   }

@@ -1,18 +1,15 @@
 //! One random history of a queue on a simulated disk, held against a model: what was acknowledged arrives, nothing damaged does, it always starts.
 import { AssertionError } from 'node:assert'
 import { Registry } from '../../../src/base/counters.ts'
-import type { Disk } from '../../../src/base/world.ts'
 import { renderMetrics } from '../../../src/edge/prometheus.ts'
-import type { Acknowledge } from '../../../src/flow/contract.ts'
 import { counted } from '../../../src/flow/counted.ts'
 import { queueOnDisk } from '../../../src/flow/disk/open.ts'
 import { fanout } from '../../../src/flow/fanout.ts'
-import type { WhenFull } from '../../../src/flow/notices.ts'
 import { QUEUE_LIMITS, type Queue } from '../../../src/flow/queue.ts'
 import { RETRY_DEFAULTS } from '../../../src/flow/retry.ts'
-import type { CheckedBatch, Outcome, Sink } from '../../../src/flow/sink.ts'
+import type { Answer, CheckedBatch, Outcome, Sink } from '../../../src/flow/sink.ts'
 import { imbalances, readMetrics, type Scrape } from '../../kit/accounts.ts'
-import { type DiskFault, machine } from '../../kit/disk.ts'
+import { machine } from '../../kit/disk.ts'
 import {
   BUSY,
   DELIVERED,
@@ -26,11 +23,13 @@ import { recordingLog } from '../../kit/log.ts'
 import { between, chance, int, pick, seeded } from '../../kit/random.ts'
 import { type SimulatedWorld, simulatedWorld } from '../../kit/world.ts'
 import { batchOf } from './batches.ts'
-import { Ledger, type Sent } from './ledger.ts'
+import { faultByChance, settingsByChance } from './by-chance.ts'
+import { type Death, Ledger, type Sent } from './ledger.ts'
 
 const DIRECTORY = '/data'
-const MIB = 2 ** 20
 const TIMEOUT_MS = 5000
+/** No start takes longer in simulated time. */
+const START_MS = 60_000
 /** After the last fault everything must be well again within this simulated time, without a restart. */
 const WELL_MS = 120_000
 
@@ -51,6 +50,7 @@ export interface HistoryEnd {
   readonly sent: number
   readonly acknowledged: number
   readonly boots: number
+  readonly killedStarting: number
   readonly powerCuts: number
   readonly flips: number
   readonly again: number
@@ -59,21 +59,19 @@ export interface HistoryEnd {
 
 /** Throws where the model and the queue disagree. */
 export async function history(seed: number): Promise<HistoryEnd> {
-  const random = seeded(seed)
+  // Another one for deaths at a start: without them the history stays as it was.
+  const [random, fate] = [seeded(seed), seeded(seed + 2 ** 32)]
   const box = machine(seeded(seed + 0.5))
-  const settings = {
-    sizeBytes: pick(random, [0.25, 1, 4]) * MIB,
-    whenFull: pick<WhenFull>(random, ['refuse', 'refuse', 'refuse', 'drop_newest', 'drop_oldest']),
-    acknowledge: pick<Acknowledge>(random, ['durable', 'durable', 'durable', 'delivered', 'memory']),
-    numConsumers: pick(random, [1, 1, 3, 10]),
-  }
+  const settings = settingsByChance(random)
   const mayFlip = chance(random, 0.3)
   const mayFault = chance(random, 0.6)
   const mayCut = chance(random, 0.6)
   const steps: string[] = [JSON.stringify({ ...settings, mayFlip, mayFault, mayCut })]
-  const total = { boots: 0, powerCuts: 0, flips: 0 }
+  const total = { boots: 0, killedStarting: 0, powerCuts: 0, flips: 0 }
   let mode: Mode = 'deliver'
   let clock: SimulatedWorld
+  /** The latest process that was really killed. */
+  let killed: { boot: number } & Death = { boot: 0, atMs: 0, kind: 'kill' }
   const note = (step: string) => void steps.push(step)
   let failure: Error | null = null
   /** What is thrown inside an exporter is caught by the queue: it is kept, and thrown again after the step. */
@@ -91,7 +89,7 @@ export async function history(seed: number): Promise<HistoryEnd> {
 
   async function start(): Promise<Boot> {
     const number = ++total.boots
-    const disk: Disk = box.boot()
+    const disk = box.boot()
     const world = { ...simulatedWorld(seed + number), disk } as SimulatedWorld
     clock = world
     const { log, lines } = recordingLog()
@@ -115,26 +113,30 @@ export async function history(seed: number): Promise<HistoryEnd> {
       opened => (queue = opened),
       error => (problem = error),
     )
-    // A process that dies during its start never gets to the end of it.
-    await world.advance(60_000)
+    await world.advance(START_MS)
     if (problem !== null) fail(`it does not start: ${(problem as Error).stack}`)
-    if (queue === null) {
-      steps.push('died while starting')
+    const scrape = () =>
+      readMetrics(renderMetrics(registry, 'prometheus', { version: '1', instanceId: String(number) }))
+    // Whoever is killed never gets to the end of it. Nobody else is excused.
+    if (killed.boot === number) {
+      total.killedStarting++
       box.fault = null
+      note(`boot ${number} dies at ${killed.atMs}, while it starts`)
+      ledger.bury(number, { ...killed, isStarting: true }, scrape(), lines)
       return start()
     }
+    if (queue === null) return fail(`it does not start: nothing has come of it after ${START_MS} ms`)
     const sink = counted(
       fanout({ routes: { traces: [queue], metrics: [queue], logs: [queue] } }),
       world,
       registry,
     )
-    const scrape = () =>
-      readMetrics(renderMetrics(registry, 'prometheus', { version: '1', instanceId: String(number) }))
     return { number, world, queue, sink, exporter, lines, scrape }
   }
 
-  /** What the destination says, after a look at what it was given. */
-  async function answer(number: number, world: SimulatedWorld, request: Seen) {
+  /** What the destination says, after a look at what it was given: nothing by a process that is dead. */
+  async function answer(number: number, world: SimulatedWorld, request: Seen): Promise<Answer> {
+    if (number === killed.boot) return new Promise(() => {})
     const came = ledger.batchesOf(request, request.bytes)
     const now = mode
     if (now === 'busy') return BUSY
@@ -172,9 +174,8 @@ export async function history(seed: number): Promise<HistoryEnd> {
     return one
   }
 
-  function bury(kind: 'clean' | 'kill' | 'power', atMs = boot.world.monotonic()) {
-    ledger.bury(boot.number, { atMs, kind }, boot.scrape(), boot.lines)
-  }
+  const bury = (death: Death = { kind: 'clean', atMs: boot.world.monotonic() }) =>
+    ledger.bury(boot.number, death, boot.scrape(), boot.lines)
 
   function flip() {
     const files = box.paths().filter(path => (box.content(path)?.length ?? 0) > 0)
@@ -194,20 +195,9 @@ export async function history(seed: number): Promise<HistoryEnd> {
   /** A fault for the next calls of some kinds. */
   function spoil(): void {
     ledger.fault()
-    const ops = pick(random, [
-      ['sync'],
-      ['write'],
-      ['open'],
-      ['syncDirectory'],
-      ['read'],
-      ['remove', 'rename', 'truncate'],
-      null,
-    ])
-    const code = pick(random, ['EIO', 'EACCES', 'ENOSPC', 'EROFS', 'EMFILE'] as const)
-    let left = pick(random, [1, 2, 5, Number.POSITIVE_INFINITY])
-    const fault: DiskFault = { code, wroteBytes: int(random, 2000) }
-    box.fault = ({ op }) => ((ops === null || ops.includes(op)) && left-- > 0 ? fault : null)
-    note(`fault ${code} on ${ops ?? 'everything'}, ${left} times`)
+    const { text, hook } = faultByChance(random)
+    box.fault = hook
+    note(text)
   }
 
   const heal = () => {
@@ -217,33 +207,43 @@ export async function history(seed: number): Promise<HistoryEnd> {
     box.capacityBytes = Number.POSITIVE_INFINITY
   }
 
-  /** The end of a process, now or at one of its next calls of the disk. */
+  function end(isCut: boolean, by = random) {
+    if (killed.boot !== total.boots) {
+      killed = { boot: total.boots, atMs: clock.monotonic(), kind: isCut ? 'power' : 'kill' }
+      total.powerCuts += isCut ? 1 : 0
+    }
+    if (!isCut) return box.kill()
+    ledger.mayComeAgain = true
+    box.powerCut(by)
+  }
+
+  /** It ends at one of the next calls of the disk. */
+  function endWithin(calls: number, isCut: boolean, by = random) {
+    let left = int(by, calls)
+    box.fault = () => {
+      if (left-- === 0) end(isCut, by)
+      return null
+    }
+  }
+
+  /** The end of a process, now or at one of its next calls of the disk, and sometimes that of the next while it starts. */
   async function die() {
     const isCut = mayCut && chance(random, 0.5)
-    let diedMs: number | null = null
-    const end = () => {
-      diedMs ??= boot.world.monotonic()
-      if (isCut) box.powerCut(random)
-      else box.kill()
-    }
-    if (isCut) ledger.mayComeAgain = true
     if (chance(random, 0.5)) {
-      let left = int(random, 12)
-      box.fault = () => {
-        if (left-- === 0) end()
-        return null
-      }
+      endWithin(12, isCut)
       for (let n = between(random, 0, 5); n > 0; n--) send()
       await boot.world.advance(between(random, 0, 1000))
     }
     heal()
-    end()
-    total.powerCuts += isCut ? 1 : 0
-    note(`boot ${boot.number} dies at ${diedMs}${isCut ? ' with the power' : ''}`)
-    bury(isCut ? 'power' : 'kill', diedMs ?? 0)
+    end(isCut)
+    note(`boot ${boot.number} dies at ${killed.atMs}${isCut ? ' with the power' : ''}`)
+    bury(killed)
     if (mayFlip && chance(random, 0.7)) flip()
     if (mayFault && chance(random, 0.2)) spoil()
+    const isEnding = box.fault === null && chance(fate, 0.3)
+    if (isEnding) endWithin(12, mayCut && chance(fate, 0.5), fate)
     boot = await start()
+    if (isEnding) box.fault = null
     note(`boot ${boot.number}`)
   }
 
@@ -271,9 +271,9 @@ export async function history(seed: number): Promise<HistoryEnd> {
       fail(`closing lost ${lost} items that were on disk`)
     balanced()
     note(`boot ${boot.number} is closed at ${closedMs}`)
-    bury('clean', closedMs)
-    // An end in peace has synced what it leaves. It does not wait for ever for a slow disk.
-    if (mayCut && box.syncing === null && chance(random, 0.5)) {
+    bury({ kind: 'clean', atMs: closedMs })
+    // An end in peace has synced what it leaves, but what its start could not read. It does not wait for ever for a slow disk.
+    if (mayCut && box.syncing === null && chance(random, 0.5) && !ledger.hasLeft) {
       ledger.mayComeAgain = true
       box.powerCut(random)
       total.powerCuts++
@@ -342,7 +342,7 @@ export async function history(seed: number): Promise<HistoryEnd> {
     for (const items of ['spans', 'metric_points', 'log_records'])
       if (scrape.sum(`otlier_exporter_${what}_${items}`) !== 0)
         fail(`${scrape.sum(`otlier_exporter_${what}_${items}`)} ${items} are still ${what}`)
-  bury('clean')
+  bury()
   ledger.judge(total.flips === 0 && total.powerCuts === 0 && !ledger.wasFaulty)
   const { sent, again, damagedItems } = ledger
   const acknowledged = sent.filter(({ isOwed }) => isOwed).length
