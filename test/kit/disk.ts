@@ -293,3 +293,17 @@ export function machine(random: Random): Machine {
 }
 
 const never = <T>() => new Promise<T>(() => {})
+
+/** What was written to a file, or synced of it, after a sync of it had failed. One that is taken away and made again is another file. */
+export function touchedAfterFailedSync({ moments }: Pick<Machine, 'moments'>): string[] {
+  const failed = new Set<string>()
+  return moments.flatMap(each => {
+    if (each.kind === 'note') return []
+    const { op, path, state } = each.call
+    if (each.kind === 'begin')
+      return (op === 'sync' || op === 'write') && failed.has(path) ? [`${op} ${path}`] : []
+    if (op === 'sync' && state !== 'done') failed.add(path)
+    if (op === 'remove' && state === 'done') failed.delete(path)
+    return []
+  })
+}
