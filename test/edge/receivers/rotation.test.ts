@@ -1,7 +1,9 @@
 //! Certificates of receivers: who is refused by them, and how they are replaced under traffic without a restart.
+import { EventEmitter } from 'node:events'
 import { Agent } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
 import * as tls from 'node:tls'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { Admission } from '../../../src/edge/admission.ts'
 import { startGrpcReceiver } from '../../../src/edge/grpc-in.ts'
 import { startHttpReceiver } from '../../../src/edge/http-in.ts'
@@ -14,6 +16,10 @@ import { simulatedWorld } from '../../kit/world.ts'
 
 const DAY_MS = 86_400_000
 const LOOK_MS = 10_000
+/** What a client says to show its certificate, at most. */
+const HANDSHAKE_BYTES = 8192
+/** What Node reads of a socket at once. */
+const CHUNK_BYTES = 65_536
 const first = certificateAuthority('First')
 const second = certificateAuthority('Second')
 const TRUSTED = first.cert + second.cert
@@ -55,6 +61,53 @@ async function sends(transport: Transport, port: number, shown: Partial<Certific
   return (await httpCall({ port, headers: PROTOBUF, body, ca, ...shown })).status === 200
 }
 
+/** Senders on connections that last, and on one for each request, until they are told to end: how many requests have failed, and were taken. */
+function traffic(transport: Transport, port: number, shown: Partial<Certificate> = {}) {
+  const agent = new Agent({ keepAlive: true, maxSockets: 2, ca: TRUSTED, ...shown })
+  const kept = grpcClient(port, { ca: TRUSTED, ...shown })
+  let going = true
+  onTestFinished(() => {
+    going = false
+    agent.destroy()
+  })
+  let taken = 0
+  let failed = 0
+  const loop = async (send: () => Promise<boolean>) => {
+    while (going) (await send()) ? taken++ : failed++
+  }
+  const onKept = async () =>
+    transport === 'grpc'
+      ? (await kept.export('traces', new Uint8Array(9))).code === 0
+      : (await httpCall({ port, headers: PROTOBUF, body: 'x', ca: TRUSTED, agent })).status === 200
+  const loops = [loop(onKept), loop(onKept), loop(() => sends(transport, port, shown))]
+  return async () => {
+    going = false
+    await Promise.all(loops)
+    return [failed, taken]
+  }
+}
+
+/** What the server on this port sees from now until the end of the test: its sockets, as they lie below TLS, and what becomes of them. */
+function watchServer(port: number) {
+  const sockets: Socket[] = []
+  const refusals: unknown[] = []
+  const events: string[] = []
+  const spy = vi.spyOn(tls.Server.prototype, 'emit')
+  spy.mockImplementation(function (this: tls.Server, event: string | symbol, ...args: unknown[]) {
+    const emitted = EventEmitter.prototype.emit.call(this, event, ...args)
+    if ((this.address() as AddressInfo | null)?.port !== port) return emitted
+    events.push(String(event))
+    if (event === 'connection') sockets.push(args[0] as Socket)
+    if (event === 'tlsClientError') {
+      const [error, { authorizationError }] = args as [NodeJS.ErrnoException, tls.TLSSocket]
+      refusals.push(authorizationError ?? error.code)
+    }
+    return emitted
+  })
+  onTestFinished(() => spy.mockRestore())
+  return { sockets, refusals, events }
+}
+
 /** Who signed the certificate that a new connection is shown. */
 function issuer(port: number): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -70,36 +123,33 @@ describe.each(['grpc', 'http'] as const)('over %s', transport => {
   test('a client certificate that is missing, expired, not valid yet, or of another authority opens nothing', async () => {
     const { port, sink, admission } = await serve(transport, first)
     const now = Date.now()
-    const refused = {
-      missing: {},
-      expired: first.issue('client', { fromMs: now - 2 * DAY_MS, toMs: now - DAY_MS }),
-      early: first.issue('client', { fromMs: now + DAY_MS, toMs: now + 2 * DAY_MS }),
-      'of another authority': second.issue('client'),
-      'of another authority with the same name': certificateAuthority('First').issue('client'),
-    }
+    const refused = [
+      [{}, 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE'],
+      [first.issue('client', { fromMs: now - 2 * DAY_MS, toMs: now - DAY_MS }), 'CERT_HAS_EXPIRED'],
+      [first.issue('client', { fromMs: now + DAY_MS, toMs: now + 2 * DAY_MS }), 'CERT_NOT_YET_VALID'],
+      [second.issue('client'), 'SELF_SIGNED_CERT_IN_CHAIN'],
+      // Of another authority with the same name.
+      [certificateAuthority('First').issue('client'), 'CERT_SIGNATURE_FAILURE'],
+    ] as const
     const body = 'x'.repeat(2 ** 20)
-    for (const [why, shown] of Object.entries(refused))
+    const { sockets, refusals, events } = watchServer(port)
+    for (const [shown, why] of refused) {
       expect([why, await sends(transport, port, shown, body)]).toEqual([why, false])
+      await expect.poll(() => refusals.at(-1)).toBe(why)
+    }
+    // What came with the handshake has been read from the socket, once and still encrypted, and nothing after it.
+    expect(sockets.map(({ destroyed }) => destroyed)).toEqual(refused.map(() => true))
+    for (const { bytesRead } of sockets) expect(bytesRead).toBeLessThanOrEqual(HANDSHAKE_BYTES + CHUNK_BYTES)
+    expect(refusals).toHaveLength(refused.length)
+    expect(new Set(events)).toEqual(new Set(['connection', 'tlsClientError', 'clientError']))
     expect([sink.batches.length, admission.usedBytes]).toEqual([0, 0])
-    expect(await sends(transport, port, first.issue('client'))).toBe(true)
+    expect(await sends(transport, port, first.issue('client'), body)).toBe(true)
+    expect(sockets.at(-1)?.bytesRead).toBeGreaterThan(body.length)
   })
 
   test('under traffic a new certificate is shown to new connections, and no request fails', async () => {
     const { port, world, install, sink, lines } = await serve(transport)
-    const agent = new Agent({ keepAlive: true, maxSockets: 2, ca: TRUSTED })
-    onTestFinished(() => agent.destroy())
-    const kept = grpcClient(port, { ca: TRUSTED })
-    let going = true
-    let taken = 0
-    let failed = 0
-    const loop = async (send: () => Promise<boolean>) => {
-      while (going) (await send()) ? taken++ : failed++
-    }
-    const onKept = async () =>
-      transport === 'grpc'
-        ? (await kept.export('traces', new Uint8Array(9))).code === 0
-        : (await httpCall({ port, headers: PROTOBUF, body: 'x', ca: TRUSTED, agent })).status === 200
-    const loops = [loop(onKept), loop(onKept), loop(() => sends(transport, port))]
+    const end = traffic(transport, port)
     for (let n = 1; n <= 6; n++) {
       const authority = n % 2 === 1 ? second : first
       install(authority.issue('127.0.0.1'))
@@ -107,9 +157,7 @@ describe.each(['grpc', 'http'] as const)('over %s', transport => {
       await world.advance(LOOK_MS)
       expect(await issuer(port)).toBe(n % 2 === 1 ? 'Second' : 'First')
     }
-    going = false
-    await Promise.all(loops)
-    expect([failed, sink.batches.length]).toEqual([0, taken])
+    expect(await end()).toEqual([0, sink.batches.length])
     expect(lines.filter(({ level }) => level === 'info').length).toBe(6)
     expect(lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([])
   })
@@ -120,6 +168,24 @@ describe.each(['grpc', 'http'] as const)('over %s', transport => {
     await world.advance(LOOK_MS)
     expect(await sends(transport, port, first.issue('client'))).toBe(false)
     expect(await sends(transport, port, second.issue('client'))).toBe(true)
+  })
+
+  test('under traffic a client_ca_file that is replaced again and again fails no request of a client that it still trusts', async () => {
+    const { port, world, write, sink, lines } = await serve(transport, first)
+    const end = traffic(transport, port, first.issue('client'))
+    let others = 0
+    for (let n = 1; n <= 6; n++) {
+      const isTrusted = n % 2 === 1
+      write('ca.pem', isTrusted ? TRUSTED : first.cert)
+      await sink.received(n * 20)
+      await world.advance(LOOK_MS)
+      expect(await sends(transport, port, second.issue('client'))).toBe(isTrusted)
+      if (isTrusted) others++
+    }
+    const [failed, taken] = await end()
+    expect([failed, taken + others]).toEqual([0, sink.batches.length])
+    expect(lines.filter(({ level }) => level === 'info').length).toBe(6)
+    expect(lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([])
   })
 
   test.each([
