@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest'
 import { configFlags, readArguments } from '../src/commands/arguments.ts'
 import { COMMANDS, type CommandName, isCommand } from '../src/commands/help.ts'
 import { markOf } from '../src/flow/annotate.ts'
-import { code, type File, LAYERS } from './house/rules.ts'
+import { namesOfTests } from './house/names.ts'
+import { LAYERS } from './house/rules.ts'
 import { GrpcClient } from './kit/client.ts'
 import { tracesRequest } from './kit/odd.ts'
 import { startService } from './kit/otlier.ts'
@@ -218,20 +219,58 @@ const COMPLAINTS = Array.from({ length: 13 }, (_, at) => `D${at + 1}`)
 /** Rows of level m, and those that are named: they alone may be without a test. */
 const EXCUSED = ['S11', 'H2', 'H5', 'H6', 'S8', 'H14']
 
+/** The faults that others' test suites inject: each begins the name of a test in a suite of faults. */
+const FAULTS = [
+  [
+    'backend down',
+    'refused',
+    'black-hole',
+    'slow',
+    'RST mid-body',
+    '503',
+    '429 with Retry-After',
+    '500',
+    '400',
+  ],
+  ['partial success', 'reply garbage', 'oversize reply', 'TLS expiry', 'DNS flap'],
+  ['disk full', 'EIO', 'read-only', 'torn write', 'corrupted metadata'],
+  ['kill -9 at random points', 'SIGTERM under load', 'memory pressure', 'clock jump'],
+  ['slow client', 'half-open streams'],
+].flat()
+/** Advisories against peers and libraries, and what the Collector had to mend, by their numbers. */
+const ADVISORIES = [
+  // The Collector and Jaeger.
+  ['CVE-2024-36129', 'GHSA-c74f-6mfw-mm4v', '#15252', '#15237', '#15320', '#13228', '#13954'],
+  ['CVE-2023-45142', 'CVE-2023-47108', 'CVE-2020-10750'],
+  // grpc-js.
+  ['CVE-2024-37168', 'GHSA-7v5v-9h63-cj86', 'CVE-2026-48068', 'GHSA-5375-pq7m-f5r2'],
+  ['CVE-2026-48069', 'GHSA-99f4-grh7-6pcq'],
+  // protobufjs.
+  ['CVE-2023-36665', 'CVE-2026-44288', 'CVE-2026-44289', 'GHSA-685m-2w69-288q', 'CVE-2026-44290'],
+  ['CVE-2026-44291', 'CVE-2026-44292', 'CVE-2026-44293', 'CVE-2026-44294', 'CVE-2026-48712'],
+  ['GHSA-wcpc-wj8m-hjx6', 'CVE-2026-59877', 'GHSA-j3f2-48v5-ccww'],
+  // The SDKs.
+  ['CVE-2026-44902', 'CVE-2026-39882', 'CVE-2026-44967', 'CVE-2026-40891'],
+].flat()
+
 /** The rows at the beginning of names of tests. */
-function rowsOfTests(files: readonly File[]): Set<string> {
-  // `test('S2 ...`, `test.each(...)('S2 ...`, and the laws of a suite, which are `name: 'S2 ...`.
-  const begins = /(?:\btest(?:\.(?!skip|todo)\w+)*\(|\)\(|\bname:)\s*['"`]((?:[SGHJCD]\d+(?:, | and )?)+) /g
-  return new Set(
-    files.flatMap(({ text }) => [...code(text).matchAll(begins)].flatMap(([, ids]) => ids.split(/, | and /))),
-  )
-}
+const rowsOf = (names: readonly string[]) =>
+  new Set(names.flatMap(name => /^((?:[SGHJCD]\d+(?:, | and )?)+) /.exec(name)?.[1].split(/, | and /) ?? []))
+
+/** What stands before the colon of a name, apart where it is about several. */
+const headings = (names: readonly string[]) =>
+  new Set(names.flatMap(name => name.split(':', 1)[0].split(/, | or | while | and /)))
+
+/** Every number of an advisory that a name tells of. */
+const advisoriesOf = (names: readonly string[]) =>
+  new Set(names.flatMap(name => name.match(/(?:CVE|GHSA)(?:-\w+)+|#\d+/g) ?? []))
 
 describe('the requirements of OTLP', () => {
   const files = (readdirSync(join(root, 'test'), { recursive: true }) as string[])
     .filter(path => /(\.(test|suite|hostile|faults)|grpc-frames)\.ts$/.test(path))
     .map(path => ({ path, text: read(join('test', path)) }))
-  const tested = rowsOfTests(files)
+  const names = namesOfTests(files)
+  const tested = rowsOf(names)
   const [, list = ''] = STRUCTURE.split('## Requirements without a test')
   const listed = rows(list).flatMap(([id]) => (/^[SGHJC]\d+$/.test(id) ? [id] : []))
 
@@ -255,8 +294,26 @@ describe('the requirements of OTLP', () => {
     for (const [id, , why] of rows(list)) if (listed.includes(id)) expect(why.length).toBeGreaterThan(30)
   })
 
+  test('every fault that others inject is a test of its own', () => {
+    const injected = headings(namesOfTests(files.filter(({ path }) => path.endsWith('.faults.ts'))))
+    expect(FAULTS.filter(fault => !injected.has(fault))).toEqual([])
+  })
+
+  test('every advisory is tested by its number', () => {
+    const numbers = advisoriesOf(names)
+    expect(ADVISORIES.filter(number => !numbers.has(number))).toEqual([])
+  })
+
   test('a row counts at the beginning of a name only, and not in a comment', () => {
     const text = `test('S1 one', f)\n// test('S2 two', f)\ntest('not S3', f)\ntest.each(x)('S4 and S5 four', f)\n{ name: 'G6 six' }\ntest.skip('S7 seven', f)`
-    expect([...rowsOfTests([{ path: 'x.ts', text }])]).toEqual(['S1', 'S4', 'S5', 'G6'])
+    expect([...rowsOf(namesOfTests([{ path: 'x.ts', text }]))]).toEqual(['S1', 'S4', 'S5', 'G6'])
+  })
+
+  test('of a table, the first text of each row counts, and of a name that is left out nothing', () => {
+    const table = `test.each([\n  ['CVE-1', 'CVE-2', () => f('CVE-3')],\n  ['400 or X', 13],\n] as const)('%s: final', f)`
+    const list = `test.each(['CVE-4', 'CVE-5 (GHSA-a)'])(\n  '%s last', f)\ntest.skip('CVE-6: no', f)\n// test('CVE-7', f)`
+    const names = namesOfTests([{ path: 'x.ts', text: `${table}\n${list}` }])
+    expect([...advisoriesOf(names)]).toEqual(['CVE-1', 'CVE-4', 'CVE-5', 'GHSA-a'])
+    expect([...headings(names)]).toContain('400')
   })
 })

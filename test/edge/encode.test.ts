@@ -1,4 +1,7 @@
 //! What event records become on the wire, read back with the official schema.
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import type { EventRecord } from '../../src/bus/bus.ts'
 import { encodeEvents } from '../../src/edge/encode.ts'
@@ -142,4 +145,27 @@ test('the batch counts its records, carries no headers, and waits from the momen
   expect(encodeEvents([RECORD], '1').receivedMs).toBe(RECORD.observedMs)
   const none = encodeEvents([], '1')
   expect([none.items, none.bytes.length]).toEqual([0, 0])
+})
+
+test('CVE-2026-59877 (GHSA-j3f2-48v5-ccww) text of a .proto file whose options end too early is given up, and what runs reads none', () => {
+  const root = fileURLToPath(new URL('../..', import.meta.url))
+  const whole =
+    'message M { option (a).b = { c: [ { d: "e" } ] }; int32 f = 1 [ (g) = { h: 2 } ]; } option (i) = { j { k: 3 } };'
+  // A parser that turns in circles would never come back: it has a process of its own.
+  const script = `
+    const { parse } = require('protobufjs')
+    for (let length = 0; length < ${whole.length}; length++) {
+      try { parse('syntax = "proto3"; ' + ${JSON.stringify(whole)}.slice(0, length)) } catch {}
+    }
+    console.log('parsed')`
+  const { stdout } = spawnSync(process.execPath, ['-e', script], {
+    cwd: root,
+    encoding: 'utf8',
+    timeout: 20_000,
+  })
+  expect(stdout).toBe('parsed\n')
+  const named = (readdirSync(`${root}src`, { recursive: true }) as string[])
+    .filter(path => path.endsWith('.ts'))
+    .flatMap(path => readFileSync(`${root}src/${path}`, 'utf8').match(/'protobufjs[^']*'/g) ?? [])
+  expect(new Set(named)).toEqual(new Set(["'protobufjs/light.js'"]))
 })
