@@ -42,6 +42,20 @@ describe('identities', () => {
     expect(imbalances(metrics(books))).toEqual(['otlp, traces: queued is -1'])
   })
 
+  test('of an exporter that is not always there hold for as long as it is, and it is given nothing while it is not', () => {
+    const since = metrics()
+    const later = (items: number) =>
+      metrics({
+        'otlier_receiver_accepted_spans_total{}': 97,
+        'otlier_exporter_enqueued_spans_total{exporter="otlp"}': 97 + items,
+        'otlier_exporter_sent_spans_total{exporter="otlp"}': 80 + items,
+      })
+    const wrong = (items: number, exporters: readonly string[]) =>
+      imbalances(later(items), { since, exporters }).length
+    expect([wrong(7, ['otlp']), wrong(0, []), wrong(0, ['other'])]).toEqual([0, 0, 0])
+    expect([wrong(6, ['otlp']), wrong(0, ['otlp']), wrong(7, []), wrong(1, [])]).toEqual([1, 1, 1, 1])
+  })
+
   test('are asked of every exporter and signal', () => {
     const other = {
       'otlier_exporter_enqueued_spans_total{exporter="otlp/2"}': 100,

@@ -70,8 +70,24 @@ export function exporterBooks(scrape: Scrape, exporter: string, signal: Signal):
 export const acceptedItems = (scrape: Scrape, signal: Signal) =>
   scrape.sum(`otlier_receiver_accepted_${ITEM_NAMES[signal]}_total`)
 
-/** One sentence for each identity that does not hold. Every exporter is taken to be in every pipeline. */
-export function imbalances(scrape: Scrape): string[] {
+/** A time in which these exporters were in every pipeline, and no others in any. */
+export interface Stretch {
+  readonly since: Scrape
+  readonly exporters: readonly string[]
+}
+
+/** What all exporters that are there must have been given, one way or the other. */
+const takenItems = (scrape: Scrape, signal: Signal) =>
+  acceptedItems(scrape, signal) + scrape.sum(`otlier_generated_${ITEM_NAMES[signal]}_total`)
+
+/** What one was given. */
+const givenItems = (scrape: Scrape, exporter: string, signal: Signal) => {
+  const { enqueued, enqueueFailed } = exporterBooks(scrape, exporter, signal)
+  return enqueued + enqueueFailed
+}
+
+/** One sentence for each identity that does not hold. Without a stretch, every exporter is taken to be in every pipeline from the start. */
+export function imbalances(scrape: Scrape, stretch: Stretch | null = null): string[] {
   const wrong: string[] = []
   for (const exporter of scrape.labels('exporter')) {
     for (const signal of SIGNALS) {
@@ -80,8 +96,10 @@ export function imbalances(scrape: Scrape): string[] {
       const outOf = books.sent + books.rejected + books.dropped + books.queued + books.inFlight
       if (into !== outOf)
         wrong.push(`${exporter}, ${signal}: ${into} went in, ${outOf} are told of: ${JSON.stringify(books)}`)
-      const taken = acceptedItems(scrape, signal) + scrape.sum(`otlier_generated_${ITEM_NAMES[signal]}_total`)
-      const given = books.enqueued + books.enqueueFailed
+      const isIn = stretch === null || stretch.exporters.includes(exporter)
+      const since = (count: (of: Scrape) => number) => count(scrape) - (stretch ? count(stretch.since) : 0)
+      const taken = isIn ? since(of => takenItems(of, signal)) : 0
+      const given = since(of => givenItems(of, exporter, signal))
       if (taken !== given)
         wrong.push(`${exporter}, ${signal}: ${taken} accepted or generated, ${given} given to it`)
       const sendFailed = scrape.sum(`otlier_exporter_send_failed_${ITEM_NAMES[signal]}_total`, { exporter })
