@@ -72,6 +72,8 @@ export class Ledger {
   isShaky = false
   /** Syncs are slow: an end does not wait for all of them. */
   isSlow = false
+  /** The latest life left a segment unread, so it has not synced it either: it is as unsafe as an earlier one has left it. */
+  hasLeft = false
   /** Bytes were damaged of which nobody can say how many items they were. */
   #isUnreadable = false
   /** A segment that could not be read at one start is sent after the next. */
@@ -160,7 +162,9 @@ export class Ledger {
     // Damage is told in the log, marked as told, and then counted: a start that is killed in between has counted nothing.
     this.damagedItems += death.isStarting ? Math.max(counted, logged) : counted
     if (lines.some(({ fields }) => fields['items'] === 'unknown')) this.#isUnreadable = true
-    if (lines.some(({ message }) => message.includes('left for the next start'))) this.#isUnordered = true
+    const isLeft = lines.some(({ message }) => message.includes('left for the next start'))
+    if (isLeft) this.#isUnordered = true
+    this.hasLeft = isLeft && this.#settings.acknowledge === 'memory'
     if (this.#settings.acknowledge === 'memory') this.#sync(boot, death)
     this.isShaky = false
   }
@@ -171,7 +175,7 @@ export class Ledger {
       // What an earlier one was told of waits from the start of this one on, which may have been killed at once.
       const hasWaited = (each.toldBy === boot ? each.toldMs : 0) < atMs - SYNCED_MS
       if (!each.isOwed || each.isSafe) continue
-      if (kind === 'clean' ? !this.isSlow : hasWaited && !this.isShaky) each.isSafe = true
+      if (kind === 'clean' ? !this.isSlow && !this.hasLeft : hasWaited && !this.isShaky) each.isSafe = true
       else if (kind === 'power' || (kind === 'kill' && this.wasFaulty)) each.isOwed = false
     }
   }

@@ -59,7 +59,8 @@ export interface HistoryEnd {
 
 /** Throws where the model and the queue disagree. */
 export async function history(seed: number): Promise<HistoryEnd> {
-  const random = seeded(seed)
+  // Another one for deaths at a start: without them the history stays as it was.
+  const [random, fate] = [seeded(seed), seeded(seed + 2 ** 32)]
   const box = machine(seeded(seed + 0.5))
   const settings = settingsByChance(random)
   const mayFlip = chance(random, 0.3)
@@ -133,9 +134,8 @@ export async function history(seed: number): Promise<HistoryEnd> {
     return { number, world, queue, sink, exporter, lines, scrape }
   }
 
-  /** What the destination says, after a look at what it was given. */
+  /** What the destination says, after a look at what it was given: nothing by a process that is dead. */
   async function answer(number: number, world: SimulatedWorld, request: Seen): Promise<Answer> {
-    // Nothing is sent by a process that is dead.
     if (number === killed.boot) return new Promise(() => {})
     const came = ledger.batchesOf(request, request.bytes)
     const now = mode
@@ -207,21 +207,21 @@ export async function history(seed: number): Promise<HistoryEnd> {
     box.capacityBytes = Number.POSITIVE_INFINITY
   }
 
-  function end(isCut: boolean) {
+  function end(isCut: boolean, by = random) {
     if (killed.boot !== total.boots) {
       killed = { boot: total.boots, atMs: clock.monotonic(), kind: isCut ? 'power' : 'kill' }
       total.powerCuts += isCut ? 1 : 0
     }
     if (!isCut) return box.kill()
     ledger.mayComeAgain = true
-    box.powerCut(random)
+    box.powerCut(by)
   }
 
   /** It ends at one of the next calls of the disk. */
-  function endWithin(calls: number, isCut: boolean) {
-    let left = int(random, calls)
+  function endWithin(calls: number, isCut: boolean, by = random) {
+    let left = int(by, calls)
     box.fault = () => {
-      if (left-- === 0) end(isCut)
+      if (left-- === 0) end(isCut, by)
       return null
     }
   }
@@ -239,9 +239,9 @@ export async function history(seed: number): Promise<HistoryEnd> {
     note(`boot ${boot.number} dies at ${killed.atMs}${isCut ? ' with the power' : ''}`)
     bury(killed)
     if (mayFlip && chance(random, 0.7)) flip()
-    const isEnding = chance(random, 0.3)
-    if (isEnding) endWithin(12, mayCut && chance(random, 0.5))
-    else if (mayFault && chance(random, 0.3)) spoil()
+    if (mayFault && chance(random, 0.2)) spoil()
+    const isEnding = box.fault === null && chance(fate, 0.3)
+    if (isEnding) endWithin(12, mayCut && chance(fate, 0.5), fate)
     boot = await start()
     if (isEnding) box.fault = null
     note(`boot ${boot.number}`)
@@ -272,8 +272,8 @@ export async function history(seed: number): Promise<HistoryEnd> {
     balanced()
     note(`boot ${boot.number} is closed at ${closedMs}`)
     bury({ kind: 'clean', atMs: closedMs })
-    // An end in peace has synced what it leaves. It does not wait for ever for a slow disk.
-    if (mayCut && box.syncing === null && chance(random, 0.5)) {
+    // An end in peace has synced what it leaves, but what its start could not read. It does not wait for ever for a slow disk.
+    if (mayCut && box.syncing === null && chance(random, 0.5) && !ledger.hasLeft) {
       ledger.mayComeAgain = true
       box.powerCut(random)
       total.powerCuts++
