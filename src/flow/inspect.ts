@@ -220,7 +220,7 @@ class Detection {
       if ((item & (CHECK_EVERY - 1)) === 0) lap.check(item + MARK_PIECES * marked.length)
       const slow = durationNs > lap.number(limitNs[series])
       if ((slow || (failed && failureRare[series] === 1)) && (flags & CARRIES_MARK) === 0) {
-        const addition = this.#mark(bytes, item, series, slow, failed && failureRare[series] === 1)
+        const addition = this.#mark(bytes, item, series, slow, failed && failureRare[series] === 1, lap)
         if (addition !== null && addedBytes + addition.length <= MAX_MARK_BYTES) {
           addedBytes += addition.length
           marked.push(item)
@@ -241,7 +241,14 @@ class Detection {
     return marked.length === 0 ? null : splice(bytes, items, marked, additions)
   }
 
-  #mark(bytes: Uint8Array, item: number, series: number, slow: boolean, failed: boolean): Uint8Array | null {
+  #mark(
+    bytes: Uint8Array,
+    item: number,
+    series: number,
+    slow: boolean,
+    failed: boolean,
+    lap: Lap,
+  ): Uint8Array | null {
     const model = this.#models.of(series)
     if (model === undefined) return null
     const finding: Finding = {
@@ -252,6 +259,7 @@ class Detection {
       incident: this.#models.incidentOf(model),
     }
     const mark = markOf(finding)
+    for (const value of Object.values(mark)) if (typeof value === 'number') lap.number(value)
     const outliers = this.#outliersOf(model, slow ? 'latency' : 'error')
     outliers.value++
     // A clock that is off must not use up what the limit allows until its time has come.

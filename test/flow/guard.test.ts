@@ -190,6 +190,12 @@ describe('in the data plane', () => {
     ['throws', 'error', model => onMark(fail, model)],
     ['burns 50 ms a batch', 'time', (model, { world }) => onMark(() => world.burn(50), model)],
     ['returns NaN', 'nan', ({ latency }) => ({ latency: { ...latency, limitNs: Number.NaN } })],
+    [
+      'finds a failure rate of NaN',
+      'nan',
+      ({ failure }) => ({ failure: { ...failure, rate: Number.NaN, rare: true } }),
+    ],
+    ['expects NaN', 'nan', ({ latency }) => ({ latency: { ...latency, p50Ns: Number.NaN } })],
   ]
 
   test.each(POISONS)(
@@ -198,7 +204,7 @@ describe('in the data plane', () => {
       const planes = recordedPlanes()
       await planes.send(Array.from({ length: 300 }, (_, n) => spanAt(n * 50, 10 + (n % 5))))
       const model = planes.models.get('POST /pay') as SeriesModel
-      const slow = tracesRequest([{ service: 'shop', spans: [spanAt(15_000, 3000)] }])
+      const slow = tracesRequest([{ service: 'shop', spans: [spanAt(15_000, 3000, { status: 'error' })] }])
       const marks = async () => {
         const before = planes.forwarded.length
         expect(await planes.inspector.send(batchOf(slow))).toEqual({ kind: 'accepted', rejectedItems: 0 })

@@ -45,6 +45,14 @@ export const PLANES = [
     },
     {
       row: 'fail open',
+      guard: 'a mark with a number that is none is noticed',
+      file: 'flow/inspect.ts',
+      on: "if (typeof value === 'number') lap.number(value)",
+      off: ';',
+      test: 'a scorer that finds a failure rate of NaN costs nothing but marks',
+    },
+    {
+      row: 'fail open',
       guard: 'what fails again and again is left out for a while',
       file: 'flow/guard.ts',
       on: 'if (pausedFor !== null && nowMs < resumeMs) return skip(pausedFor)',
