@@ -5,6 +5,8 @@ import { tracesRequest } from '../../kit/odd.ts'
 
 export interface Fared {
   readonly sent: number
+  /** Spans that were taken, since it began. */
+  readonly accepted: number
   /** Every answer that was no success: its code, -1 where the connection ended, and its sentence. */
   readonly failures: readonly string[]
   readonly p99Ms: number
@@ -21,6 +23,7 @@ let latencies: number[] = []
 let late: number[] = []
 let failures: string[] = []
 let sent = 0
+let accepted = 0
 
 function request(): Uint8Array {
   const startNs = BigInt(Date.now()) * 1_000_000n - 20_000_000n
@@ -28,27 +31,36 @@ function request(): Uint8Array {
   return tracesRequest([{ service: 'bystander', spans: [span] }])
 }
 
+const open = new Set<Promise<void>>()
+
 async function send() {
   const began = performance.now()
   const { code, message } = await client.export('traces', request())
   sent++
   latencies.push(performance.now() - began)
+  if (code === 0) accepted++
   if (code !== 0 && failures.length < MAX_FAILURES) failures.push(`${code} ${message}`)
 }
 
 let dueMs = performance.now() + PERIOD_MS
-setInterval(() => {
+const timer = setInterval(() => {
   late.push(Math.max(0, performance.now() - dueMs))
   dueMs = performance.now() + PERIOD_MS
-  void send()
+  const call = send().finally(() => open.delete(call))
+  open.add(call)
 }, PERIOD_MS)
 
 const p99 = (list: readonly number[]) => list.toSorted((a, b) => a - b)[Math.floor(list.length * 0.99)] ?? 0
 
-process.on('message', message => {
-  if (message !== 'fared') return
+/** `fared`: how it went since it was asked before. `halt` sends nothing more, and answers when nothing is open. */
+process.on('message', async message => {
+  if (message === 'halt') {
+    clearInterval(timer)
+    await Promise.all(open)
+  } else if (message !== 'fared') return
   const fared: Fared = {
     sent,
+    accepted,
     failures,
     p99Ms: p99(latencies),
     maxMs: Math.max(0, ...latencies),
