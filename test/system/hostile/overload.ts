@@ -3,7 +3,7 @@ import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { requests, SPANS } from '../../bench/traffic.ts'
 import { GrpcClient, httpCall, PROTOBUF } from '../../kit/client.ts'
-import type { Where } from './attacks.ts'
+import type { Where } from './attack.ts'
 
 export interface Offered {
   /** Requests that were answered with success. */

@@ -1,5 +1,5 @@
 //! Otlier in a process of its own, started as `npm start` starts it, and what the system says about its memory.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import packageJson from '../../../package.json' with { type: 'json' }
 import { readMetrics, type Scrape } from '../../kit/accounts.ts'
@@ -18,6 +18,8 @@ export interface Target {
   resident(): number
   peak(): number
   forgetPeak(): void
+  /** Files and connections that it has open. */
+  openFiles(): number
   scrape(): Promise<Scrape>
   /** The status line and the body of /ready. */
   health(): Promise<{ readonly status: number; readonly body: string }>
@@ -80,6 +82,7 @@ export async function startTarget(settings: readonly string[]): Promise<Target> 
     peak: () => status('VmHWM'),
     // 5 sets the peak to what is resident now.
     forgetPeak: () => writeFileSync(`/proc/${child.pid}/clear_refs`, '5'),
+    openFiles: () => readdirSync(`/proc/${child.pid}/fd`).length,
     scrape: () => scrapeOf(metricsPort),
     async health() {
       const reply = await fetch(`http://127.0.0.1:${healthPort}/ready`)
