@@ -30,6 +30,11 @@ const P99_MS = 1000
 /** The bystander's requests, of which the machine may swallow a tenth. */
 const SENT_PER_SECOND = 10
 const SENT = 0.9
+/** Of the rate that a load is to have, so much must have been sent; of what the backend takes, so much must have been taken. */
+const OFFERED = 0.95
+const TAKEN = 0.5
+/** The receive deadline: every request is answered by then. */
+const ANSWERED_WITHIN_MS = 10_000
 /** Of the scrapes, one a second, so many must show the accounts: under attack one may be refused, or late. */
 const SCRAPED = 0.7
 const DELIVERED_WITHIN_MS = 60_000
@@ -94,6 +99,13 @@ function expectUnharmed(fared: Fared, forMs: number, allowed: readonly string[],
   expect(fared.answers['grpc 0'] ?? 0, what).toBeGreaterThan(0)
   expect(fared.oldestMs, what).toBeLessThan(P99_MS)
   expect(fared.p99Ms, what).toBeLessThan(P99_MS)
+}
+
+/** Whether so many spans a second were really sent, each answered in time, and the backend kept at work. */
+function expectOffered({ offered, tookMs, answeredAfterMs, taken }: Offered, perSecond: number) {
+  expect((1000 * offered) / tookMs).toBeGreaterThan(OFFERED * perSecond)
+  expect(answeredAfterMs).toBeLessThan(ANSWERED_WITHIN_MS)
+  expect((1000 * taken * SPANS) / tookMs).toBeGreaterThan(TAKEN * TAKEN_PER_SECOND)
 }
 
 /** Whether the accounts were to be seen for `forMs`, and balanced whenever they were. */
@@ -210,6 +222,7 @@ describe.skipIf(!CAN_MEASURE)('overload', () => {
       ...seen,
       health: health.body.trim(),
     })
+    expectOffered(seen, OFFERED_PER_SECOND)
     expect(seen.others).toEqual([])
     expect(seen.refusedGrpc).toBeGreaterThan(0)
     expect(seen.refusedHttp).toBeGreaterThan(0)
@@ -235,7 +248,7 @@ describe.skipIf(!CAN_MEASURE)('overload', () => {
     expectBalanced(await look(), afterMs, 'after the overload')
     expect(again.others).toEqual([])
     expect(again.refusedGrpc + again.refusedHttp).toBe(0)
-    expect(again.taken).toBeGreaterThan(0)
+    expectOffered(again, TAKEN_PER_SECOND)
     expectUnharmed(faredAgain, FULL_RATE_MS, ['grpc 0'], 'after the overload')
     const back = await settled(started * BACK_TO)
     print('after the overload', { started: rounded(started), back: rounded(back) })
