@@ -3,9 +3,14 @@ import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { requests, SPANS } from '../../bench/traffic.ts'
 import { GrpcClient, httpCall, PROTOBUF } from '../../kit/client.ts'
-import type { Where } from './attacks.ts'
+import type { Where } from './attack.ts'
 
 export interface Offered {
+  /** Spans that were sent, and the time in which: from the first to when the next would have been due. */
+  readonly offered: number
+  readonly tookMs: number
+  /** From then to the last answer. */
+  readonly answeredAfterMs: number
   /** Requests that were answered with success. */
   readonly taken: number
   /** Of those that were to come again: UNAVAILABLE with RetryInfo, and 503 with Retry-After. */
@@ -56,6 +61,7 @@ export async function offer(
   const periodMs = (1000 * SPANS) / spansPerSecond
   const began = performance.now()
   const calls = new Set<Promise<void>>()
+  let offered = 0
   for (let n = 0; n * periodMs < forMs; n++) {
     const aheadMs = began + n * periodMs - performance.now()
     if (aheadMs > 0) await sleep(aheadMs)
@@ -64,11 +70,22 @@ export async function offer(
     // Its own bytes: the next stamp must not change what is still on its way.
     const bytes = request.bytes.slice()
     const call = n % 2 === 0 ? overGrpc(clients[(n >> 1) % clients.length], bytes) : overHttp(bytes)
+    offered += SPANS
     calls.add(call)
     void call.finally(() => calls.delete(call))
   }
+  await sleep(Math.max(0, began + forMs - performance.now()))
+  const ended = performance.now()
   await Promise.all(calls)
+  const answeredAfterMs = performance.now() - ended
   await Promise.all(clients.map(client => client.close()))
   agent.destroy()
-  return { ...seen, delaysMs: [...delays].toSorted((a, b) => a - b), others }
+  return {
+    offered,
+    tookMs: ended - began,
+    answeredAfterMs,
+    ...seen,
+    delaysMs: [...delays].toSorted((a, b) => a - b),
+    others,
+  }
 }

@@ -1,11 +1,13 @@
 //! Otlier in a process of its own, started as `npm start` starts it, and what the system says about its memory.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import packageJson from '../../../package.json' with { type: 'json' }
+import { readMetrics, type Scrape } from '../../kit/accounts.ts'
 import { begin, type Ended } from '../../kit/programs.ts'
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
 const READY_MS = 60_000
+const SCRAPE_MS = 5000
 const MIB = 2 ** 20
 
 export interface Target {
@@ -16,8 +18,9 @@ export interface Target {
   resident(): number
   peak(): number
   forgetPeak(): void
-  /** All samples of /metrics by name and labels. */
-  metrics(): Promise<Map<string, number>>
+  /** Files and connections that it has open. */
+  openFiles(): number
+  scrape(): Promise<Scrape>
   /** The status line and the body of /ready. */
   health(): Promise<{ readonly status: number; readonly body: string }>
   isAlive(): boolean
@@ -36,6 +39,14 @@ const startEnvironment = () =>
 
 /** What `npm start` gives to Node itself. */
 const startFlags = () => packageJson.scripts.start.match(/(?<= )--\S+(?= (?:\S+ )*src\/main\.ts)/g) ?? []
+
+/** What /metrics says. Rejects where it says nothing, or not in time. */
+export async function scrapeOf(metricsPort: number): Promise<Scrape> {
+  const signal = AbortSignal.timeout(SCRAPE_MS)
+  const reply = await fetch(`http://127.0.0.1:${metricsPort}/metrics`, { signal })
+  if (!reply.ok) throw new Error(`/metrics answers ${reply.status}`)
+  return readMetrics(await reply.text())
+}
 
 /** `settings` as `--set` takes them. */
 export async function startTarget(settings: readonly string[]): Promise<Target> {
@@ -71,17 +82,8 @@ export async function startTarget(settings: readonly string[]): Promise<Target> 
     peak: () => status('VmHWM'),
     // 5 sets the peak to what is resident now.
     forgetPeak: () => writeFileSync(`/proc/${child.pid}/clear_refs`, '5'),
-    async metrics() {
-      const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text()
-      const rows = text.split('\n').filter(line => line !== '' && !line.startsWith('#'))
-      return new Map(
-        rows.map(line => {
-          const cut = line.lastIndexOf(' ')
-          const name = line.slice(0, cut).replace(/,?service_instance_id="[^"]*",?/, '')
-          return [name.replace('{}', ''), Number(line.slice(cut))]
-        }),
-      )
-    },
+    openFiles: () => readdirSync(`/proc/${child.pid}/fd`).length,
+    scrape: () => scrapeOf(metricsPort),
     async health() {
       const reply = await fetch(`http://127.0.0.1:${healthPort}/ready`)
       return { status: reply.status, body: await reply.text() }
