@@ -1,9 +1,9 @@
 //! Otlier in a process of its own, started as `npm start` starts it, and what the system says about its memory.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import packageJson from '../../../package.json' with { type: 'json' }
 import { readMetrics, type Scrape } from '../../kit/accounts.ts'
 import { begin, type Ended } from '../../kit/programs.ts'
+import { startEnvironment, startFlags } from '../../kit/start-command.ts'
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
 const READY_MS = 60_000
@@ -30,15 +30,6 @@ export interface Target {
 
 /** Whether this system tells about memory as the measurements need it. */
 export const CAN_MEASURE = existsSync('/proc/self/status')
-
-/** What `npm start` puts before the command. */
-const startEnvironment = () =>
-  Object.fromEntries(
-    [...packageJson.scripts.start.matchAll(/(\w+)=(\S+)/g)].map(([, name, value]) => [name, value]),
-  )
-
-/** What `npm start` gives to Node itself. */
-const startFlags = () => packageJson.scripts.start.match(/(?<= )--\S+(?= (?:\S+ )*src\/main\.ts)/g) ?? []
 
 /** What /metrics says. Rejects where it says nothing, or not in time. */
 export async function scrapeOf(metricsPort: number): Promise<Scrape> {
