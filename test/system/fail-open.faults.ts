@@ -4,9 +4,9 @@ import { realWorld } from '../../src/base/world.ts'
 import type { SeriesModel } from '../../src/bus/bus.ts'
 import type * as modelsModule from '../../src/flow/models.ts'
 import type { Models } from '../../src/flow/models.ts'
-import { differences, imbalances, readMetrics } from '../kit/accounts.ts'
+import { differences, imbalances, scrapeAccounts } from '../kit/accounts.ts'
 import { type Backend, startBackend } from '../kit/backend.ts'
-import { GrpcClient, httpCall } from '../kit/client.ts'
+import { GrpcClient } from '../kit/client.ts'
 import { tracesRequest } from '../kit/odd.ts'
 import { startService, toGrpc } from '../kit/otlier.ts'
 import { places } from '../oracle/bytes.ts'
@@ -133,10 +133,7 @@ async function scene() {
       state.ended = true
       await lanes
     },
-    async scrape() {
-      const reply = await httpCall({ port: service.metricsPort, method: 'GET', path: '/metrics' })
-      return readMetrics(reply.body.toString())
-    },
+    scrape: () => scrapeAccounts(service.metricsPort),
     /** How long from now until something has arrived with a mark that is sent from now on. */
     async marked() {
       const nowMs = performance.now()

@@ -1,6 +1,6 @@
 //! A service in this process that can be given another configuration, before backends that remember what came.
 import { afterEach } from 'vitest'
-import { readMetrics } from '../kit/accounts.ts'
+import { scrapeAccounts } from '../kit/accounts.ts'
 import { type BackendOptions, startBackend } from '../kit/backend.ts'
 import { GrpcClient } from '../kit/client.ts'
 import { recordingLog } from '../kit/log.ts'
@@ -30,8 +30,7 @@ export async function service(settings: readonly string[]) {
   }
   stops.push(stop)
   const says = (text: string) => lines.filter(({ message }) => message.includes(text))
-  const scrape = async () =>
-    readMetrics(await (await fetch(`http://127.0.0.1:${started.metricsPort}/metrics`)).text())
+  const scrape = () => scrapeAccounts(started.metricsPort)
   return { ...started, client, lines, says, scrape, stop }
 }
 
