@@ -16,6 +16,7 @@ import { CHANGED_BEFORE_MS, Dossiers, LOOK_BACK_MS, suspectRecord } from './doss
 import type { Evidence } from './evidence.ts'
 import type { Feature, Sighting } from './feature.ts'
 import type { Incidents } from './incidents.ts'
+import { idAt } from './places.ts'
 import { type Aside, type Seen, Sightings } from './sightings.ts'
 import { rankSuspects, type Scene } from './suspects.ts'
 
@@ -218,7 +219,7 @@ function rank(
   evidence: Evidence,
   record: (seen: Seen) => SuspectRecord['evidence'][number],
 ): SuspectRecord[] {
-  const byPlace = new Map(seen.map(one => [one.place.id, one]))
+  const byId = new Map(seen.map(one => [idAt(one), one]))
   const kept = (feature: Feature): Sighting => highest.get(feature) ?? calm(feature)
   const scene: Scene = {
     selfOf(id) {
@@ -229,7 +230,7 @@ function rank(
     starved: new Map(),
   }
   const weightOf = (one: Sighting): number => {
-    const { strength, aside } = byPlace.get(one.place.id) as Seen
+    const { strength, aside } = byId.get(idAt(one)) as Seen
     return Math.max(0, strength - LEAST_STRENGTH) * WEIGHT[aside]
   }
   const suspects = rankSuspects(seen, scene, weightOf)
@@ -244,7 +245,7 @@ function rank(
   }
   return suspects
     .sort((a, b) => b.score - a.score || (a.name < b.name ? -1 : 1))
-    .map(suspect => suspectRecord(suspect, place => byPlace.get(place), record))
+    .map(suspect => suspectRecord(suspect, id => byId.get(id), record))
 }
 
 /** Services of whose operations with traffic most, and not only one or two, were slower than usual within the time. */

@@ -7,7 +7,7 @@ import type { Evidence } from './evidence.ts'
 import type { Feature } from './feature.ts'
 import type { Landscape, Series, ServiceNode } from './landscape.ts'
 import { percent } from './phrases.ts'
-import { CLASSES } from './places.ts'
+import { CLASSES, idAt } from './places.ts'
 import { Usual, Usuals } from './usual.ts'
 
 const SERVER = 2
@@ -127,7 +127,7 @@ export class Attribution {
   of(feature: Feature, known: readonly string[] = []): readonly string[] {
     const { kind, name } = CLASSES[feature.class]
     if (kind === 'count' || name === 'structure' || Number.isNaN(feature.sinceMs)) return []
-    const key = JSON.stringify([feature.place.id, feature.sinceMs, known])
+    const key = JSON.stringify([idAt(feature), feature.sinceMs, known])
     let made = this.#made.get(key)
     if (made === undefined) {
       if (this.#left === 0) return []

@@ -3,6 +3,7 @@ import type { Attribution } from './attribution.ts'
 import type { Evidence } from './evidence.ts'
 import type { Incident } from './incident.ts'
 import { contributors } from './phrases.ts'
+import { idAt } from './places.ts'
 
 /** How often it is looked for, unless who is suspected first changes. */
 const LOOK_MS = 60_000
@@ -42,7 +43,7 @@ export function contribute(incident: Incident, evidence: Evidence, attribution: 
   const least = incident.contributors.length === 0 ? Number.NEGATIVE_INFINITY : LIVE_Z
   const live = first.features
     .slice(0, MOST_LOOKED_AT)
-    .flatMap(({ place }) => members.get(place.id) ?? [])
+    .flatMap(feature => members.get(idAt(feature)) ?? [])
     .filter(({ over, calm, feature }) => !over && calm === 0 && feature.judged[0].z >= least)
   if (live.length === 0) return false
   incident.lookedMs = nowMs

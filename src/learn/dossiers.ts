@@ -13,6 +13,7 @@ import type { Changes } from './changes.ts'
 import type { Evidence } from './evidence.ts'
 import type { Incident } from './incident.ts'
 import type { Incidents } from './incidents.ts'
+import { idAt } from './places.ts'
 import { type Seen, type Sightings, see } from './sightings.ts'
 import type { Suspect } from './suspects.ts'
 
@@ -163,7 +164,7 @@ export class Dossiers {
     dossier.asideTold = dossier.told.length
     dossier.aside = this.#sightings
       .strongest(nowMs - LOOK_BACK_MS, nowMs)
-      .filter(({ place }) => !incident.members.has(place.id))
+      .filter(one => !incident.members.has(idAt(one)))
       .slice(0, MOST_ASIDE)
       .map(seen => this.#sightings.record(seen, level))
   }
@@ -205,15 +206,15 @@ export class Dossiers {
 /** `seenAt`: what was kept of a place. */
 export const suspectRecord = (
   { name, score, sinceMs, notes, features }: Suspect,
-  seenAt: (place: string) => Seen | undefined,
+  seenAt: (id: string) => Seen | undefined,
   record: (seen: Seen) => EvidenceRecord,
 ): SuspectRecord => ({
   service: clip(name, MOST_CHARACTERS),
   score: Number(score.toFixed(2)),
   sinceMs: Number.isFinite(sinceMs) ? sinceMs : null,
   notes: notes.map(note => clip(note, MOST_CHARACTERS)),
-  evidence: features.flatMap(({ place }) => {
-    const seen = seenAt(place.id)
+  evidence: features.flatMap(feature => {
+    const seen = seenAt(idAt(feature))
     return seen === undefined ? [] : [record(seen)]
   }),
 })

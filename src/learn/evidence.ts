@@ -21,7 +21,9 @@ import {
   CLASSES,
   FEATURE_CLASSES,
   type FeatureClass,
+  idAt,
   idOf,
+  type Place,
   passesFloor,
   placeOf,
   TAIL_LAW,
@@ -146,7 +148,7 @@ export class Evidence {
       return this.#crowdedOut(name, service)
     // What a pod is measured by is there before it.
     if (name === 'pod failure' && service.failures === null) this.feature('service failure', service)
-    const feature = new Feature(placeOf(name, service, at), name, this.slots)
+    const feature = new Feature(this.#placeOf(name, service, at), name, this.slots)
     if (name === 'service failure') service.failures = feature
     this.#byId.add(id, feature)
     if (name === 'edge gap' && at.caller) file(this.gapsFrom, at.caller.id, feature)
@@ -154,12 +156,21 @@ export class Evidence {
     return feature
   }
 
+  /** That of other features of it, where there are any. */
+  #placeOf(name: FeatureClass, service: ServiceNode, at: At): Place {
+    for (const other of FEATURE_CLASSES) {
+      const known = other === name ? undefined : this.find(idOf(other, service, at))
+      if (known !== undefined) return known.place
+    }
+    return placeOf(service, at)
+  }
+
   /** Takes what there is no room for, of all places alike. Nobody looks at it. */
   #crowdedOut(name: FeatureClass, service: ServiceNode): Feature {
     this.landscape.crowded++
     let spare = this.#spare.get(name)
     if (spare === undefined) {
-      spare = new Feature(placeOf(name, service, {}), name, this.slots)
+      spare = new Feature(placeOf(service, {}), name, this.slots)
       this.#spare.set(name, spare)
     }
     return spare
@@ -254,7 +265,7 @@ export class Evidence {
     if (gone.size === 0) return
     this.#byId.refill(
       this.features.filter(feature => !gone.has(feature)),
-      ({ place }) => place.id,
+      idAt,
     )
     for (const feature of gone) feature.release(this.slots)
     for (const lists of [this.podsOf, this.gapsFrom]) {
@@ -316,7 +327,7 @@ export class Evidence {
   }
 }
 
-const isAt = ({ place }: Feature, id: string): boolean => place.id === id
+const isAt = (feature: Feature, id: string): boolean => idAt(feature) === id
 
 function file(into: Map<string, Feature[]>, key: string, feature: Feature): void {
   const list = into.get(key)

@@ -9,6 +9,7 @@ import { belongs, seriesOf } from './gather.ts'
 import type { Incident, Member, StoredIncident } from './incident.ts'
 import { incidentId } from './incident-id.ts'
 import { phrase, title } from './phrases.ts'
+import { idAt } from './places.ts'
 import { anomalyEvent, incidentEvent, isSevere, type Told } from './report.ts'
 import { patience, Returns } from './returns.ts'
 import { rankPlainly, rankSuspects, type Scene, sceneOf, zOf } from './suspects.ts'
@@ -86,7 +87,7 @@ export class Incidents {
     }
     const active = evidence.features
       .filter(feature => feature.surprise >= Math.max(1, this.level - JOIN_BELOW) && isLive(feature))
-      .sort((a, b) => b.surprise - a.surprise || (a.place.id < b.place.id ? -1 : 1))
+      .sort((a, b) => b.surprise - a.surprise || (idAt(a) < idAt(b) ? -1 : 1))
     for (const incident of this.open) {
       for (const member of incident.members.values()) {
         follow(member)
@@ -97,7 +98,7 @@ export class Incidents {
       }
     }
     for (const feature of active) {
-      if (this.open.some(incident => incident.members.get(feature.place.id)?.over === false)) continue
+      if (this.open.some(incident => incident.members.get(idAt(feature))?.over === false)) continue
       const home = this.open.find(incident => belongs(incident, feature, this.level))
       if (home !== undefined) this.#join(home, feature, nowMs, attribution)
       else if (feature.surprise >= this.level && this.open.length < MOST_OPEN)
@@ -120,7 +121,7 @@ export class Incidents {
       members: [...members.values()]
         .filter(({ over }) => !over)
         .map(member => ({
-          place: member.feature.place.id,
+          place: idAt(member.feature),
           sinceMs: member.sinceMs,
           peak: member.peak,
           phrase: member.phrase,
@@ -156,8 +157,8 @@ export class Incidents {
   adopted(features: readonly Feature[], nowMs: number): void {
     for (const incident of [...this.open]) {
       let known = false
-      for (const { place } of features) {
-        const member = incident.members.get(place.id)
+      for (const feature of features) {
+        const member = incident.members.get(idAt(feature))
         if (member === undefined) continue
         member.over = known = true
       }
@@ -171,7 +172,7 @@ export class Incidents {
 
   #begin(feature: Feature, nowMs: number, attribution: Attribution): void {
     const incident: Incident = {
-      id: incidentId(nowMs, feature.place.id),
+      id: incidentId(nowMs, idAt(feature)),
       openedMs: nowMs,
       sinceMs: feature.sinceMs,
       members: new Map(),
@@ -180,7 +181,7 @@ export class Incidents {
       severity: 'warning',
       ...NOTHING_FOUND,
       quiet: 0,
-      returns: this.#returns.of(feature.place.id, nowMs),
+      returns: this.#returns.of(idAt(feature), nowMs),
       saidMs: Number.NEGATIVE_INFINITY,
       said: '',
       starved: new Map(),
@@ -190,7 +191,7 @@ export class Incidents {
   }
 
   #join(incident: Incident, feature: Feature, nowMs: number, attribution: Attribution): void {
-    const known = incident.members.get(feature.place.id)
+    const known = incident.members.get(idAt(feature))
     if (known !== undefined) {
       known.over = false
       known.calm = 0
@@ -201,7 +202,7 @@ export class Incidents {
     if (incident.members.size >= MOST_MEMBERS) return
     const member: Member = {
       feature,
-      id: incidentId(incident.openedMs, `${incident.id} ${feature.place.id}`),
+      id: incidentId(incident.openedMs, `${incident.id} ${idAt(feature)}`),
       sinceMs: feature.sinceMs,
       peak: feature.surprise,
       phrase: phrase(feature),
@@ -210,7 +211,7 @@ export class Incidents {
       told: false,
       contributors: attribution.of(feature),
     }
-    incident.members.set(feature.place.id, member)
+    incident.members.set(idAt(feature), member)
     this.#publish(anomalyEvent('otlier.anomaly.opened', incident, member, nowMs, this.#told))
     this.#mark({ id: incident.id, open: true, series: seriesOf(incident) })
   }
@@ -270,7 +271,7 @@ export class Incidents {
     }
     const minutes = Math.max(1, Math.round((nowMs - incident.sinceMs) / 60_000))
     // What it was at its worst, and not what is left of it now.
-    const peak = incident.members.get(leading(incident).place.id)?.phrase
+    const peak = incident.members.get(idAt(leading(incident)))?.phrase
     if (peak !== undefined) incident.title = titleOf(incident, peak)
     const body = clip(
       `${incident.suspects[0]?.name ?? ''}: over after ${minutes} min, ${why}. ${incident.title}`,

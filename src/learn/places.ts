@@ -26,10 +26,8 @@ export type FeatureClass =
   | 'step missing'
   | 'entry rate'
 
-/** Where something can be wrong. `service` is whom it points at. */
+/** Where something can be wrong, in one or several respects. `service` is whom it points at. */
 export interface Place {
-  /** Made when it is asked for: of thousands of places few are ever named. */
-  readonly id: string
   readonly service: ServiceNode
   /** The side that noticed: of an edge its caller. */
   readonly caller: ServiceNode | null
@@ -47,17 +45,11 @@ class Within implements Place {
   readonly service: ServiceNode
   readonly series: Series | null
   readonly pod: Pod | null
-  readonly #class: FeatureClass
 
-  constructor(name: FeatureClass, service: ServiceNode, { series = null, pod = null }: At) {
-    this.#class = name
+  constructor(service: ServiceNode, { series = null, pod = null }: At) {
     this.service = service
     this.series = series
     this.pod = pod
-  }
-
-  get id(): string {
-    return idOf(this.#class, this.service, this)
   }
 
   get caller(): null {
@@ -77,42 +69,13 @@ class Within implements Place {
   }
 }
 
-/** One between a service and another. */
-class Between implements Place {
-  readonly service: ServiceNode
-  readonly caller: ServiceNode | null
-  readonly series: Series | null
-  readonly pod: Pod | null
-  readonly target: string
-  readonly targetService: ServiceNode | null
-  readonly detail: string
-  readonly #class: FeatureClass
-
-  constructor(
-    name: FeatureClass,
-    service: ServiceNode,
-    { caller = null, series = null, pod = null, target = '', targetService = null, detail = '' }: At,
-  ) {
-    this.#class = name
-    this.service = service
-    this.caller = caller
-    this.series = series
-    this.pod = pod
-    this.target = target
-    this.targetService = targetService
-    this.detail = detail
-  }
-
-  get id(): string {
-    return idOf(this.#class, this.service, this)
-  }
-}
-
 /** The place of a feature. */
-export const placeOf = (name: FeatureClass, service: ServiceNode, at: At): Place =>
-  at.caller || at.target || at.targetService || at.detail
-    ? new Between(name, service, at)
-    : new Within(name, service, at)
+export const placeOf = (service: ServiceNode, at: At): Place => {
+  const { caller = null, series = null, pod = null, target = '', targetService = null, detail = '' } = at
+  return caller || target || targetService || detail
+    ? { service, caller, series, pod, target, targetService, detail }
+    : new Within(service, at)
+}
 
 export const idOf = (
   name: FeatureClass,
@@ -120,6 +83,15 @@ export const idOf = (
   { caller, series, pod, target = '', detail = '' }: At,
 ): string =>
   `${name}|${service.id}|${caller?.id ?? ''}|${series?.key.id ?? ''}|${pod?.key.id ?? ''}|${target}|${detail}`
+
+/** The id of a feature. Made when it is asked for: of thousands few are ever named. */
+export const idAt = ({
+  class: name,
+  place,
+}: {
+  readonly class: FeatureClass
+  readonly place: Place
+}): string => idOf(name, place.service, place)
 
 type Kind = 'location' | 'share' | 'count'
 

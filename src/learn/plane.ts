@@ -10,7 +10,7 @@ import { Incidents } from './incidents.ts'
 import { countAnomaly, registerOutputs } from './outputs.ts'
 import type { Part } from './parts.ts'
 import { percent } from './phrases.ts'
-import { CLASSES } from './places.ts'
+import { CLASSES, idAt } from './places.ts'
 import { resourceOf } from './report.ts'
 import { Suppressed } from './suppressed.ts'
 import { Workers } from './workers.ts'
@@ -154,7 +154,7 @@ export class LearningPlane {
     const scale = isTime ? 1e-9 : isRate ? 1000 / this.#options.windowMs : 1
     const value = (of: number) =>
       isTime ? duration(of) : isRate ? `${number(scale * of)} requests a second` : percent(of)
-    this.#bus.publish('event', place.id, {
+    this.#bus.publish('event', idAt(feature), {
       name: 'otlier.baseline.shift',
       timeNs: BigInt(Math.round(sinceMs)) * 1_000_000n,
       observedMs: this.evidence.nowMs + delayOf(this.#options),

@@ -7,7 +7,7 @@ import { SCALES } from '../detect/scales.ts'
 import type { Evidence } from './evidence.ts'
 import type { Feature, Sighting } from './feature.ts'
 import { phrase } from './phrases.ts'
-import { CLASSES, type FeatureClass, FLOOR_NS, passesFloor } from './places.ts'
+import { CLASSES, type FeatureClass, FLOOR_NS, idAt, passesFloor } from './places.ts'
 import { zOf } from './suspects.ts'
 
 /** So long a moment can be asked about. */
@@ -147,8 +147,7 @@ export class Sightings {
 
 /** What sets it apart from what merely looks strange: evidence that passed everything comes before any that did not. */
 const counts = (seen: Seen): number => (seen.surprise > Number.NEGATIVE_INFINITY ? 1e6 : 0) + seen.strength
-const strongestFirst = (a: Seen, b: Seen): number =>
-  counts(b) - counts(a) || (a.place.id < b.place.id ? -1 : 1)
+const strongestFirst = (a: Seen, b: Seen): number => counts(b) - counts(a) || (idAt(a) < idAt(b) ? -1 : 1)
 
 /** What a feature shows now. */
 export function see(feature: Feature, { tails, nowMs }: Evidence, level: number, atMs: number): Seen {

@@ -3,6 +3,7 @@ import type { Evidence } from './evidence.ts'
 import type { Sighting as Feature } from './feature.ts'
 import type { Member } from './incident.ts'
 import type { ServiceNode } from './landscape.ts'
+import { idAt } from './places.ts'
 
 /** A service, or a peer that sends no telemetry, with what speaks for it. */
 export interface Suspect {
@@ -115,7 +116,7 @@ export function rankSuspects(
       vote(again.name, feature, weight * CALLER_BEHIND, `it asks ${name} more often than usual`)
   }
   const suspects = [...votes].map(([name, list]): Suspect => {
-    list.sort((a, b) => b.weight - a.weight || (a.feature.place.id < b.feature.place.id ? -1 : 1))
+    list.sort((a, b) => b.weight - a.weight || (idAt(a.feature) < idAt(b.feature) ? -1 : 1))
     let further = 0
     for (const { weight } of list.slice(1)) further += weight * FURTHER
     return {

@@ -6,7 +6,7 @@ import type { FeatureClass, Place } from '../../src/learn/places.ts'
 
 const WINDOW_MS = 10_000
 const CLASSES: readonly FeatureClass[] = ['service self', 'service failure', 'entry rate', 'service drift']
-const PLACE = { id: 'place' } as Place
+const PLACE = {} as Place
 
 /** A window in which everything lies `by` above what is usual. */
 function window(feature: Feature, by: number, count = 20) {

@@ -141,7 +141,7 @@ function alone() {
   const registry = new Registry()
   const suppressed = new Suppressed(registry)
   const { tails } = scene(1).plane.evidence
-  const feature = new Feature({ id: 'way' } as Place, 'edge gap')
+  const feature = new Feature({} as Place, 'edge gap')
   const open: unknown[] = []
   const evidence = { features: [feature], tails } as unknown as Evidence
   const decider = { open, level: 3 } as unknown as Incidents

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import type { FeatureWindow } from '../../src/bus/bus.ts'
 import { Episodes } from '../../src/learn/episodes.ts'
 import { loadPlane, restorePlane, savePlane, storePlane } from '../../src/learn/keep.ts'
+import { idAt } from '../../src/learn/places.ts'
 import { recordingLog } from '../kit/log.ts'
 import { HOUR, MINUTE, SLOW_TRACE, scene } from '../kit/plane.ts'
 import { Shop, type Trouble } from '../kit/shop.ts'
@@ -247,11 +248,10 @@ test('one span that stands for ten is no more certain than one that stands for i
     }
     run(HOUR)
     run(2 * MINUTE, { failing: { prices: 0.1 }, calls: { 'gateway>carts': 0.8 }, traffic: 0.5 })
-    const judged = plane.evidence.features.map(({ place, class: of, judged: [, { z, n }] }) => [
-      `${of} ${place.id}`,
-      Number(z.toFixed(6)),
-      Number(n.toFixed(6)),
-    ])
+    const judged = plane.evidence.features.map(feature => {
+      const [, { z, n }] = feature.judged
+      return [idAt(feature), Number(z.toFixed(6)), Number(n.toFixed(6))]
+    })
     return {
       judged,
       opened: named('otlier.incident.opened').map(({ observedMs, body }) => [observedMs, body]),

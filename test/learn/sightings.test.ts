@@ -13,7 +13,6 @@ function crowd(count: number): Evidence {
     const name = `s${String(n).padStart(3, '0')}`
     const service = evidence.landscape.serviceOf(name, '', '', 0)
     const place = {
-      id: name,
       service,
       caller: null,
       series: null,
@@ -33,7 +32,7 @@ test('of a window that is full of signs the strongest are kept, and that there w
   const sightings = new Sightings(WINDOW_MS)
   sightings.note(crowd(100), 5, WINDOW_MS, true)
   const [window] = sightings.between(0, WINDOW_MS)
-  expect(window.seen.map(({ place }) => place.id)).toEqual(
+  expect(window.seen.map(({ place }) => place.service.name)).toEqual(
     Array.from({ length: 64 }, (_, n) => `s${String(99 - n).padStart(3, '0')}`),
   )
   expect(window.cut).toBe(true)
@@ -47,6 +46,6 @@ test('a sign that passed its floor and stayed comes before stronger ones that di
   evidence.features[0].surprise = 0.5
   sightings.note(evidence, 5, WINDOW_MS, true)
   const [first, second] = sightings.strongest(0, WINDOW_MS)
-  expect([first.place.id, second.place.id]).toEqual(['s000', 's099'])
+  expect([first.place.service.name, second.place.service.name]).toEqual(['s000', 's099'])
   expect(sightings.record(first, 5).aside).toMatch(/^below the level of 5: calm times show the like /)
 })
