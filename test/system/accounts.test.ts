@@ -12,12 +12,13 @@ import {
   type Scrape,
   scrapeAccounts,
 } from '../kit/accounts.ts'
-import { type Backend, type Reply, startBackend } from '../kit/backend.ts'
+import { type Backend, type Recorded, type Reply, startBackend } from '../kit/backend.ts'
 import { GrpcClient } from '../kit/client.ts'
 import { oddRequest, type PlainSpan, tracesRequest } from '../kit/odd.ts'
 import { startService } from '../kit/otlier.ts'
 import { itemsOf, waitingRecords } from '../kit/queue-walk.ts'
 import { seeded } from '../kit/random.ts'
+import { spansOf } from '../oracle/marks.ts'
 
 const stops: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -171,7 +172,12 @@ test('what is turned away stands in no account but its own', async () => {
 test('what is told to wait on disk is what a walk over the queue finds while it runs, before, between and after deliveries', async () => {
   const { backend, settings } = await destination('only', ['sending_queue.storage=disk'])
   let taken = 0
-  backend.script = () => (taken-- > 0 ? OK : { kind: 'status', code: 14 })
+  const delivered: Recorded[] = []
+  backend.script = request => {
+    if (taken-- <= 0) return { kind: 'status', code: 14 }
+    delivered.push(request)
+    return OK
+  }
   const directory = mkdtempSync(join(tmpdir(), 'otlier-accounts-'))
   stops.push(async () => rmSync(directory, { recursive: true }))
   const service = await startService([...settings, 'shutdown_timeout=500ms', `directory=${directory}`], {
@@ -203,9 +209,13 @@ test('what is told to wait on disk is what a walk over the queue finds while it 
     }
   await backend.received(10)
   expect(await waiting()).toEqual({ walked: [12, 20, 28], wrong: [] })
-  // The one consumer has the first request, alone. What is delivered is marked a moment after its answer.
+  // The one consumer has the first traces: one request, or more where it was late. What is delivered is marked a moment after its answer.
   taken = 1
-  await expect.poll(waiting, { timeout: 10_000 }).toEqual({ walked: [9, 20, 28], wrong: [] })
+  await expect.poll(() => delivered.length, { timeout: 10_000 }).toBe(1)
+  expect(delivered[0].signal).toBe('traces')
+  const spans = spansOf(delivered[0].bytes).length
+  expect([3, 6, 9, 12]).toContain(spans)
+  await expect.poll(waiting, { timeout: 10_000 }).toEqual({ walked: [12 - spans, 20, 28], wrong: [] })
   taken = Number.POSITIVE_INFINITY
   await expect.poll(waiting, { timeout: 10_000 }).toEqual({ walked: [0, 0, 0], wrong: [] })
 })
