@@ -40,9 +40,9 @@ export class Load {
     this.#track.push(this.#count, this.#squares, true, windowMs)
     this.#count = this.#squares = 0
     this.#track.judge(JUDGEMENTS, false)
-    for (const [scale, { shift, n }] of JUDGEMENTS.entries()) {
-      const more = -shift - ERRORS / Math.sqrt(n * Math.exp(-shift) + 1)
-      this.more[scale] = shift < 0 && more >= Math.log(RUSH) ? more : 0
-    }
+    for (const [scale, { shift, n }] of JUDGEMENTS.entries())
+      this.more[scale] = Math.max(0, -shift - ERRORS / Math.sqrt(n * Math.exp(-shift) + 1))
+    // What is a rush now is a part of one on the longer scales, which also look at what came before.
+    if (Math.max(...this.more) < Math.log(RUSH)) this.more.fill(0)
   }
 }

@@ -8,11 +8,13 @@ import { LocationTrack } from '../detect/location.ts'
 import { SCALES } from '../detect/scales.ts'
 import type { PeakRecord } from '../detect/tail.ts'
 import { BEYOND_DOUBT, ClassRecord, recordOfAll, levelFor as valueFor } from '../detect/unusual.ts'
+import { Corroboration } from './corroboration.ts'
 import { Doubt } from './doubt.ts'
 import { Episodes } from './episodes.ts'
 import { fade, isKnown } from './fading.ts'
 import { Feature } from './feature.ts'
 import { FeatureSlots } from './feature-row.ts'
+import { Hindsight } from './hindsight.ts'
 import type { LaggedLevel } from './lagged.ts'
 import { followPerTrace, Landscape, NO_SUMS, type ServiceNode } from './landscape.ts'
 import { beforeAfter, levelsOf, sharesLevels, wholeOf } from './levels.ts'
@@ -78,6 +80,9 @@ export class Evidence {
   /** Peaks of the deciding statistic in calm times. */
   readonly record: PeakRecord
   readonly #episodes = new Episodes((peakMs, peak) => this.record.note(peakMs, peak))
+  /** What was beyond doubt, to be noted later. What would have been one incident is one peak. */
+  readonly hindsight = new Hindsight((peakMs, peak) => this.record.note(peakMs, peak))
+  readonly #doubtless = new Episodes((peakMs, peak) => this.hindsight.add(peakMs, peak))
   freezeLevel = Number.POSITIVE_INFINITY
   /** Windows of nobody's traces in a row. */
   silentWindows = 0
@@ -94,6 +99,7 @@ export class Evidence {
   #levelMs = Number.NEGATIVE_INFINITY
   #pause = 0
   readonly #doubt = new Doubt()
+  readonly #corroboration = new Corroboration()
   readonly ways = new Ways()
   readonly #reading: Reading
 
@@ -187,6 +193,7 @@ export class Evidence {
     this.ways.turn(this.features)
     for (const feature of this.features)
       feature.hold(this.tails[feature.class], this.ways.sharedBy(feature), this.nowMs, this.#without)
+    this.#corroboration.turn(this.features)
     const frozen = new Set<LaggedLevel>()
     for (const feature of this.features)
       if (feature.isFrozen) for (const { lagged } of levelsOf(feature)) frozen.add(lagged)
@@ -222,19 +229,21 @@ export class Evidence {
       this.freezeLevel = valueFor(this.record, FREEZE_PER_DAY)
     }
     this.#episodes.turn(nowMs)
+    this.#doubtless.turn(nowMs)
+    this.hindsight.turn(nowMs)
     const adopted: Adopted[] = []
     for (const feature of this.features) {
       if (feature.surprise > 0) {
         if (feature.track instanceof DriftTrack) feature.sinceMs = nowMs - feature.judged[0].n * HOUR_MS
         else if (Number.isNaN(feature.sinceMs)) feature.sinceMs = window.startMs - windowMs
         feature.calm = 0
-        if (feature.surprise > feature.peak) {
-          feature.peak = feature.surprise
+        if (feature.decisive > feature.peak) {
+          feature.peak = feature.decisive
           feature.peakMs = nowMs
         }
         for (let scale = 0; scale < SCALES.length; scale++)
           if (feature.held[scale] > feature.peakZ[scale]) feature.peakZ[scale] = feature.held[scale]
-        if (feature.surprise >= this.freezeLevel && !feature.isFrozen && !this.#without.has('freeze')) {
+        if (feature.decisive >= this.freezeLevel && !feature.isFrozen && !this.#without.has('freeze')) {
           feature.frozenMs = nowMs
           for (const { lagged } of levelsOf(feature)) lagged.forgetWaiting()
         }
@@ -294,6 +303,7 @@ export class Evidence {
   #end(feature: Feature): void {
     const isCalm = !this.#doubt.isBeside(feature.sinceMs, feature.peakMs) && !this.#isBeyondDoubt(feature)
     if (isCalm) this.#episodes.add(feature, this.nowMs)
+    else if (this.#isBeyondDoubt(feature)) this.#doubtless.add(feature, this.nowMs)
     const { peakMs, peakZ } = feature
     for (let scale = 0; scale < SCALES.length; scale++) {
       if (!(peakZ[scale] > 0)) continue

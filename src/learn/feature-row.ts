@@ -11,7 +11,8 @@ import { TRACK_WHOLE, type TrackRow } from '../detect/track-row.ts'
 import { CLASSES, type FeatureClass, USUAL_EXCESS } from './places.ts'
 
 /** Where in the row of a feature its numbers stand: how unusual it is, what was judged on each scale, its tail, this window's sums, and its track. */
-const JUDGED = 1
+const DECISIVE = 1
+const JUDGED = 2
 const EXCESS = JUDGED + SCALES.length * JUDGED_WIDTH
 const SUMS = EXCESS + Excess.WIDTH
 const MOST_SUMS = 5
@@ -116,7 +117,7 @@ export class FeatureRow {
     this.#row = slot % A_PIECE
     this.numbers.fill(0, this.from, this.from + this.#piece.shape.width)
     this.#piece.whole.fill(0, this.#row * WHOLE, (this.#row + 1) * WHOLE)
-    this.surprise = Number.NEGATIVE_INFINITY
+    this.surprise = this.decisive = Number.NEGATIVE_INFINITY
     if (this.form === 'other') {
       const Track = featureClass === 'service drift' ? DriftTrack : CountTrack
       this.#piece.tracks[this.#row] = new Track(this.numbers, this.trackRow.from)
@@ -198,6 +199,15 @@ export class FeatureRow {
 
   set surprise(value: number) {
     this.numbers[this.from] = value
+  }
+
+  /** The same with what backs it at other places. */
+  get decisive(): number {
+    return this.numbers[this.from + DECISIVE]
+  }
+
+  set decisive(value: number) {
+    this.numbers[this.from + DECISIVE] = value
   }
 
   /** By scale; they show what is judged then, and not only what is now. */

@@ -3,7 +3,7 @@ import type { CountTrack } from '../detect/counts.ts'
 import { DriftTrack } from '../detect/drift.ts'
 import { BEYOND, Run } from '../detect/excess.ts'
 import { Hours } from '../detect/hours.ts'
-import { clearJudged, type Judged, newJudged } from '../detect/judged.ts'
+import { clearJudged, type Judged, type Judgement, newJudged } from '../detect/judged.ts'
 import { LocationTrack } from '../detect/location.ts'
 import { SCALES } from '../detect/scales.ts'
 import { ShareTrack, type Usual } from '../detect/shares.ts'
@@ -18,6 +18,15 @@ const NOTED_Z = 3
 
 /** What one half of the windows shows counts for so many times as much: by itself it has fewer samples than both. */
 const HALF = Math.SQRT2
+
+/** One half may show so many times as much as the other: what begins within a window does. More says that one window is odd, and not that it lasts. */
+const MOST_UNEVEN = 4
+
+/** What both halves of the windows show. */
+function inBoth({ later, earlier }: Judgement): number {
+  const less = Math.min(later, earlier)
+  return less > 0 ? Math.sqrt(less * Math.min(MOST_UNEVEN * less, Math.max(later, earlier))) : 0
+}
 
 /** What one feature shows at one moment: it itself, or what was kept of it. */
 export type Sighting = Pick<Feature, 'place' | 'class' | 'name' | 'judged' | 'scale' | 'surprise' | 'sinceMs'>
@@ -190,7 +199,7 @@ export class Feature extends FeatureRow {
     let lasting: number[] | null = null
     let isBeyond = false
     for (let scale = 0; scale < SCALES.length; scale++) {
-      const both = HALF * Math.min(judged[scale].later, judged[scale].earlier)
+      const both = HALF * inBoth(judged[scale])
       if (both <= 0) continue
       lasting ??= SCALES.map(() => 0)
       lasting[scale] = both
@@ -218,7 +227,7 @@ export class Feature extends FeatureRow {
     nowMs: number,
     without: ReadonlySet<Part> = NOTHING,
   ): void {
-    this.surprise = Number.NEGATIVE_INFINITY
+    this.surprise = this.decisive = Number.NEGATIVE_INFINITY
     this.shared = 0
     if (this.isQuiet) {
       this.#held = null
@@ -266,11 +275,21 @@ export class Feature extends FeatureRow {
     return usual === 0 ? z : z * Math.max(0, 1 - usual / shift)
   }
 
+  /** Forgets all that is usual too. */
+  restart(): void {
+    const { track } = this
+    if (track instanceof WindowTrack) {
+      track.end()
+      track.begin()
+    }
+    this.clear()
+  }
+
   /** Forgets the last windows, and with them any departure. */
   clear(): void {
     this.track.clear()
     this.#held = null
-    this.surprise = Number.NEGATIVE_INFINITY
+    this.surprise = this.decisive = Number.NEGATIVE_INFINITY
     this.settle(false)
   }
 }

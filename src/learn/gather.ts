@@ -16,7 +16,7 @@ const STEPS = 3
 export function belongs(incident: Incident, feature: Feature, level: number): boolean {
   const { place } = feature
   if (place.caller !== null && place.caller.name === incident.suspects[0]?.name) return true
-  const early = feature.surprise < level || feature.sinceMs - incident.sinceMs <= GATHER_MS
+  const early = feature.decisive < level || feature.sinceMs - incident.sinceMs <= GATHER_MS
   for (const { feature: member } of incident.members.values()) {
     const { service, caller, targetService } = member.place
     if (place.service === service) return true

@@ -7,7 +7,9 @@ export interface Member {
   readonly feature: Feature
   readonly id: string
   readonly sinceMs: number
+  /** How unusual it was by itself at most, and with what corroborates it. */
   peak: number
+  decisive: number
   /** What it said at its peak. */
   phrase: string
   calm: number

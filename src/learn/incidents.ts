@@ -86,8 +86,8 @@ export class Incidents {
       return
     }
     const active = evidence.features
-      .filter(feature => feature.surprise >= Math.max(1, this.level - JOIN_BELOW) && isLive(feature))
-      .sort((a, b) => b.surprise - a.surprise || (idAt(a) < idAt(b) ? -1 : 1))
+      .filter(feature => feature.decisive >= Math.max(1, this.level - JOIN_BELOW) && isLive(feature))
+      .sort((a, b) => b.decisive - a.decisive || (idAt(a) < idAt(b) ? -1 : 1))
     for (const incident of this.open) {
       for (const member of incident.members.values()) {
         follow(member)
@@ -101,7 +101,7 @@ export class Incidents {
       if (this.open.some(incident => incident.members.get(idAt(feature))?.over === false)) continue
       const home = this.open.find(incident => belongs(incident, feature, this.level))
       if (home !== undefined) this.#join(home, feature, nowMs, attribution)
-      else if (feature.surprise >= this.level && this.open.length < MOST_OPEN)
+      else if (feature.decisive >= this.level && this.open.length < MOST_OPEN)
         this.#begin(feature, nowMs, attribution)
     }
     const scene = sceneOf(evidence)
@@ -144,7 +144,17 @@ export class Incidents {
         const feature = find(place)
         if (feature === undefined) continue
         const id = incidentId(incident.openedMs, `${incident.id} ${place}`)
-        const member = { feature, id, sinceMs, peak, phrase, calm: 0, over: false, told: false }
+        const member = {
+          feature,
+          id,
+          sinceMs,
+          peak,
+          decisive: peak,
+          phrase,
+          calm: 0,
+          over: false,
+          told: false,
+        }
         incident.members.set(place, { ...member, contributors: [] })
       }
       if (incident.members.size === 0) continue
@@ -205,6 +215,7 @@ export class Incidents {
       id: incidentId(incident.openedMs, `${incident.id} ${idAt(feature)}`),
       sinceMs: feature.sinceMs,
       peak: feature.surprise,
+      decisive: feature.decisive,
       phrase: phrase(feature),
       calm: 0,
       over: false,
@@ -303,6 +314,7 @@ export const isLive = (feature: Feature): boolean => {
 function follow(member: Member): void {
   const { feature } = member
   if (member.over) return
+  member.decisive = Math.max(member.decisive, feature.decisive)
   if (feature.surprise > member.peak) {
     member.peak = feature.surprise
     member.phrase = phrase(feature)

@@ -7,6 +7,7 @@ import { Hours } from '../detect/hours.ts'
 import type { PeakRecord } from '../detect/tail.ts'
 import type { Evidence } from './evidence.ts'
 import type { Feature } from './feature.ts'
+import type { Hindsight } from './hindsight.ts'
 import type { StoredIncident } from './incident.ts'
 import type { LaggedLevel } from './lagged.ts'
 import { FEATURE_CLASSES, type FeatureClass } from './places.ts'
@@ -56,6 +57,8 @@ interface Stored {
   }[]
   readonly together: readonly number[]
   readonly record: StoredRecord
+  /** Not in what earlier releases wrote. */
+  readonly hindsight?: ReturnType<Hindsight['store']>
   readonly tails: Readonly<Record<string, readonly StoredRecord[]>>
   readonly incidents: readonly StoredIncident[]
 }
@@ -90,7 +93,7 @@ export const storePlane = (plane: LearningPlane, savedMs: number): string =>
 
 /** The same line by line, for those who must not hold up others. The plane must hear nothing in between. */
 export function* storeParts(plane: LearningPlane, savedMs: number): Generator<string> {
-  const { landscape, features, ways, record, tails, nowMs } = plane.evidence
+  const { landscape, features, ways, record, hindsight, tails, nowMs } = plane.evidence
   const stored: Stored = {
     savedMs,
     nowMs,
@@ -118,6 +121,7 @@ export function* storeParts(plane: LearningPlane, savedMs: number): Generator<st
     })),
     together: ways.together.store(),
     record: record.store(),
+    hindsight: hindsight.store(),
     tails: Object.fromEntries(FEATURE_CLASSES.map(name => [name, tails[name].map(tail => tail.store())])),
     incidents: plane.deciders[0].store(),
   }
@@ -165,7 +169,7 @@ export function* loadParts(plane: LearningPlane, parts: Iterable<string>): Gener
   for (const [key, firstSeenMs, lastSeenMs, isYoungFrom] of stored.pods)
     landscape.restorePod(key, firstSeenMs, lastSeenMs, isYoungFrom)
   for (const { key, peer, self, gap, duration, ...kept } of stored.series) {
-    const series = landscape.meet(key, peer, kept.lastSeenMs)
+    const series = landscape.meet(key, peer, kept.lastSeenMs, false)
     if (series === null) continue
     series.idleHours = kept.idleHours
     series.self.restore(...self)
@@ -182,6 +186,7 @@ export function* loadParts(plane: LearningPlane, parts: Iterable<string>): Gener
   }
   evidence.ways.together.restore(stored.together)
   evidence.record.restore(stored.record)
+  if (stored.hindsight !== undefined) evidence.hindsight.restore(stored.hindsight)
   for (const name of FEATURE_CLASSES)
     for (const [scale, tail] of evidence.tails[name].entries()) {
       const kept = stored.tails[name]?.[scale]

@@ -5,6 +5,7 @@ import { Load } from '../detect/load.ts'
 import { type Call, newCall } from './calls.ts'
 import type { Feature } from './feature.ts'
 import { LaggedLevel, levelSlots } from './lagged.ts'
+import { Releases } from './releases.ts'
 import { NO_ROW, Usuals } from './usual.ts'
 
 const CLIENT = 3
@@ -29,6 +30,7 @@ export interface ServiceNode {
   readonly callers: Set<ServiceNode>
   readonly callees: Set<ServiceNode>
   readonly load: Load
+  readonly releases: Releases
   /** Its failures: those of its pods are measured by what is usual of them. Null until there is any. */
   failures: Feature | null
 }
@@ -184,6 +186,7 @@ export class Landscape {
         callers: new Set(),
         callees: new Set(),
         load: new Load(),
+        releases: new Releases(),
         failures: null,
       }
       this.services.set(id, service)
@@ -191,7 +194,8 @@ export class Landscape {
     return service
   }
 
-  meet(key: SeriesKey, peer: string, nowMs: number): Series | null {
+  /** `isNew`: whether one that is not known yet is new in the deployment too. */
+  meet(key: SeriesKey, peer: string, nowMs: number, isNew = true): Series | null {
     const known = this.series.get(key.id)
     if (known !== undefined) {
       known.lastSeenMs = nowMs
@@ -229,6 +233,7 @@ export class Landscape {
       calls: NONE,
     }
     service.series.push(series)
+    if (isNew && !isCall && nowMs - service.firstSeenMs >= YOUTH_MS) service.releases.operation(series, nowMs)
     this.series.set(key.id, series)
     return series
   }
@@ -255,6 +260,7 @@ export class Landscape {
       isYoungFrom: nowMs - service.firstSeenMs >= YOUTH_MS,
     }
     service.pods.add(pod)
+    if (pod.isYoungFrom) service.releases.pod(nowMs)
     this.pods.set(key.id, pod)
     return pod
   }

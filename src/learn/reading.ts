@@ -204,7 +204,8 @@ export class Reading {
           targetService: target,
           detail: child.key.id,
         })
-        share(missing, Math.min(call.parents, series.sums.spans), series.sums.spans, series.sums)
+        if (service.releases.moved(series, child, this.#nowMs)) missing.restart()
+        else share(missing, Math.min(call.parents, series.sums.spans), series.sums.spans, series.sums)
         endWindow(call)
       }
       if (series.sums.roots > 0 && series.key.kind === SERVER)

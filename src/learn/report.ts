@@ -44,7 +44,7 @@ export function anomalyEvent(
       'otlier.incident.id': incident.id,
       'otlier.anomaly.feature': feature.name,
       'otlier.anomaly.kinds': [kindOf(feature)],
-      'otlier.anomaly.score': round(member.peak / level),
+      'otlier.anomaly.score': round(member.decisive / level),
       'otlier.anomaly.severity': isSevere(member) ? 'critical' : 'warning',
       'otlier.anomaly.reason': clip(member.phrase, 200),
       'otlier.anomaly.value': value,

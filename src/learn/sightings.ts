@@ -180,7 +180,7 @@ export function see(feature: Feature, { tails, nowMs }: Evidence, level: number,
 }
 
 function asideOf(feature: Feature, scale: number, level: number, nowMs: number): Aside {
-  if (feature.surprise >= level) return 'none'
+  if (feature.decisive >= level) return 'none'
   if (feature.surprise > 0) return 'level'
   if ((feature.shared & (1 << scale)) !== 0) return 'shared'
   if (!passesFloor(feature.class, feature.judged[scale])) return 'floor'

@@ -46,13 +46,13 @@ export class Suppressed {
       if (!isTold) this.#cells[reason].value++
     }
     for (const feature of evidence.features) {
-      if (feature.surprise >= Math.max(1, level - JOIN_BELOW) && isLive(feature)) {
+      if (feature.decisive >= Math.max(1, level - JOIN_BELOW) && isLive(feature)) {
         const { sinceMs } = feature
-        const isFull = feature.surprise >= level && open.length >= MOST_OPEN
+        const isFull = feature.decisive >= level && open.length >= MOST_OPEN
         const known = this.#waiting.get(feature)
         if (known !== undefined) known.reason = isFull ? 'systemic' : known.reason
         // What would open an incident and opened none beside it has been told with another.
-        else if (this.#told.get(feature) !== sinceMs && (feature.surprise < level || isFull))
+        else if (this.#told.get(feature) !== sinceMs && (feature.decisive < level || isFull))
           this.#waiting.set(feature, { sinceMs, reason: isFull ? 'systemic' : 'budget' })
       }
       if (!isSetAside(feature, evidence, level)) this.#shared.delete(feature)

@@ -35,7 +35,10 @@ test.each(FAULTS)(
     expect(Number(ofHurt)).toBeGreaterThanOrEqual(70)
     expect(Number(ofNormal)).toBeLessThanOrEqual(35)
     expect(incident.attributes['otlier.incident.title']).toMatch(new RegExp(`, where ${name}$`))
-    const anomalies = told(events, 'otlier.anomaly.opened').flatMap(each => contributors(each, 'anomaly'))
+    // What is told within half a minute has few spans to go by: then its end says it.
+    const anomalies = ['opened', 'resolved']
+      .flatMap(turn => told(events, `otlier.anomaly.${turn}`))
+      .flatMap(each => contributors(each, 'anomaly'))
     expect(anomalies.length).toBeGreaterThan(0)
     for (const text of anomalies) expect(text.startsWith(`${name} (`)).toBe(true)
   },

@@ -119,7 +119,7 @@ test('what comes of several readers takes turns, and one cell that says so stand
 })
 
 test('a departure that is too weak for the budget is counted when it is over, and one that is told is not', () => {
-  const mild = { slow: { carts: 1.65 } }
+  const mild = { slow: { carts: 1.5 } }
   const count = (budgets: readonly number[]) => {
     const { run, named, registry } = scene(11, { budgets })
     run(2 * HOUR)
@@ -154,17 +154,17 @@ function alone() {
 
 test('a departure that grows until it is told is not counted, and the next one of its place is', () => {
   const { feature, open, look } = alone()
-  Object.assign(feature, { surprise: 2, sinceMs: 1000 })
+  Object.assign(feature, { decisive: 2, sinceMs: 1000 })
   expect(look('budget')).toBe(0)
   open.push({ members: new Map([['way', { feature, over: false }]]) })
-  feature.surprise = 4
+  feature.decisive = 4
   expect(look('budget')).toBe(0)
   open.length = 0
-  Object.assign(feature, { surprise: Number.NEGATIVE_INFINITY, sinceMs: Number.NaN })
+  Object.assign(feature, { decisive: Number.NEGATIVE_INFINITY, sinceMs: Number.NaN })
   expect(look('budget')).toBe(0)
-  Object.assign(feature, { surprise: 2, sinceMs: 9000 })
+  Object.assign(feature, { decisive: 2, sinceMs: 9000 })
   expect(look('budget')).toBe(0)
-  Object.assign(feature, { surprise: Number.NEGATIVE_INFINITY, sinceMs: Number.NaN })
+  Object.assign(feature, { decisive: Number.NEGATIVE_INFINITY, sinceMs: Number.NaN })
   expect(look('budget')).toBe(1)
   expect(look('budget')).toBe(1)
 })
