@@ -19,13 +19,13 @@ const NOTED_Z = 3
 /** What one half of the windows shows counts for so many times as much: by itself it has fewer samples than both. */
 const HALF = Math.SQRT2
 
-/** One half may show so many times as much as the other: what begins within a window does. More says that one window is odd, and not that it lasts. */
-const MOST_UNEVEN = 4
+/** Of times and failures one half may show so many times as much as the other: what begins within a window does. More says that one window is odd, and not that it lasts. */
+const MOST_UNEVEN = 2
 
 /** What both halves of the windows show. */
-function inBoth({ later, earlier }: Judgement): number {
+function inBoth({ later, earlier }: Judgement, mostUneven: number): number {
   const less = Math.min(later, earlier)
-  return less > 0 ? Math.sqrt(less * Math.min(MOST_UNEVEN * less, Math.max(later, earlier))) : 0
+  return less > 0 ? Math.sqrt(less * Math.min(mostUneven * less, Math.max(later, earlier))) : 0
 }
 
 /** What one feature shows at one moment: it itself, or what was kept of it. */
@@ -198,8 +198,10 @@ export class Feature extends FeatureRow {
     this.store(judged)
     let lasting: number[] | null = null
     let isBeyond = false
+    // What is missing, or comes less often, is mostly a consequence: whom it follows from is to be told first.
+    const mostUneven = this.name === 'structure' || this.name === 'rate' ? 1 : MOST_UNEVEN
     for (let scale = 0; scale < SCALES.length; scale++) {
-      const both = HALF * inBoth(judged[scale])
+      const both = HALF * inBoth(judged[scale], mostUneven)
       if (both <= 0) continue
       lasting ??= SCALES.map(() => 0)
       lasting[scale] = both

@@ -1,4 +1,5 @@
 //! What learning costs, in a process of its own with `--expose-gc`: CPU time of the learning plane, and bytes a series of both planes. Prints JSON.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Deployment, deployment, SERIES_A_SERVICE, type Traffic, traffic } from './large.ts'
 
 export interface LearningCost {
@@ -18,8 +19,12 @@ const [services, before, windows] = process.argv.slice(2).map(Number)
 const FEW = 4
 
 const collect = globalThis.gc as () => void
-function heldBytes(): number {
-  for (let n = 0; n < 3; n++) collect()
+async function heldBytes(): Promise<number> {
+  // Buffers are let go beside the program, a moment after what held them is collected.
+  for (let n = 0; n < 5; n++) {
+    collect()
+    await sleep(20)
+  }
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external
 }
@@ -40,14 +45,14 @@ const many = traffic(services)
 const few = traffic(FEW, services / FEW)
 // Code is compiled and tables of fixed size are there before anything is measured.
 await live(deployment(), few, before)
-const empty = heldBytes()
+const empty = await heldBytes()
 const small = deployment()
 await live(small, few, before)
-const withFew = heldBytes()
+const withFew = await heldBytes()
 const large = deployment()
 await live(large, many, before)
 const us = await live(large, many, windows)
-const withMany = heldBytes()
+const withMany = await heldBytes()
 const series = large.registry.read('otlier.series.tracked')
 const fewer = small.registry.read('otlier.series.tracked')
 if (series !== services * SERIES_A_SERVICE) throw new Error(`${series} series are tracked`)

@@ -119,7 +119,7 @@ test('what comes of several readers takes turns, and one cell that says so stand
 })
 
 test('a departure that is too weak for the budget is counted when it is over, and one that is told is not', () => {
-  const mild = { slow: { carts: 1.5 } }
+  const mild = { slow: { carts: 1.65 } }
   const count = (budgets: readonly number[]) => {
     const { run, named, registry } = scene(11, { budgets })
     run(2 * HOUR)
