@@ -94,6 +94,36 @@ export const CALM = [
       test: 'a network that stalls for half a minute is told once and not each time',
     },
   ]),
+  ...teethIn('learn/corroboration.test.ts', [
+    {
+      row: 'calm',
+      guard: 'what is told from the same spans is one sign',
+      file: 'learn/corroboration.ts',
+      on: 'if (other !== sign) sum += surprise',
+      off: 'sum += surprise',
+      test: 'the same spans are one sign',
+    },
+  ]),
+  ...teethIn('learn/hindsight.test.ts', [
+    {
+      row: 'calm',
+      guard: 'a bad day teaches no more than three peaks',
+      file: 'learn/hindsight.ts',
+      on: 'if (this.#noted.length >= MOST_A_DAY) continue',
+      off: '',
+      test: 'of a day full of faults no more than three teach',
+    },
+  ]),
+  ...teethIn('learn/releases.test.ts', [
+    {
+      row: 'calm',
+      guard: 'an operation that appears without a release has taken over nothing',
+      file: 'learn/releases.ts',
+      on: 'Math.abs(sinceMs - this.#podMs) < TAKES_MS &&',
+      off: '',
+      test: 'an operation that appears without a release',
+    },
+  ]),
   ...teethIn('learn/levels.detection.ts', [
     {
       row: 'calm',
