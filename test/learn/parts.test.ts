@@ -7,7 +7,7 @@ import { HOUR, MINUTE, scene } from '../kit/plane.ts'
 function lived(...ablate: Part[]) {
   const { run, named, plane } = scene(24, { ablate })
   run(2 * HOUR)
-  run(12 * MINUTE, { slow: { carts: 1.28 } })
+  run(12 * MINUTE, { slow: { carts: 1.26 } })
   const opened = named('otlier.incident.opened').length
   run(5 * MINUTE, { slow: { carts: 6 } })
   const { features, record } = plane.evidence
