@@ -138,7 +138,7 @@ function assembly(): { readonly us: readonly number[]; readonly waiting: number 
   return { us, waiting: plane.waiting() }
 }
 
-/** In processes of their own, whose memory is nobody else's. One in five or so keeps some 480 bytes a series that the others have let go. */
+/** In processes of their own, whose memory is nobody else's. Some keep 480 bytes a series that others have let go; why is not known yet. */
 function learning(): LearningCost {
   const program = fileURLToPath(new URL('./learning.ts', import.meta.url))
   const args = ['--expose-gc', program, LEARNING_SERVICES, ...WINDOWS].map(String)
