@@ -44,6 +44,8 @@ for (const start of [grpcBackend, httpBackend])
     const backend = await start('gzip', 'traces')
     try {
       const service = await exchange(nodeClient('grpc', 'gzip'), backend, 'traces')
+      // The banner has it within a second.
+      await expect.poll(() => service.said(), { timeout: 10_000 }).toMatch(/ does not take .*: kept from it/)
       const end = await service.stop()
       expect(end.status).toBe(0)
       // Found out at the first answer, and said once for each signal that has no taker.
@@ -51,7 +53,6 @@ for (const start of [grpcBackend, httpBackend])
       expect(lines.filter(line => /metrics/.test(line))).toHaveLength(1)
       expect(lines.filter(line => /logs/.test(line))).toHaveLength(1)
       expect(lines.length).toBeLessThanOrEqual(2)
-      // The banner has it too.
       expect(end.stdout).toMatch(/ does not take .*metrics/)
       expect(end.stdout).toMatch(/ does not take .*logs/)
     } finally {
