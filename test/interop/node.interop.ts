@@ -45,7 +45,9 @@ for (const start of [grpcBackend, httpBackend])
     try {
       const service = await exchange(nodeClient('grpc', 'gzip'), backend, 'traces')
       // The banner has it within a second.
-      await expect.poll(() => service.said(), { timeout: 10_000 }).toMatch(/ does not take metrics and logs: kept from it/)
+      await expect
+        .poll(() => service.said(), { timeout: 10_000 })
+        .toMatch(/ does not take metrics and logs: kept from it/)
       const end = await service.stop()
       expect(end.status).toBe(0)
       // Found out at the first answer, and said once for each signal that has no taker.
