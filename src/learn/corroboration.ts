@@ -5,6 +5,8 @@ import { CLASSES } from './places.ts'
 
 /** So many times as much as independent signs would count for: those of a fault rise together, and chance seldom does. */
 const COUNTS = 1.5
+/** It counts in full when the record has seen so many days of calm times: before, nobody knows what sums reach in them. */
+const KNOWN_DAYS = 0.5
 
 /** Times alone: failures, what is missing and what comes less often follow from one another, and from what is asked for. */
 const isTime = ({ class: of }: Feature): boolean => CLASSES[of].kind === 'location'
@@ -22,8 +24,12 @@ export class Corroboration {
   /** By service, of each sign the strongest. */
   readonly #signs = new Map<ServiceNode, Map<string, number>>()
 
-  /** After each window, when it is known how unusual each feature is. */
-  turn(features: readonly Feature[]): void {
+  /**
+   * After each window, when it is known how unusual each feature is.
+   * @param days of calm times that the record has seen
+   */
+  turn(features: readonly Feature[], days: number): void {
+    const counts = COUNTS * Math.min(1, days / KNOWN_DAYS)
     this.#signs.clear()
     const departing = features.filter(({ surprise }) => surprise > 0)
     const times = departing.filter(isTime)
@@ -33,7 +39,7 @@ export class Corroboration {
     for (const feature of times) {
       const sign = signOf(feature)
       feature.decisive +=
-        COUNTS * Math.max(...servicesOf(feature).map(service => this.#others(service, sign)))
+        counts * Math.max(...servicesOf(feature).map(service => this.#others(service, sign)))
     }
   }
 

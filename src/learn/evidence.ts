@@ -193,7 +193,7 @@ export class Evidence {
     this.ways.turn(this.features)
     for (const feature of this.features)
       feature.hold(this.tails[feature.class], this.ways.sharedBy(feature), this.nowMs, this.#without)
-    this.#corroboration.turn(this.features)
+    this.#corroboration.turn(this.features, this.record.days)
     const frozen = new Set<LaggedLevel>()
     for (const feature of this.features)
       if (feature.isFrozen) for (const { lagged } of levelsOf(feature)) frozen.add(lagged)

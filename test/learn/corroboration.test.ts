@@ -9,8 +9,10 @@ import { scene } from '../kit/plane.ts'
 
 const serviceOf = (landscape: Landscape, name: string) => landscape.serviceOf(name, '', '', 0)
 
-/** Features of these classes and places, with what each shows: the deciding statistic of each. */
-function decided(...shown: readonly (readonly [FeatureClass, string, string | null, number])[]): number[] {
+type Shown = readonly [FeatureClass, string, string | null, number]
+
+/** Features of these classes and places, with what each shows: the deciding statistic of each, after so many calm days. */
+function decidedAfter(days: number, ...shown: readonly Shown[]): number[] {
   const { landscape } = scene(1).plane.evidence
   const features = shown.map(([name, service, caller, surprise]) => {
     const at: At = caller === null ? {} : { caller: serviceOf(landscape, caller), target: service }
@@ -18,9 +20,11 @@ function decided(...shown: readonly (readonly [FeatureClass, string, string | nu
     feature.surprise = surprise
     return feature
   })
-  new Corroboration().turn(features)
+  new Corroboration().turn(features, days)
   return features.map(({ decisive }) => decisive)
 }
+
+const decided = (...shown: readonly Shown[]): number[] => decidedAfter(7, ...shown)
 
 test('what departs alone counts for what it is', () => {
   expect(decided(['service self', 'a', null, 3], ['service self', 'b', null, 2])).toEqual([3, 2])
@@ -40,6 +44,15 @@ test('the ways from one caller to several speak for each other, and so do those 
   expect(out).toBeGreaterThan(3)
   expect(into).toBe(out)
   expect(decided(['edge gap', 'b', 'a', 3], ['edge gap', 'd', 'c', 2])).toEqual([3, 2])
+})
+
+test('before the record has seen calm times each sign counts for what it is, and then little by little for more', () => {
+  const after = (days: number) =>
+    decidedAfter(days, ['service self', 'a', null, 3], ['edge gap', 'b', 'a', 2])[0]
+  expect(after(0)).toBe(3)
+  expect(after(0.1)).toBeGreaterThan(3)
+  expect(after(0.1)).toBeLessThan(after(1))
+  expect(after(1)).toBe(after(7))
 })
 
 test('the same spans are one sign', () => {
