@@ -100,7 +100,7 @@ export class Climate {
     for (const [place, entry] of fronts.entries()) {
       const own = under(this.root, entry.id)
       const burst = Math.exp(0.22 * wander(own, atMs, STEP_MS, 12) - 0.03)
-      let rate = entry.rate * shape(own, atMs) * this.almanac.days[Math.floor(atMs / DAY_MS)] * burst
+      let rate = entry.rate * shape(own, atMs) * weekly(own, atMs, this.almanac.days) * burst
       for (const { which, size } of promoted) if (which === place) rate *= size
       rates[entry.id] = this.arrivals[entry.id] = rate
     }
@@ -146,7 +146,8 @@ export class Climate {
     for (const live of this.pods.live) for (const pod of live) pod.exporterDead = false
     for (const { which, size } of current.deadExporters.step(atMs)) {
       const live = this.pods.live[which]
-      live[Math.floor(size * live.length)].exporterDead = true
+      // Of a service that has but one, all telemetry would be lost: that is a fault of its own kind.
+      if (live.length > 1) live[Math.floor(size * live.length)].exporterDead = true
     }
     this.recorded.fill(1)
     const samplings: readonly Episode[] = current.samplings.step(atMs)
@@ -155,13 +156,23 @@ export class Climate {
   }
 }
 
-/** Load over day and week: fewest before dawn, two humps by day, and another level at the weekend, for each in its own way. */
+/** Load over the day: fewest before dawn, two humps by day, for each in its own way. */
 function shape(own: number, atMs: number): number {
   const hours = (atMs / 3_600_000) % 24
   const peak = 13 + 4 * unit(under(own, 1))
   const depth = 0.4 + 0.5 * unit(under(own, 2))
   const day = Math.cos(((hours - peak) / 12) * Math.PI)
   const halfDay = Math.cos(((hours - peak + 1) / 6) * Math.PI)
-  const weekend = Math.floor(atMs / DAY_MS) % 7 >= 5 ? 0.5 + 0.7 * unit(under(own, 3)) : 1
-  return Math.exp(depth * (day + 0.25 * halfDay - 0.7)) * weekend
+  return Math.exp(depth * (day + 0.25 * halfDay - 0.7))
+}
+
+/** One day becomes the next while people sleep, and not at the stroke of midnight. */
+const TURNING_MS = 4 * 3_600_000
+
+/** And over the week: another level at the weekend, for each in its own way, and on holidays. `days`: a factor for each of these. */
+function weekly(own: number, atMs: number, days: readonly number[]): number {
+  const day = Math.floor(atMs / DAY_MS)
+  const level = (of: number) => Math.log(days[of] * (of % 7 >= 5 ? 0.5 + 0.7 * unit(under(own, 3)) : 1))
+  const turned = Math.min(1, (atMs - day * DAY_MS) / TURNING_MS)
+  return Math.exp(level(day) * turned + level(Math.max(0, day - 1)) * (1 - turned))
 }
