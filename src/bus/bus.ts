@@ -158,6 +158,8 @@ export interface Links {
   /** Parent spans with at least one such child, and the children. Sums of weights. */
   readonly parents: Float64Array
   readonly children: Float64Array
+  /** The most such children of one parent span: who tries again makes more calls for the same purpose. */
+  readonly most: Int32Array
 }
 
 /** What is normal for one series, as the data plane needs it. Immutable; a higher generation replaces a lower one. */

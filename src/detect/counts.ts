@@ -12,12 +12,20 @@ const PRIOR_SPREAD = 0.3
 const LEAST_SPREAD = 0.05
 /** A window moves what is usual by no more than this factor of its weight. */
 const CLIP = 2
+/** What was usual is remembered so many times, every so many windows: for an hour. */
+const REMEMBERED = 12
+const REMEMBERED_EVERY = 30
+/** What has become so many times as much within that is a surge: no hour of the day rises like that, and its end is no loss. */
+const SURGE = 1.4
 
 export class CountTrack extends RowTrack {
   /** Numbers of a row: the spread. */
   static readonly WIDTH = Spread.WIDTH
   readonly #ring = doubles(WINDOWS_KEPT)
   #at = 0
+  /** What was usual in the last hour. */
+  readonly #before = doubles(REMEMBERED).fill(Number.POSITIVE_INFINITY)
+  #passed = 0
   /** Expected in a window. */
   expected = 0
   #unit = Number.NaN
@@ -66,6 +74,15 @@ export class CountTrack extends RowTrack {
     }
     this.#ring[this.#at] = count
     this.#at = (this.#at + 1) % WINDOWS_KEPT
+    if (this.isReady && ++this.#passed % REMEMBERED_EVERY === 0)
+      this.#before[(this.#passed / REMEMBERED_EVERY) % REMEMBERED] = this.expected
+  }
+
+  /** What a drop is measured from: where a surge is over, what was usual before it. */
+  get #usual(): number {
+    let least = this.expected
+    for (const before of this.#before) if (before < least) least = before
+    return this.expected > SURGE * least ? least : this.expected
   }
 
   /** What was counted last may have been a part of a window only, because everything stopped: it is taken to be as usual. */
@@ -105,12 +122,13 @@ export class CountTrack extends RowTrack {
     let late = 0
     let scale = 0
     const { unit } = this
+    const expected = this.#usual
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
       count += this.#ring[(this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT]
       if (2 * back === SCALES[scale]) late = count
       if (back < SCALES[scale]) continue
       const judged = into[scale]
-      const usual = this.expected * back
+      const usual = expected * back
       judged.n = usual / unit
       judged.level = usual
       judged.z = 0

@@ -1,8 +1,12 @@
 //! The scale on which everything is compared: how seldom a value comes in calm times, per class of feature, and for the deployment as a whole.
+import { frailty } from './frailty.ts'
 import { type Belief, PeakRecord } from './tail.ts'
 
-/** Beforehand, of the deciding statistic: it reaches 0 so often a day, and an e-th of that with each step. */
-const BELIEF_OF_ALL: Belief = { rate: surprise => 450 * Math.exp(-surprise), days: 2, common: 1 }
+/**
+ * Beforehand, of the deciding statistic: it reaches 0 so often a day, and an e-th of that with each step. Three times as often as it does,
+ * which its small peaks say within hours: until then little is known of anything.
+ */
+const BELIEF_OF_ALL: Belief = { rate: surprise => 1500 * Math.exp(-surprise), days: 2, common: 1 }
 
 /** By how much a z exceeds 1, in what its tail falls off with. Times: e to the root of z (Weibull, with shape 1/2). Shares and counts: a power of it. */
 export type TailLaw = 'stretched' | 'power'
@@ -21,7 +25,11 @@ interface ClassBelief {
 
 /** The peaks of z of one class on one scale. */
 export class ClassRecord extends PeakRecord {
+  /** How often a place of the class departs in calm times, on average. */
+  usual = 0
   readonly #strength: (z: number) => number
+  /** In so much strength the tail falls to an e-th. */
+  readonly #slope: number
 
   /** `learns`: as of any record. */
   constructor({ hourly, scale, law }: ClassBelief, learns = true) {
@@ -29,15 +37,21 @@ export class ClassRecord extends PeakRecord {
     const slope = law === 'power' ? scale : scale * Math.sqrt(hourly)
     super({ rate: value => 24 * Math.exp(-(value - strength(hourly)) / slope), days: 1 }, learns)
     this.#strength = strength
+    this.#slope = slope
   }
 
-  noteZ(timeMs: number, z: number): void {
-    this.note(timeMs, this.#strength(z))
+  /** `own`: how often the place departs in calm times. */
+  noteZ(timeMs: number, z: number, own: number = this.usual): void {
+    this.note(timeMs, this.#at(z, own))
   }
 
-  /** ln of one over the expected number an hour: 0 is once an hour, 3.2 once a day, 5.1 once a week. */
-  surprise(z: number): number {
-    return z > 0.1 ? -Math.log(this.rate(this.#strength(z)) / 24) : Number.NEGATIVE_INFINITY
+  /** ln of one over the expected number an hour: 0 is once an hour, 3.2 once a day, 5.1 once a week. `own`: as above. */
+  surprise(z: number, own: number = this.usual): number {
+    return z > 0.1 ? -Math.log(this.rate(this.#at(z, own)) / 24) : Number.NEGATIVE_INFINITY
+  }
+
+  #at(z: number, own: number): number {
+    return this.#strength(z) - this.#slope * frailty(own, this.usual)
   }
 }
 

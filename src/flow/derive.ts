@@ -205,9 +205,12 @@ export class Deriver {
         const link = sheet.link(rows[at + SERIES], rows[childAt + SERIES])
         if (link === NONE) continue
         sheet.children[link] += rows[childAt + WEIGHT] * this.#unit
-        if (sheet.linked[link] === this.#linkStamp) continue
-        sheet.linked[link] = this.#linkStamp
-        sheet.parents[link] += rows[at + WEIGHT] * this.#unit
+        if (sheet.linked[link] !== this.#linkStamp) {
+          sheet.linked[link] = this.#linkStamp
+          sheet.ofParent[link] = 0
+          sheet.parents[link] += rows[at + WEIGHT] * this.#unit
+        }
+        if (++sheet.ofParent[link] > sheet.most[link]) sheet.most[link] = sheet.ofParent[link]
       }
     }
   }

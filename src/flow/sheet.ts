@@ -92,8 +92,10 @@ export class Sheet {
   readonly links = new Pairs()
   parents: Float64Array = new Float64Array(SMALLEST)
   children: Float64Array = new Float64Array(SMALLEST)
-  /** By link: which parent span touched it last. */
+  /** By link: which parent span touched it last, how many children that has, and how many any has had at most. */
   linked: Float64Array = new Float64Array(SMALLEST)
+  ofParent: Int32Array = new Int32Array(SMALLEST)
+  most: Int32Array = new Int32Array(SMALLEST)
   /** By cell, and by measure and bucket. */
   readonly bins = new Pairs()
   binned: Float64Array = new Float64Array(SMALLEST)
@@ -136,6 +138,8 @@ export class Sheet {
       this.parents = doubled(this.parents)
       this.children = doubled(this.children)
       this.linked = doubled(this.linked)
+      this.ofParent = doubled(this.ofParent)
+      this.most = doubled(this.most)
     }
     return row
   }
@@ -268,7 +272,7 @@ function binsOf(sheet: Sheet | null, order: Int32Array): Bins {
 
 function linksOf(sheet: Sheet | null, bySeries: Int32Array): Links {
   if (sheet === null)
-    return { length: 0, parent: NO_ROWS, child: NO_ROWS, parents: NO_SUMS, children: NO_SUMS }
+    return { length: 0, parent: NO_ROWS, child: NO_ROWS, parents: NO_SUMS, children: NO_SUMS, most: NO_ROWS }
   const order = sorted(sheet.links, bySeries, bySeries)
   return {
     length: order.length,
@@ -276,6 +280,7 @@ function linksOf(sheet: Sheet | null, bySeries: Int32Array): Links {
     child: picked(sheet.links.second, order),
     parents: picked(sheet.parents, order),
     children: picked(sheet.children, order),
+    most: picked(sheet.most, order),
   }
 }
 

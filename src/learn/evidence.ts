@@ -31,6 +31,7 @@ import {
   TAIL_LAW,
   type Tails,
 } from './places.ts'
+import { takeCensus } from './population.ts'
 import { type At, Reading } from './reading.ts'
 import { isWay, Ways } from './ways.ts'
 
@@ -57,8 +58,6 @@ const LONG_SILENCE_WINDOWS = 18
 /** After a silence of everybody so many windows are passed over: their traces began in it, and are not whole. */
 const PAUSE = 1
 
-/** However small a deployment is, it counts as so large a part of an average one. */
-const LEAST_SIZE = 0.1
 /** Between windows, levels are believed to change by so much beyond what sampling explains: standard deviation of the logarithm. */
 const LEVEL_SPREAD = 0.1
 
@@ -223,7 +222,7 @@ export class Evidence {
     }
     if (nowMs - this.#levelMs >= LEVEL_EVERY_MS) {
       this.#levelMs = nowMs
-      this.#size()
+      this.record.size = takeCensus(this.features, this.tails, this.record.days, LEVEL_EVERY_MS)
       this.record.forget(nowMs)
       for (const scales of Object.values(this.tails)) for (const tail of scales) tail.forget(nowMs)
       this.freezeLevel = valueFor(this.record, FREEZE_PER_DAY)
@@ -286,19 +285,6 @@ export class Evidence {
     }
   }
 
-  /** What is believed beforehand goes by the number of places. */
-  #size(): void {
-    const counts = new Map<FeatureClass, number>()
-    for (const { class: name } of this.features) counts.set(name, (counts.get(name) ?? 0) + 1)
-    let part = 0
-    for (const name of FEATURE_CLASSES) {
-      const size = Math.max(LEAST_SIZE, (counts.get(name) ?? 0) / CLASSES[name].places)
-      part += size / FEATURE_CLASSES.length
-      for (const tail of this.tails[name]) tail.size = size
-    }
-    this.record.size = part
-  }
-
   /** A departure is over. What was within doubt belongs to calm times. */
   #end(feature: Feature): void {
     const isCalm = !this.#doubt.isBeside(feature.sinceMs, feature.peakMs) && !this.#isBeyondDoubt(feature)
@@ -308,9 +294,10 @@ export class Evidence {
     for (let scale = 0; scale < SCALES.length; scale++) {
       if (!(peakZ[scale] > 0)) continue
       const tail = this.tails[feature.class][scale]
-      if (isCalm) tail.noteZ(peakMs, peakZ[scale])
+      if (isCalm) tail.noteZ(peakMs, peakZ[scale], feature.calmDepartures)
       else if (isWay(feature)) this.#doubt.keep(tail, peakMs, peakZ[scale])
     }
+    if (isCalm) feature.calmDepartures++
     feature.settle(isCalm)
   }
 

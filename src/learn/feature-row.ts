@@ -10,9 +10,10 @@ import { ShareTrack } from '../detect/shares.ts'
 import { TRACK_WHOLE, type TrackRow } from '../detect/track-row.ts'
 import { CLASSES, type FeatureClass, USUAL_EXCESS } from './places.ts'
 
-/** Where in the row of a feature its numbers stand: how unusual it is, what was judged on each scale, its tail, this window's sums, and its track. */
+/** Where in the row of a feature its numbers stand: how unusual it is, how often it departs, what was judged on each scale, its tail, this window's sums, and its track. */
 const DECISIVE = 1
-const JUDGED = 2
+const CALM_DEPARTURES = 2
+const JUDGED = 3
 const EXCESS = JUDGED + SCALES.length * JUDGED_WIDTH
 const SUMS = EXCESS + Excess.WIDTH
 const MOST_SUMS = 5
@@ -208,6 +209,15 @@ export class FeatureRow {
 
   set decisive(value: number) {
     this.numbers[this.from + DECISIVE] = value
+  }
+
+  /** How often it has departed in calm times, of late. */
+  get calmDepartures(): number {
+    return this.numbers[this.from + CALM_DEPARTURES]
+  }
+
+  set calmDepartures(count: number) {
+    this.numbers[this.from + CALM_DEPARTURES] = count
   }
 
   /** By scale; they show what is judged then, and not only what is now. */

@@ -250,7 +250,7 @@ export class Feature extends FeatureRow {
       const lasts = this.excess.measured(scale, Math.min(z, lasting[scale]))
       held ??= SCALES.map(() => 0)
       held[scale] = lasts
-      const surprise = tails[scale].surprise(lasts)
+      const surprise = tails[scale].surprise(lasts, this.calmDepartures)
       if (surprise > this.surprise) {
         this.surprise = surprise
         this.scale = scale
@@ -261,7 +261,7 @@ export class Feature extends FeatureRow {
 
   /** How unusual what is judged on one scale is here, whether or not it lasts. */
   surpriseAt(scale: number, tails: readonly ClassRecord[]): number {
-    return tails[scale].surprise(this.excess.measured(scale, this.judged[scale].z))
+    return tails[scale].surprise(this.excess.measured(scale, this.judged[scale].z), this.calmDepartures)
   }
 
   /** How much of a departure a rush of requests explains: as a logarithm, 0 where there is none. */

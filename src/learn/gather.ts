@@ -4,19 +4,19 @@ import type { Feature } from './feature.ts'
 import type { Incident } from './incident.ts'
 import type { ServiceNode } from './landscape.ts'
 
-/** A departure next to an incident belongs to it if it began so shortly after it; what begins later, and is strong enough to open an incident, opens its own. */
+/** A departure next to an incident belongs to it if it began so shortly after it; what begins later may become an incident of its own. */
 const GATHER_MS = 90_000
 /** Callers up to so many steps away wait for whom they call. */
 const STEPS = 3
 
 /**
  * Whether a departure is a part of an incident: at a service where it departs already, or on a way from the one that is suspected first;
- * and, where it began with it or is weak, at any that it knows, at one that calls there, or at one next to it.
+ * and, where it began with it, at any that it knows, at one that calls there, or at one next to it.
  */
-export function belongs(incident: Incident, feature: Feature, level: number): boolean {
+export function belongs(incident: Incident, feature: Feature): boolean {
   const { place } = feature
   if (place.caller !== null && place.caller.name === incident.suspects[0]?.name) return true
-  const early = feature.decisive < level || feature.sinceMs - incident.sinceMs <= GATHER_MS
+  const early = feature.sinceMs - incident.sinceMs <= GATHER_MS
   for (const { feature: member } of incident.members.values()) {
     const { service, caller, targetService } = member.place
     if (place.service === service) return true

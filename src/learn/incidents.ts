@@ -99,7 +99,7 @@ export class Incidents {
     }
     for (const feature of active) {
       if (this.open.some(incident => incident.members.get(idAt(feature))?.over === false)) continue
-      const home = this.open.find(incident => belongs(incident, feature, this.level))
+      const home = this.open.find(incident => belongs(incident, feature))
       if (home !== undefined) this.#join(home, feature, nowMs, attribution)
       else if (feature.decisive >= this.level && this.open.length < MOST_OPEN)
         this.#begin(feature, nowMs, attribution)

@@ -12,6 +12,7 @@ import type { StoredIncident } from './incident.ts'
 import type { LaggedLevel } from './lagged.ts'
 import { FEATURE_CLASSES, type FeatureClass } from './places.ts'
 import type { LearningPlane } from './plane.ts'
+import { Repeats } from './repeats.ts'
 import { seal, unseal } from './snapshot.ts'
 
 const FILE = 'learning.otlier'
@@ -52,6 +53,8 @@ interface Stored {
     /** Where the level of own times was at the end of the last full hour. */
     readonly hourly: number | null
     readonly usualPerTrace: number
+    /** Not where no request has made it twice. */
+    readonly repeats?: number | null
     readonly lastSeenMs: number
     readonly idleHours: number
   }[]
@@ -75,6 +78,8 @@ export interface StoredFeature {
   readonly detail: string
   readonly track: readonly (number | null)[]
   readonly excess: readonly number[]
+  /** Not in what earlier releases wrote. */
+  readonly calmDepartures?: number
   readonly hours: readonly number[] | null
   readonly frozenMs: number | null
   readonly sinceMs: number | null
@@ -116,6 +121,7 @@ export function* storeParts(plane: LearningPlane, savedMs: number): Generator<st
       duration: levelOf(series.duration),
       hourly: orNull(series.self.hourly),
       usualPerTrace: series.usualPerTrace,
+      repeats: series.repeats?.usual ?? null,
       lastSeenMs: series.lastSeenMs,
       idleHours: series.idleHours,
     })),
@@ -142,6 +148,7 @@ const storeFeature = (feature: Feature): StoredFeature => ({
   detail: feature.place.detail,
   track: feature.track.store(),
   excess: feature.excess.store(),
+  calmDepartures: feature.calmDepartures,
   hours: feature.hours?.store() ?? null,
   frozenMs: orNull(feature.frozenMs),
   sinceMs: orNull(feature.sinceMs),
@@ -177,6 +184,7 @@ export function* loadParts(plane: LearningPlane, parts: Iterable<string>): Gener
     series.gap.restore(...gap)
     series.duration.restore(...duration)
     series.usualPerTrace = series.nowPerTrace = kept.usualPerTrace
+    if (typeof kept.repeats === 'number') series.repeats = new Repeats(kept.repeats, stored.nowMs)
     const called = kept.callee === null ? undefined : landscape.services.get(kept.callee)
     if (called !== undefined) landscape.calls(series, called)
   }
@@ -215,6 +223,7 @@ function restoreFeature(evidence: Evidence, stored: StoredFeature): void {
   })
   feature.track.restore(stored.track as readonly number[])
   feature.excess.restore(stored.excess)
+  feature.calmDepartures = stored.calmDepartures ?? 0
   if (stored.hours !== null) {
     feature.hours = new Hours()
     feature.hours.restore(stored.hours)

@@ -6,6 +6,7 @@ import { type Call, newCall } from './calls.ts'
 import type { Feature } from './feature.ts'
 import { LaggedLevel, levelSlots } from './lagged.ts'
 import { Releases } from './releases.ts'
+import type { Repeats } from './repeats.ts'
 import { NO_ROW, Usuals } from './usual.ts'
 
 const CLIENT = 3
@@ -102,10 +103,9 @@ export interface Series {
   readonly self: LaggedLevel
   readonly gap: LaggedLevel
   readonly duration: LaggedLevel
+  /** The end of the last window in which it had a row, and hours since then. */
   lastSeenMs: number
-  /** Hours since then, and the end of the last window in which it had a row. */
   idleHours: number
-  lastTouchedMs: number
   /** This window's. */
   sums: Sums
   /** The first of its rows in this window, -1 where there is none. */
@@ -114,6 +114,8 @@ export interface Series {
   usualPerTrace: number
   nowPerTrace: number
   nowTraces: number
+  /** How often one request makes this call; null as long as none has made it twice. */
+  repeats: Repeats | null
   /** What is usual of its spans that were drawn. */
   usualRow: number
   slowNs: number
@@ -221,12 +223,12 @@ export class Landscape {
       duration: isCall ? new LaggedLevel(this.levels) : NO_LEVEL,
       lastSeenMs: nowMs,
       idleHours: 0,
-      lastTouchedMs: Number.NaN,
       sums: NO_SUMS,
       row: -1,
       usualPerTrace: 0,
       nowPerTrace: 0,
       nowTraces: 0,
+      repeats: null,
       usualRow: NO_ROW,
       slowNs: 0,
       slowTrace: '',

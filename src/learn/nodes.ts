@@ -3,18 +3,24 @@ import type { Pod, ServiceNode } from './landscape.ts'
 
 /** Of a node's pods the last few windows count. */
 const KEPT = 0.5
-/** Standard deviation of a pod's own level from window to window, and of a node's: logarithms. */
+/** Standard deviation of a pod's own level from window to window, as a logarithm. */
 const POD_SPREAD = 0.15
-const NODE_SPREAD = 0.1
+/** The same of a node that is quiet, and of one that is noisy, as one in a hundred is at any moment. */
+const QUIET_SPREAD = 0.1
+const NOISY_SPREAD = 0.7
+const NOISY_SHARE = 0.01
 /** One pod says no more of its node than that it is so much slower. */
-const CLIP = 1
+const CLIP = 1.2
 
 interface Said {
   weight: number
   sum: number
 }
 
-/** How much slower each node makes its pods, told from the pods of other services on it. Shrunk towards not at all. */
+/**
+ * How much slower each node makes its pods, told from the pods of other services on it. Shrunk towards not at all, and hardly where they
+ * leave no doubt that it is noisy: most nodes are quiet, and what a noisy one does is large (a mixture of two normal laws).
+ */
 export class Nodes {
   readonly #ofPod = new Map<Pod, Said>()
   readonly #ofNode = new Map<string, Map<ServiceNode, Said>>()
@@ -52,7 +58,7 @@ export class Nodes {
 
   /** The logarithm of the factor by which the node of a pod slows it down, as the pods of other services there show. */
   shiftOf(pod: Pod): number {
-    let weight = 1 / NODE_SPREAD ** 2
+    let weight = 0
     let sum = 0
     const services = this.#ofNode.get(nodeOf(pod))
     if (services !== undefined)
@@ -61,8 +67,18 @@ export class Nodes {
         weight += said.weight
         sum += said.sum
       }
-    return sum / weight
+    return weight > 0 ? believed(sum / weight, 1 / weight) : 0
   }
+}
+
+/** What is believed of a node's shift, of which a mean with this variance was seen: the mean of its law afterwards. */
+function believed(mean: number, variance: number): number {
+  const quiet = QUIET_SPREAD ** 2 + variance
+  const noisy = NOISY_SPREAD ** 2 + variance
+  const exponent = (mean * mean * (1 / quiet - 1 / noisy)) / 2
+  const odds = (NOISY_SHARE / (1 - NOISY_SHARE)) * Math.sqrt(quiet / noisy) * Math.exp(Math.min(50, exponent))
+  const isNoisy = odds / (1 + odds)
+  return mean * ((isNoisy * NOISY_SPREAD ** 2) / noisy + ((1 - isNoisy) * QUIET_SPREAD ** 2) / quiet)
 }
 
 const nodeOf = ({ key }: Pod): string => key.attributes['k8s.node.name'] ?? key.attributes['host.name'] ?? ''

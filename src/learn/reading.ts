@@ -16,6 +16,7 @@ import {
 } from './landscape.ts'
 import { Nodes } from './nodes.ts'
 import type { FeatureClass } from './places.ts'
+import { noteRepeats } from './repeats.ts'
 import { Rows } from './rows.ts'
 import { count, share, unitOf } from './weights.ts'
 
@@ -100,8 +101,7 @@ export class Reading {
       const series = this.#landscape.seriesAt(window, cells.series[row])
       if (series === null) continue
       const pod = this.#landscape.podAt(window, cells.pod[row])
-      if (series.sums === NO_SUMS || series.lastTouchedMs !== window.endMs) {
-        series.lastTouchedMs = window.endMs
+      if (series.sums === NO_SUMS) {
         series.slowNs = 0
         series.row = NONE
         series.sums = newSums()
@@ -152,6 +152,7 @@ export class Reading {
         if (!child.isCall) this.#landscape.saw(parent, child, links.children[row])
         continue
       }
+      if (child.isCall) noteRepeats(child, links.most[row], this.#nowMs)
       const call = this.#landscape.callOf(parent, child)
       if (call !== null) call.parents += links.parents[row]
       if (isStep(parent, child)) this.#steps.note(parent, child, links.parents[row])

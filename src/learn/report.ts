@@ -117,7 +117,7 @@ const slowTrace = ({ place }: Feature, sinceMs: number): string =>
 const slowest = (service: ServiceNode, sinceMs: number): string => {
   let longest = { slowNs: 0, slowTrace: '' }
   for (const series of service.series)
-    if (series.lastTouchedMs > sinceMs && series.slowNs > longest.slowNs) longest = series
+    if (series.lastSeenMs > sinceMs && series.slowNs > longest.slowNs) longest = series
   return longest.slowTrace
 }
 

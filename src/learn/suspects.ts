@@ -130,24 +130,30 @@ export function rankSuspects(
   return suspects.sort((a, b) => b.score - a.score || a.sinceMs - b.sinceMs || (a.name < b.name ? -1 : 1))
 }
 
-/** The caller that adds most calls to the service beyond those that its traces usually have, and the one that multiplies its own the most. */
+/**
+ * The caller that tries again more often in a row than it ever did, or else multiplies its calls the most; and the one that adds most calls
+ * to the service beyond those that its traces usually have.
+ */
 function retrying(service: ServiceNode): ReadonlySet<ServiceNode> {
   const more = [...service.callers].flatMap(caller => {
-    let [usual, now] = [0, 0]
-    for (const { callee, usualPerTrace, nowPerTrace, nowTraces } of caller.series) {
+    let [usual, now, beyond] = [0, 0, 0]
+    for (const { callee, usualPerTrace, nowPerTrace, nowTraces, repeats } of caller.series) {
       if (callee !== service) continue
+      beyond = Math.max(beyond, repeats?.beyond ?? 0)
       usual += nowTraces * usualPerTrace
       now += nowTraces * nowPerTrace
     }
     const often = (now + FEW_CALLS) / (usual + FEW_CALLS)
-    return often > RETRIES ? [{ caller, added: now - usual, often }] : []
+    return often > RETRIES || beyond > 0 ? [{ caller, added: now - usual, often, beyond }] : []
   })
-  const most = (of: 'added' | 'often') =>
+  const most = (of: 'added' | 'often' | 'beyond') =>
     more.reduce<(typeof more)[number] | null>(
       (best, one) => (best === null || one[of] > best[of] ? one : best),
       null,
     )
-  return new Set([most('added'), most('often')].flatMap(one => (one === null ? [] : [one.caller])))
+  const persistent = most('beyond')
+  const named = [most('added'), persistent !== null && persistent.beyond > 0 ? persistent : most('often')]
+  return new Set(named.flatMap(one => (one === null ? [] : [one.caller])))
 }
 
 /**

@@ -195,6 +195,16 @@ function summed(columns: readonly Float64Array[], rows: Rows): Float64Array {
   return sum
 }
 
+function largest(columns: readonly Int32Array[], rows: Rows): Int32Array {
+  const most = new Int32Array(rows.length)
+  for (const [part, column] of columns.entries())
+    for (let row = 0; row < column.length; row++) {
+      const to = rows.to[part][row]
+      most[to] = Math.max(most[to], column[row])
+    }
+  return most
+}
+
 function binsOf(parts: readonly FeatureWindow[], rows: Rows): Bins {
   const heads = new Int32Array(parts.length)
   const row: number[] = []
@@ -240,6 +250,10 @@ const linksOf = (parts: readonly FeatureWindow[], rows: Rows): Links => ({
   ),
   children: summed(
     parts.map(({ links }) => links.children),
+    rows,
+  ),
+  most: largest(
+    parts.map(({ links }) => links.most),
     rows,
   ),
 })

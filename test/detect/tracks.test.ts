@@ -1,5 +1,6 @@
-//! Laws of single places: what lasts shows in both halves, calls that come on top are not missing, and small peaks say how busy calm times are.
+//! Laws of single places: what lasts shows in both halves, calls that come on top are not missing, the end of a surge is no loss, and small peaks say how busy calm times are.
 import { expect, test } from 'vitest'
+import { CountTrack } from '../../src/detect/counts.ts'
 import { type Judgement, newJudged } from '../../src/detect/judged.ts'
 import { Level, LocationTrack } from '../../src/detect/location.ts'
 import { SCALES } from '../../src/detect/scales.ts'
@@ -95,6 +96,28 @@ test('of few calls some less are chance while others come on top', () => {
   }
   expect(after(1.3)).toBe(0)
   expect(after(0.2)).toBeGreaterThan(1)
+})
+
+test('the end of a surge is no loss, and what falls below what was usual before it is one', () => {
+  const after = (surge: number, then: number) => {
+    const track = new CountTrack()
+    const judged = SCALES.map(newJudged)
+    const random = seeded(3)
+    const live = (count: number, windows: number) => {
+      for (let n = 0; n < windows; n++) {
+        const came = int(random, 2 * Math.sqrt(count)) + count - Math.sqrt(count)
+        track.push(came, came, true, WINDOW_MS)
+        track.judge(judged, true)
+      }
+    }
+    live(200, 1000)
+    live(200 * surge, 120)
+    live(200 * then, 6)
+    return judged[1].z
+  }
+  expect(after(1, 0.3)).toBeGreaterThan(6)
+  expect(after(3, 1)).toBeLessThan(1)
+  expect(after(3, 0.3)).toBeGreaterThan(4)
 })
 
 test('a pod that fails more than the whole for good is normal once adopted, and again when it has been well for long', () => {

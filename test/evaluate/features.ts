@@ -94,12 +94,14 @@ class Open {
   }
 }
 
-// The numbers of a link: sums, then the trace and the row of the parent that was counted last.
+// The numbers of a link: sums, then the trace and the row of the parent that was counted last, its children, and the most of any.
 const PARENTS = 0
 const CHILDREN = 1
 const LINK_TRACE = 2
 const LINK_PARENT = 3
-const LINK = 4
+const OF_PARENT = 4
+const MOST = 5
+const LINK = 6
 
 /** Adds up traces. */
 class Sums {
@@ -212,10 +214,14 @@ class Sums {
     if (links[at + CHILDREN] === 0) open.used[open.linked++] = link
     links[at + CHILDREN] += this.weight
     // Rows come with all that is below a span before its sibling, and no series is below itself: one look back is enough.
-    if (links[at + LINK_TRACE] === trace && links[at + LINK_PARENT] === parent) return
-    links[at + LINK_TRACE] = trace
-    links[at + LINK_PARENT] = parent
-    links[at + PARENTS] += this.weight
+    if (links[at + LINK_TRACE] !== trace || links[at + LINK_PARENT] !== parent) {
+      links[at + LINK_TRACE] = trace
+      links[at + LINK_PARENT] = parent
+      links[at + PARENTS] += this.weight
+      links[at + OF_PARENT] = 0
+    }
+    const ofParent = ++links[at + OF_PARENT]
+    if (ofParent > links[at + MOST]) links[at + MOST] = ofParent
   }
 
   private window(number: number): Open {
@@ -274,13 +280,15 @@ class Sums {
   private linksOf({ links, used, linked }: Open): FeatureWindow['links'] {
     const [parent, child] = [new Int32Array(linked), new Int32Array(linked)]
     const [parents, children] = [new Float64Array(linked), new Float64Array(linked)]
+    const most = new Int32Array(linked)
     for (let at = 0; at < linked; at++) {
       parent[at] = this.catalogue.linkParent[used[at]]
       child[at] = this.catalogue.linkChild[used[at]]
       parents[at] = links[used[at] * LINK + PARENTS]
       children[at] = links[used[at] * LINK + CHILDREN]
+      most[at] = links[used[at] * LINK + MOST]
     }
-    return { length: linked, parent, child, parents, children }
+    return { length: linked, parent, child, parents, children, most }
   }
 }
 

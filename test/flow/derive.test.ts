@@ -28,7 +28,7 @@ describe('a trace', () => {
     )
     const to = await whole([sent(0, 100, { traceId, spanId: id(1), name: 'root' }), ...calls])
     expect(bucketsOf(cellOf(to, 'root'), 'self')).toEqual([bucketOf(31)])
-    expect(filled(to)[0].links).toEqual([expect.objectContaining({ parents: 1, children: 3000 })])
+    expect(filled(to)[0].links).toEqual([expect.objectContaining({ parents: 1, children: 3000, most: 3000 })])
     expect(cellOf(to, 'call')).toMatchObject({ spans: 3000, traces: 1, timed: 1, timedSquares: 1 })
   })
 
@@ -162,6 +162,6 @@ describe('a trace', () => {
       timedSquares: 100,
     })
     expect(cellOf(to, 'child')).toMatchObject({ origins: 10 })
-    expect(filled(to)[0].links).toMatchObject([{ parents: 10, children: 10 }])
+    expect(filled(to)[0].links).toMatchObject([{ parents: 10, children: 10, most: 1 }])
   })
 })

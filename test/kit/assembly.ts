@@ -138,6 +138,7 @@ export const rowsOf = (messages: readonly FeatureWindow[]): WindowRows[] =>
       child: series[links.child[row]].id,
       parents: links.parents[row],
       children: links.children[row],
+      most: links.most[row],
     })),
   }))
 
@@ -250,7 +251,7 @@ export const emptyWindow = (worker: string, number: number): FeatureWindow => {
       bucket: new Int16Array(0),
       weight: none,
     },
-    links: { length: 0, parent: rows, child: rows, parents: none, children: none },
+    links: { length: 0, parent: rows, child: rows, parents: none, children: none, most: rows },
     samples: NO_SAMPLES,
   }
 }

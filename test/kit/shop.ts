@@ -231,6 +231,7 @@ export class Shop {
         child: Int32Array.from(links.keys(), key => key % this.series.length),
         parents: Float64Array.from(links.values()),
         children: Float64Array.from(links.values()),
+        most: new Int32Array(links.size).fill(1),
       },
       samples: NO_SAMPLES,
     }

@@ -39,6 +39,7 @@ function wrapping(shop: Shop) {
         child: Int32Array.from([...window.links.child, stepAt, ...calls.map(row => window.links.child[row])]),
         parents: of(spans),
         children: of(children),
+        most: new Int32Array(rows + 1 + calls.length).fill(1),
       },
     }
   }

@@ -83,6 +83,17 @@ test('silence of everybody opens nothing, and resolves what is open after three 
   expect(named('otlier.incident.opened')).toHaveLength(1)
 })
 
+test('what begins later next door has an incident of its own, however weak it was at first', () => {
+  const { run, named, suspects } = scene(12)
+  run(3 * HOUR)
+  run(4 * MINUTE, { slow: { carts: 6 } })
+  expect(named('otlier.incident.opened')).toHaveLength(1)
+  run(1 * MINUTE, { slow: { carts: 6 }, failing: { gateway: 0.05 } })
+  run(4 * MINUTE, { slow: { carts: 6 }, failing: { gateway: 0.3 } })
+  expect(named('otlier.incident.opened')).toHaveLength(2)
+  expect(suspects()[0]).toBe('gateway')
+})
+
 test('a restart in the middle of an incident neither forgets nor re-opens it', () => {
   const before = scene(16)
   before.run(HOUR)

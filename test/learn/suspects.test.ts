@@ -4,15 +4,15 @@ import type { Sighting } from '../../src/learn/feature.ts'
 import type { ServiceNode } from '../../src/learn/landscape.ts'
 import { rankSuspects } from '../../src/learn/suspects.ts'
 
-/** What a caller's traces ask of the service: calls in each usually and now, and traces in a window. */
-type Asks = readonly [usual: number, now: number, traces: number]
+/** What a caller's traces ask of the service: calls in each usually and now, traces in a window, and calls of one request beyond what any made before. */
+type Asks = readonly [usual: number, now: number, traces: number, beyond?: number]
 
 function suspectsOf(callers: Readonly<Record<string, Asks>>): string[] {
   const service = { id: 'pay', name: 'pay', callers: new Set(), callees: new Set() } as unknown as ServiceNode
-  for (const [name, [usualPerTrace, nowPerTrace, nowTraces]] of Object.entries(callers))
+  for (const [name, [usualPerTrace, nowPerTrace, nowTraces, beyond = 0]] of Object.entries(callers))
     (service.callers as Set<ServiceNode>).add({
       name,
-      series: [{ callee: service, usualPerTrace, nowPerTrace, nowTraces }],
+      series: [{ callee: service, usualPerTrace, nowPerTrace, nowTraces, repeats: { beyond } }],
     } as unknown as ServiceNode)
   const failing = {
     class: 'service failure',
@@ -38,4 +38,12 @@ test('behind a service that fails stand the caller that adds most calls, and the
 
 test('a caller with a call now and then is not named for one that came twice', () => {
   expect(suspectsOf({ rare: [1, 2, 0.1], shop: [1, 1.4, 40] })).toEqual(['pay', 'shop'])
+})
+
+test('who tries again more often in a row than ever is named before who merely asks more', () => {
+  expect(suspectsOf({ web: [1, 1.3, 900], app: [1, 1.4, 40, 1], shop: [1, 1.01, 20, 3] })).toEqual([
+    'pay',
+    'shop',
+    'web',
+  ])
 })

@@ -41,6 +41,8 @@ export interface LinkRow {
   child: string
   parents: number
   children: number
+  /** Of one parent span. */
+  most: number
 }
 
 export interface WindowRows {
@@ -159,6 +161,7 @@ function countGroup({ cells, links }: Tables, group: readonly Fact[]) {
       const link = linkRow(links, parent.series, series)
       link.parents += parent.weight
       for (const { weight } of same) link.children += weight
+      link.most = Math.max(link.most, same.length)
     }
   }
   for (const [cell, own] of cellOf) countTrace(cell, own, span => children.get(span) ?? [])
@@ -271,6 +274,6 @@ function cellRow(cells: Tables['cells'], { series, pod }: Fact): CellRow {
 function linkRow(links: Tables['links'], parent: string, child: string): LinkRow {
   const key = JSON.stringify([parent, child])
   let link = links.get(key)
-  if (link === undefined) links.set(key, (link = { parent, child, parents: 0, children: 0 }))
+  if (link === undefined) links.set(key, (link = { parent, child, parents: 0, children: 0, most: 0 }))
   return link
 }

@@ -67,8 +67,62 @@ export const CALM = [
       off: 'now / usual',
       test: 'a caller with a call now and then is not named',
     },
+    {
+      row: 'calm',
+      guard: 'who tries again more often than ever is named before who merely asks more',
+      file: 'learn/suspects.ts',
+      on: "persistent !== null && persistent.beyond > 0 ? persistent : most('often')",
+      off: "most('often')",
+      test: 'who tries again more often in a row than ever',
+    },
+  ]),
+  ...teethIn('learn/repeats.test.ts', [
+    {
+      row: 'calm',
+      guard: 'a call that was once made again and again is forgotten',
+      file: 'learn/repeats.ts',
+      on: 'this.usual = Math.max(1, this.usual - 1)',
+      off: 'this.usual += 0',
+      test: 'what was reached once is forgotten',
+    },
+  ]),
+  ...teethIn('detect/tracks.test.ts', [
+    {
+      row: 'calm',
+      guard: 'the end of a surge is measured from what was usual before it',
+      file: 'detect/counts.ts',
+      on: 'return this.expected > SURGE * least ? least : this.expected',
+      off: 'return Math.max(least, this.expected)',
+      test: 'the end of a surge is no loss',
+    },
+  ]),
+  ...teethIn('detect/frailty.test.ts', [
+    {
+      row: 'calm',
+      guard: 'a restless place counts for less',
+      file: 'detect/unusual.ts',
+      on: ' - this.#slope * frailty(own, this.usual)',
+      off: '',
+      test: 'the same z is less surprising at a restless place',
+    },
+    {
+      row: 'calm',
+      guard: 'a fault makes no place restless',
+      file: 'learn/evidence.ts',
+      on: 'if (isCalm) feature.calmDepartures++',
+      off: 'feature.calmDepartures++',
+      test: 'departures of calm times are counted, and faults are not',
+    },
   ]),
   ...teethIn('learn/plane.test.ts', [
+    {
+      row: 'calm',
+      guard: 'what begins later next door is told by itself',
+      file: 'learn/gather.ts',
+      on: 'const early = feature.sinceMs - incident.sinceMs <= GATHER_MS',
+      off: 'const early = feature.decisive < 6 || feature.sinceMs - incident.sinceMs <= GATHER_MS',
+      test: 'what begins later next door has an incident of its own',
+    },
     {
       row: 'calm',
       guard: 'shares are of the effective number of samples',

@@ -95,6 +95,14 @@ export const TRACES = [
   ...teethIn('flow/derive.test.ts', [
     {
       row: 'traces',
+      guard: 'the most calls of one request are counted',
+      file: 'flow/derive.ts',
+      on: 'if (++sheet.ofParent[link] > sheet.most[link]) sheet.most[link] = sheet.ofParent[link]',
+      off: '',
+      test: 'a fan-out of thousands at once covers its parent once',
+    },
+    {
+      row: 'traces',
       guard: 'groups do not depend on what comes first',
       file: 'flow/waiting.ts',
       on: 'if (lastMs - firstMs <= this.#options.traceWaitMs) return lastMs',

@@ -88,7 +88,7 @@ export class PackedWindow {
     const slowNs = doubles(rows)
     const weight = doubles(bins)
     const [parents, children] = [doubles(links), doubles(links)]
-    const [series, pod, row, parent, child] = [rows, rows, bins, links, links].map(ints)
+    const [series, pod, row, parent, child, most] = [rows, rows, bins, links, links, links].map(ints)
     const bucket = take(Int16Array, bins, 2)
     const measure = take(Uint8Array, bins, 1)
     return {
@@ -102,7 +102,7 @@ export class PackedWindow {
         slowNs,
       },
       bins: { length: bins, row, measure, bucket, weight },
-      links: { length: links, parent, child, parents, children },
+      links: { length: links, parent, child, parents, children, most },
       samples: NO_SAMPLES,
     }
   }
@@ -135,6 +135,7 @@ const narrow = (cells: Cells, bins: Bins, links: Links) => [
   bins.row,
   links.parent,
   links.child,
+  links.most,
   bins.bucket,
   bins.measure,
 ]

@@ -199,5 +199,6 @@ function linksWhere(links: Links, isLeft: (row: number) => boolean, share: (row:
     child: Int32Array.from(left, row => links.child[row]),
     parents: Float64Array.from(left, row => links.parents[row] * share(row)),
     children: Float64Array.from(left, row => links.children[row] * share(row)),
+    most: Int32Array.from(left, row => links.most[row]),
   }
 }
