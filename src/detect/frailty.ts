@@ -2,6 +2,8 @@
 
 /** Where nothing is known a place is taken to be like others: that weighs as much as so many departures. */
 const PRIOR = 0.3
+/** And that it has been quiet proves no more than that it departs half as often as others: few places make up a small deployment. */
+const LEAST = 1 / 2
 /** What a place did weighs half after this long. */
 const HALF_LIFE_MS = 2 * 86_400_000
 
@@ -12,7 +14,8 @@ const HALF_LIFE_MS = 2 * 86_400_000
  * @param own departures of the place in calm times
  * @param usual the same of the average place of its kind
  */
-export const frailty = (own: number, usual: number): number => Math.log((PRIOR + own) / (PRIOR + usual))
+export const frailty = (own: number, usual: number): number =>
+  Math.log(Math.max(LEAST, (PRIOR + own) / (PRIOR + usual)))
 
 /** What is left of a count after so long. */
 export const faded = (count: number, ms: number): number => count * 0.5 ** (ms / HALF_LIFE_MS)

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { exportsOf } from '../kit/stretch.ts'
 import { joined, sameInWorld, tell, trouble } from './order.ts'
 
-sameInWorld(24)
+sameInWorld(27)
 sameInWorld(23)
 
 test('the same to the byte a hundred times as fast, and with ticks at other moments and requests of two seconds of everything', async () => {
