@@ -144,15 +144,13 @@ function retrying(service: ServiceNode): ReadonlySet<ServiceNode> {
       now += nowTraces * nowPerTrace
     }
     const often = (now + FEW_CALLS) / (usual + FEW_CALLS)
-    return often > RETRIES || beyond > 0 ? [{ caller, added: now - usual, often, beyond }] : []
+    // Who only tries again more often in a row does not add calls.
+    const added = often > RETRIES ? now - usual : 0
+    return added > 0 || beyond > 0 ? [{ caller, added, often, beyond }] : []
   })
   const most = (of: 'added' | 'often' | 'beyond') =>
-    more.reduce<(typeof more)[number] | null>(
-      (best, one) => (best === null || one[of] > best[of] ? one : best),
-      null,
-    )
-  const persistent = most('beyond')
-  const named = [most('added'), persistent !== null && persistent.beyond > 0 ? persistent : most('often')]
+    more.reduce<(typeof more)[number] | null>((best, one) => (one[of] > (best?.[of] ?? 0) ? one : best), null)
+  const named = [most('added'), most('beyond') ?? most('often')]
   return new Set(named.flatMap(one => (one === null ? [] : [one.caller])))
 }
 

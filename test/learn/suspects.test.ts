@@ -47,3 +47,7 @@ test('who tries again more often in a row than ever is named before who merely a
     'web',
   ])
 })
+
+test('of several that try again and ask no more than usual one is named, and not the next as who asks more', () => {
+  expect(suspectsOf({ app: [1, 1, 40, 1], shop: [1, 1, 20, 3] })).toEqual(['pay', 'shop'])
+})

@@ -71,7 +71,7 @@ export const CALM = [
       row: 'calm',
       guard: 'who tries again more often than ever is named before who merely asks more',
       file: 'learn/suspects.ts',
-      on: "persistent !== null && persistent.beyond > 0 ? persistent : most('often')",
+      on: "most('beyond') ?? most('often')",
       off: "most('often')",
       test: 'who tries again more often in a row than ever',
     },
