@@ -7,7 +7,7 @@ const PER_OCTAVE_BITS = 4
 /** The bucket of 1.0 in units of the float's own exponent and mantissa bits. */
 const ONE = 1023 << PER_OCTAVE_BITS
 /** 2^48 ns is 78 hours: what is longer shares the last bucket. */
-const LAST_BUCKET = 48 << PER_OCTAVE_BITS
+export const LAST_BUCKET: number = 48 << PER_OCTAVE_BITS
 /** Grown by this much on either side, so that a series settles after few growths. */
 const MARGIN = 2
 

@@ -5,8 +5,6 @@ export interface Judged {
   z: number
   /** The departure itself: of durations in logarithms, of shares their difference, of counts in logarithms. */
   shift: number
-  /** The standard deviation that z counts in; 0 where nothing is judged. */
-  sd: number
   /** What is normal, in the same form. */
   level: number
   /** What it rests on: samples; for counts the number expected. */
@@ -15,6 +13,8 @@ export interface Judged {
 
 /** As it is made. Reused; holds until the next judgement. */
 export interface Judgement extends Judged {
+  /** The standard deviation that z counts in; 0 where nothing is judged. */
+  sd: number
   /** The same as `z` by the later half of these windows alone, and by the earlier: what lasts shows in both. */
   later: number
   earlier: number
@@ -28,19 +28,24 @@ export function clearJudged(judged: Judgement): void {
 }
 
 /** By itself: it stays as it is. */
-export const judgedCopy = ({ z, shift, sd, level, n }: Judged): Judged => ({ z, shift, sd, level, n })
+export const judgedCopy = ({ z, shift, level, n }: Judged): Judged => ({ z, shift, level, n })
 
-/** Numbers of a row that one takes. */
-export const JUDGED_WIDTH = 5
+/** Numbers of a row that all scales together take: one level, which is the same on all of them but for their length, and of each the others. */
+export const judgedWidth = (scales: number): number => 1 + 3 * scales
 
-/** The one that stands in a row from there on. */
+/** One scale of those that stand in a row from there on. */
 export class JudgedAt implements Judged {
   readonly #numbers: Float32Array
+  readonly #level: number
   readonly #from: number
+  readonly #windows: number
 
-  constructor(numbers: Float32Array, from: number) {
+  /** `windows`: those that the scale has, of what grows with them; otherwise 1. */
+  constructor(numbers: Float32Array, from: number, scale: number, windows: number) {
     this.#numbers = numbers
-    this.#from = from
+    this.#windows = windows
+    this.#level = from
+    this.#from = from + 1 + 3 * scale
   }
 
   get z(): number {
@@ -59,27 +64,19 @@ export class JudgedAt implements Judged {
     this.#numbers[this.#from + 1] = value
   }
 
-  get sd(): number {
-    return this.#numbers[this.#from + 2]
-  }
-
-  set sd(value: number) {
-    this.#numbers[this.#from + 2] = value
-  }
-
   get level(): number {
-    return this.#numbers[this.#from + 3]
+    return this.#numbers[this.#level] * this.#windows
   }
 
   set level(value: number) {
-    this.#numbers[this.#from + 3] = value
+    this.#numbers[this.#level] = value / this.#windows
   }
 
   get n(): number {
-    return this.#numbers[this.#from + 4]
+    return this.#numbers[this.#from + 2]
   }
 
   set n(value: number) {
-    this.#numbers[this.#from + 4] = value
+    this.#numbers[this.#from + 2] = value
   }
 }

@@ -101,19 +101,24 @@ const LEAST_SPREAD = 0.01
 /** What was adopted of a place follows what comes later as levels do, a window's share of it. */
 const FOLLOWS = 0.01
 
-/** Where in the row of numbers it stands by how much the place usually lies above the levels, and from where levels of windows are counted. */
+/**
+ * Where in the row of numbers they stand: by how much the place usually lies above the levels, and of its last windows how many samples they
+ * count for, what is normal in them, and the variance of the levels as a part of that of their samples.
+ */
 const ABOVE = Spread.WIDTH
-const BASE = ABOVE + 1
+const LATELY = ABOVE + 1
+const NORMAL = ABOVE + 2
+const DOUBT = ABOVE + 3
+/** These follow over so many windows with samples. */
+const FOLLOWED_WINDOWS = 18
 
-/** Of a window with samples: the mean residual, variance, doubt as a part of the variance, and level. */
-const PER_WINDOW = 4
-/** The largest number of half precision: doubt of so many times the variance is beyond doubt. */
-const MOST = 65_504
+/** Of a window with samples: the mean residual, and variance. */
+const PER_WINDOW = 2
 
 /** How the last windows of one place lie against the levels of its series. */
 export class LocationTrack extends WindowTrack {
   static readonly WIDTHS: TrackWidths = {
-    numbers: BASE + 1,
+    numbers: DOUBT + 1,
     windows: WINDOWS_KEPT * PER_WINDOW,
     counts: WINDOWS_KEPT,
   }
@@ -150,16 +155,23 @@ export class LocationTrack extends WindowTrack {
     const { windows, windowsFrom, counts } = this.row
     const { at: nth } = this
     if (n > 0) {
-      // What is usual differs by little from window to window, and by more than half precision tells from nothing.
-      if (this.isEmpty) this.numbers[this.from + BASE] = level / n
       const at = windowsFrom + nth * PER_WINDOW
       windows[at] = residual / n - this.#above
       windows[at + 1] = variance / n
-      windows[at + 2] = variance > 0 ? Math.min(MOST, doubt / variance) : 0
-      windows[at + 3] = level / n - this.numbers[this.from + BASE]
+      this.#follow(n, level / n, variance > 0 ? doubt / variance : 0)
     }
     this.counts = counts.put(this.counts, nth, n)
     this.pass(n > 0)
+  }
+
+  /** What is normal changes with the operations that are asked for, and by little. */
+  #follow(n: number, level: number, doubt: number): void {
+    const { numbers, from } = this
+    const before = this.isEmpty ? 0 : numbers[from + LATELY] * (1 - 1 / FOLLOWED_WINDOWS)
+    const part = n / (before + n)
+    numbers[from + LATELY] = before + n
+    numbers[from + NORMAL] += part * (level - numbers[from + NORMAL])
+    numbers[from + DOUBT] += part * (doubt - numbers[from + DOUBT])
   }
 
   /** So far above what was usual until now the place lies for good. */
@@ -185,10 +197,11 @@ export class LocationTrack extends WindowTrack {
     const { at: next } = this
     let residual = 0
     let variance = 0
-    let doubt = 0
     let n = 0
-    let level = 0
     let scale = 0
+    const { numbers, from } = this
+    const normal = numbers[from + NORMAL]
+    const doubt = numbers[from + DOUBT]
     let [lateResidual, lateVariance, lateN] = [0, 0, 0]
     if (learn) this.spread.next()
     for (let back = 1; back <= WINDOWS_KEPT && scale < SCALES.length; back++) {
@@ -196,40 +209,33 @@ export class LocationTrack extends WindowTrack {
       const count = counts[countsFrom + window]
       if (count > 0) {
         const at = windowsFrom + window * PER_WINDOW
-        const varied = count * windows[at + 1]
         residual += count * windows[at]
-        variance += varied
-        doubt += varied * windows[at + 2]
+        variance += count * windows[at + 1]
         n += count
-        level += count * windows[at + 3]
       }
       if (2 * back === SCALES[scale]) {
         lateResidual = residual
-        lateVariance = variance + back * doubt
+        lateVariance = variance
         lateN = n
       }
       if (back < SCALES[scale]) continue
       const judged = into[scale]
       judged.n = n
-      judged.later = this.#half(scale, lateResidual, lateVariance, lateN)
-      judged.earlier = this.#half(
-        scale,
-        residual - lateResidual,
-        variance + back * doubt - lateVariance,
-        n - lateN,
-      )
+      judged.level = normal
+      // Each half is as uncertain by its levels as it would be alone.
+      const half = 1 + (back / 2) * doubt
+      judged.later = this.#half(scale, lateResidual, lateVariance * half, lateN)
+      judged.earlier = this.#half(scale, residual - lateResidual, (variance - lateVariance) * half, n - lateN)
       if (n > 0) {
         const shift = residual / n
-        const sampling = (variance + back * doubt) / (n * n)
+        const sampling = (variance * (1 + back * doubt)) / (n * n)
         judged.sd = this.spread.sd(scale, sampling)
         judged.z = this.spread.judge(scale, shift, sampling, learn)
         judged.shift = shift
-        judged.level = this.numbers[this.from + BASE] + level / n
       } else {
         judged.z = 0
         judged.shift = 0
         judged.sd = 0
-        judged.level = 0
       }
       scale++
     }

@@ -5,9 +5,10 @@ import { contributors } from '../detect/contributors.ts'
 import { LAG_WINDOWS, WINDOWS_KEPT } from '../detect/scales.ts'
 import type { Evidence } from './evidence.ts'
 import type { Feature } from './feature.ts'
-import type { Landscape, Series, ServiceNode } from './landscape.ts'
+import type { Landscape, ServiceNode } from './landscape.ts'
 import { percent } from './phrases.ts'
 import { CLASSES, idAt } from './places.ts'
+import type { Series } from './series.ts'
 import { Usual, Usuals } from './usual.ts'
 
 const SERVER = 2

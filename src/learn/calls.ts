@@ -1,5 +1,5 @@
 //! What an operation calls, and the steps that a release puts between the two: the call is made as before, and is not missing.
-import type { Series } from './landscape.ts'
+import type { Series } from './series.ts'
 
 /** What one operation calls. */
 export interface Call {

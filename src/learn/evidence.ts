@@ -16,7 +16,7 @@ import { Feature } from './feature.ts'
 import { FeatureSlots } from './feature-row.ts'
 import { Hindsight } from './hindsight.ts'
 import type { LaggedLevel } from './lagged.ts'
-import { followPerTrace, Landscape, NO_SUMS, type ServiceNode } from './landscape.ts'
+import { Landscape, type ServiceNode } from './landscape.ts'
 import { beforeAfter, levelsOf, sharesLevels, wholeOf } from './levels.ts'
 import type { Part } from './parts.ts'
 import {
@@ -33,6 +33,7 @@ import {
 } from './places.ts'
 import { takeCensus } from './population.ts'
 import { type At, Reading } from './reading.ts'
+import { NO_SUMS } from './series.ts'
 import { isWay, Ways } from './ways.ts'
 
 export interface EvidenceOptions {
@@ -200,7 +201,7 @@ export class Evidence {
     for (const series of this.landscape.series.values()) {
       for (const lagged of [series.self, series.gap, series.duration])
         lagged.turn(frozen.has(lagged), LEVEL_SPREAD, windowMs)
-      if (series.isCall && series.sums.traces > 0) followPerTrace(series)
+      if (series.isCall && series.sums.traces > 0) series.followPerTrace()
       series.sums = NO_SUMS
     }
   }

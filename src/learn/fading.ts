@@ -1,7 +1,8 @@
 //! What is forgotten of the landscape: what nobody has seen for too long, and what is left of nothing else.
 import { KEPT_HOURS } from '../bus/idle.ts'
-import type { Landscape, Series, ServiceNode } from './landscape.ts'
+import type { Landscape, ServiceNode } from './landscape.ts'
 import type { Place } from './places.ts'
+import type { Series } from './series.ts'
 
 /** An hour is over. */
 export function fade(landscape: Landscape): void {

@@ -3,21 +3,22 @@ import { A_PIECE, CountSlots, Pieces } from '../base/slots.ts'
 import { CountTrack } from '../detect/counts.ts'
 import { DriftTrack } from '../detect/drift.ts'
 import { Excess } from '../detect/excess.ts'
-import { JUDGED_WIDTH, type Judged, JudgedAt, type Judgement } from '../detect/judged.ts'
+import { type Judged, JudgedAt, type Judgement, judgedWidth } from '../detect/judged.ts'
 import { LocationTrack } from '../detect/location.ts'
-import { SCALES } from '../detect/scales.ts'
+import { MINUTE, SCALES } from '../detect/scales.ts'
 import { ShareTrack } from '../detect/shares.ts'
 import { TRACK_WHOLE, type TrackRow } from '../detect/track-row.ts'
 import { CLASSES, type FeatureClass, USUAL_EXCESS } from './places.ts'
 
-/** Where in the row of a feature its numbers stand: how unusual it is, how often it departs, what was judged on each scale, its tail, this window's sums, and its track. */
+/** Where in the row of a feature its numbers stand: how unusual it is, how often it departs, its standard deviation, what was judged on each scale, its tail, this window's sums, and its track. */
 const DECISIVE = 1
 const CALM_DEPARTURES = 2
-const JUDGED = 3
-const EXCESS = JUDGED + SCALES.length * JUDGED_WIDTH
+const SD = 3
+const JUDGED = 4
+const EXCESS = JUDGED + judgedWidth(SCALES.length)
 const SUMS = EXCESS + Excess.WIDTH
 const MOST_SUMS = 5
-const judgedAt = (from: number, scale: number): number => from + JUDGED + scale * JUDGED_WIDTH
+const judgedAt = (from: number, scale: number): number => from + JUDGED + judgedWidth(scale)
 
 /** And where its whole numbers: the scale that decides, which scales are set aside, hours without it, and its track. */
 const SCALE = 0
@@ -220,9 +221,16 @@ export class FeatureRow {
     this.numbers[this.from + CALM_DEPARTURES] = count
   }
 
+  /** The standard deviation of a departure over a minute, where one was judged; otherwise 0. */
+  get sd(): number {
+    return this.numbers[this.from + SD]
+  }
+
   /** By scale; they show what is judged then, and not only what is now. */
   get judged(): readonly Judged[] {
-    return SCALES.map((_, scale) => new JudgedAt(this.numbers, judgedAt(this.from, scale)))
+    const { numbers } = this
+    const from = this.from + JUDGED
+    return SCALES.map((windows, scale) => new JudgedAt(numbers, from, scale, this.isCount ? windows : 1))
   }
 
   /** How far beyond the usual it goes now and then. */
@@ -231,6 +239,11 @@ export class FeatureRow {
     const usual = USUAL_EXCESS[kind]
     // Failures come in bursts: that there were none proves nothing.
     return new Excess(this.numbers, this.from + EXCESS, usual, kind === 'location' ? 0 : usual)
+  }
+
+  /** Of what is counted twice as much is usual in twice as many windows. */
+  protected get isCount(): boolean {
+    return CLASSES[this.class].kind === 'count'
   }
 
   /** The largest z on any scale. */
@@ -291,27 +304,29 @@ export class FeatureRow {
 
   /** What was judged last: a track that judges once an hour leaves it as it is. */
   protected load(judged: readonly Judgement[]): void {
+    const { isCount } = this
+    const level = this.numbers[this.from + JUDGED]
+    judged[MINUTE].sd = this.sd
     for (let scale = 0; scale < SCALES.length; scale++) {
       const at = judgedAt(this.from, scale)
       const into = judged[scale]
       into.z = into.later = into.earlier = this.numbers[at]
       into.shift = this.numbers[at + 1]
-      into.sd = this.numbers[at + 2]
-      into.level = this.numbers[at + 3]
-      into.n = this.numbers[at + 4]
+      into.n = this.numbers[at + 2]
+      into.level = level * (isCount ? SCALES[scale] : 1)
     }
   }
 
   /** What is judged now. */
   protected store(judged: readonly Judgement[]): void {
     for (let scale = 0; scale < SCALES.length; scale++) {
-      const { z, shift, sd, level, n } = judged[scale]
+      const { z, shift, n } = judged[scale]
       const at = judgedAt(this.from, scale)
       this.numbers[at] = z
       this.numbers[at + 1] = shift
-      this.numbers[at + 2] = sd
-      this.numbers[at + 3] = level
-      this.numbers[at + 4] = n
+      this.numbers[at + 2] = n
     }
+    this.numbers[this.from + SD] = judged[MINUTE].sd
+    this.numbers[this.from + JUDGED] = judged[0].level / (this.isCount ? SCALES[0] : 1)
   }
 }

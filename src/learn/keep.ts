@@ -183,7 +183,7 @@ export function* loadParts(plane: LearningPlane, parts: Iterable<string>): Gener
     series.self.hourly = kept.hourly ?? Number.NaN
     series.gap.restore(...gap)
     series.duration.restore(...duration)
-    series.usualPerTrace = series.nowPerTrace = kept.usualPerTrace
+    series.restorePerTrace(kept.usualPerTrace)
     if (typeof kept.repeats === 'number') series.repeats = new Repeats(kept.repeats, stored.nowMs)
     const called = kept.callee === null ? undefined : landscape.services.get(kept.callee)
     if (called !== undefined) landscape.calls(series, called)

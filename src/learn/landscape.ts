@@ -4,14 +4,10 @@ import type { FeatureWindow, PodKey, SeriesKey } from '../bus/bus.ts'
 import { Load } from '../detect/load.ts'
 import { type Call, newCall } from './calls.ts'
 import type { Feature } from './feature.ts'
-import { LaggedLevel, levelSlots } from './lagged.ts'
+import { levelSlots } from './lagged.ts'
 import { Releases } from './releases.ts'
-import type { Repeats } from './repeats.ts'
-import { NO_ROW, Usuals } from './usual.ts'
-
-const CLIENT = 3
-const PRODUCER = 4
-const CONSUMER = 5
+import { Series, type SeriesRows, seriesRows, type Vote } from './series.ts'
+import { Usuals } from './usual.ts'
 
 /** A pod that appears when its service has been known for so long is young for as long: caches are cold and code is not compiled. */
 const YOUTH_MS = 5 * 60_000
@@ -45,85 +41,6 @@ export interface Pod {
   readonly isYoungFrom: boolean
 }
 
-/** A service that a client's spans have been answered by. */
-interface Vote {
-  readonly service: ServiceNode
-  times: number
-  idleHours: number
-}
-
-/** What one window has of a series. */
-interface Sums {
-  spans: number
-  traces: number
-  roots: number
-  origins: number
-  away: number
-  /** Of the weights of its samples, one for each trace, and of their squares. */
-  weights: number
-  squares: number
-  /** Effective number of calls, and of those of which the other side was seen. */
-  clients: number
-  answered: number
-}
-
-/** Of a series that is not in the window. */
-export const NO_SUMS: Readonly<Sums> = Object.freeze(newSums())
-/** Shared, so that who calls nobody has none of its own. */
-const NONE: readonly never[] = []
-
-export function newSums(): Sums {
-  return {
-    spans: 0,
-    traces: 0,
-    roots: 0,
-    origins: 0,
-    away: 0,
-    weights: 0,
-    squares: 0,
-    clients: 0,
-    answered: 0,
-  }
-}
-
-/** Calls have no self time that is looked at, and others neither way nor peer. */
-const NO_LEVEL = new LaggedLevel(null)
-
-export interface Series {
-  readonly key: SeriesKey
-  readonly service: ServiceNode
-  /** Client or producer. */
-  readonly isCall: boolean
-  readonly isAsync: boolean
-  readonly peer: string
-  /** Whom a client calls, where the other side has been seen. */
-  callee: ServiceNode | null
-  votes: readonly Vote[]
-  /** Of calls `gap` and `duration`, of all others `self`. */
-  readonly self: LaggedLevel
-  readonly gap: LaggedLevel
-  readonly duration: LaggedLevel
-  /** The end of the last window in which it had a row, and hours since then. */
-  lastSeenMs: number
-  idleHours: number
-  /** This window's. */
-  sums: Sums
-  /** The first of its rows in this window, -1 where there is none. */
-  row: number
-  /** How many of its spans a trace has, usually and in the last minute or so, and how many such traces a window has. Retries raise it. */
-  usualPerTrace: number
-  nowPerTrace: number
-  nowTraces: number
-  /** How often one request makes this call; null as long as none has made it twice. */
-  repeats: Repeats | null
-  /** What is usual of its spans that were drawn. */
-  usualRow: number
-  slowNs: number
-  slowTrace: string
-  /** By child. */
-  calls: readonly Call[]
-}
-
 /** Bounds of what is kept: beyond them nothing new is met, and it is counted. */
 export interface Bounds {
   /** As many pods. Read each time: it may change. */
@@ -135,6 +52,7 @@ export class Landscape {
   readonly series = new Map<string, Series>()
   readonly pods = new Map<string, Pod>()
   readonly levels: Slots<Float32Array> = levelSlots()
+  readonly rows: SeriesRows = seriesRows()
   readonly usuals = new Usuals()
   /** Rows that were left out for lack of room. */
   crowded = 0
@@ -153,8 +71,7 @@ export class Landscape {
     const found = known[index]
     // One that was forgotten in between is met again, and there may be room by now.
     if (found != null && this.series.get(found.key.id) === found) {
-      found.lastSeenMs = window.endMs
-      found.idleHours = 0
+      found.seenAt(window.endMs)
       return found
     }
     const key = window.series[index]
@@ -200,8 +117,7 @@ export class Landscape {
   meet(key: SeriesKey, peer: string, nowMs: number, isNew = true): Series | null {
     const known = this.series.get(key.id)
     if (known !== undefined) {
-      known.lastSeenMs = nowMs
-      known.idleHours = 0
+      known.seenAt(nowMs)
       return known
     }
     if (this.series.size >= this.#bounds.maxSeries) {
@@ -209,33 +125,11 @@ export class Landscape {
       return null
     }
     const service = this.serviceOf(key.service, key.namespace, key.environment, nowMs)
-    const isCall = key.kind === CLIENT || key.kind === PRODUCER
-    const series: Series = {
-      key,
-      service,
-      isCall,
-      isAsync: key.kind === PRODUCER || key.kind === CONSUMER,
-      peer,
-      callee: null,
-      votes: NONE,
-      self: isCall ? NO_LEVEL : new LaggedLevel(this.levels),
-      gap: isCall ? new LaggedLevel(this.levels) : NO_LEVEL,
-      duration: isCall ? new LaggedLevel(this.levels) : NO_LEVEL,
-      lastSeenMs: nowMs,
-      idleHours: 0,
-      sums: NO_SUMS,
-      row: -1,
-      usualPerTrace: 0,
-      nowPerTrace: 0,
-      nowTraces: 0,
-      repeats: null,
-      usualRow: NO_ROW,
-      slowNs: 0,
-      slowTrace: '',
-      calls: NONE,
-    }
+    const series = new Series(key, service, peer, this)
+    series.seenAt(nowMs)
     service.series.push(series)
-    if (isNew && !isCall && nowMs - service.firstSeenMs >= YOUTH_MS) service.releases.operation(series, nowMs)
+    if (isNew && !series.isCall && nowMs - service.firstSeenMs >= YOUTH_MS)
+      service.releases.operation(series, nowMs)
     this.series.set(key.id, series)
     return series
   }
@@ -318,7 +212,7 @@ export class Landscape {
   /** It is known no more. */
   forget(series: Series): void {
     this.series.delete(series.key.id)
-    for (const lagged of [series.self, series.gap, series.duration]) lagged.release()
+    series.release(this.rows)
     this.usuals.forget(series)
   }
 
@@ -335,16 +229,3 @@ const voteOf = ({ votes }: Series, of: ServiceNode): Vote | undefined =>
 
 export const isYoung = (pod: Pod, nowMs: number): boolean =>
   pod.isYoungFrom && nowMs - pod.firstSeenMs < YOUTH_MS
-
-/** Per window with traces: about an hour, and about a minute. */
-const USUALLY = 1 / 360
-const LATELY = 1 / 5
-
-/** At the end of a window in which a call was seen: how many of its spans a trace has. */
-export function followPerTrace(series: Series): void {
-  const now = series.sums.spans / series.sums.traces
-  if (series.usualPerTrace === 0) series.usualPerTrace = series.nowPerTrace = now
-  series.nowPerTrace += LATELY * (now - series.nowPerTrace)
-  series.nowTraces += LATELY * (series.sums.traces - series.nowTraces)
-  series.usualPerTrace += USUALLY * (Math.min(now, 1.1 * series.usualPerTrace) - series.usualPerTrace)
-}

@@ -3,11 +3,10 @@ import type { Cell, Registry } from '../base/counters.ts'
 import { Sketch } from '../base/sketch.ts'
 import type { Bus, SeriesKey, SeriesModel, SeriesSummary } from '../bus/bus.ts'
 import { KEPT_HOURS } from '../bus/idle.ts'
-import { type FailureState, failureModel, forgetFailure, learnFailure } from '../detect/failure.ts'
+import { failureModel, forgetFailure, learnFailure } from '../detect/failure.ts'
 import {
   departs,
   forgetLatency,
-  type LatencyState,
   latencyModel,
   latencySamples,
   learnLatency,
@@ -16,6 +15,7 @@ import {
 } from '../detect/latency.ts'
 import { clearlyMore } from '../detect/share.ts'
 import { Summary } from '../detect/summary.ts'
+import { type Learned, newLearned, pack, unpack } from './learned.ts'
 
 export interface LearnOptions {
   /** How long a new level must stay before it is taken as normal. */
@@ -39,14 +39,16 @@ export interface Hold {
   held: Summary
 }
 
-/** What is learned of one series: all in one object, of which there are thousands. */
-export interface SeriesState extends LatencyState, FailureState {
+/** What is kept of one series: all in one object, of which there are thousands. */
+export interface SeriesState {
   readonly key: SeriesKey
   generation: number
   /** End of the last window learned. */
   untilMs: number
   /** Hours since it was. */
   idleHours: number
+  /** What `pack` makes of what was learned. */
+  learned: string
   latencyHold: Hold | null
   failureHold: Hold | null
 }
@@ -82,7 +84,7 @@ export class Learner {
   restore(states: Iterable<SeriesState>): void {
     for (const state of states) {
       this.states.set(state.key.id, state)
-      this.#publish(state, Number.NaN)
+      this.#publish(state, unpack(state.learned), Number.NaN)
     }
   }
 
@@ -94,13 +96,17 @@ export class Learner {
       this.states.set(series.id, state)
     }
     state.idleHours = 0
-    this.#forget(state, windowEndMs)
-    const ready = latencySamples(state) >= MIN_SAMPLES
-    if (!ready || !this.#holdLatency(state, summary, windowStartMs, windowEndMs)) learnLatency(state, summary)
-    if (state.spans < MIN_SAMPLES || !this.#holdFailure(state, summary, windowStartMs, windowEndMs)) {
-      learnFailure(state, summary)
-    }
-    this.#publish(state, medianOf(summary))
+    const learned = unpack(state.learned)
+    this.#forget(state, learned, windowEndMs)
+    const ready = latencySamples(learned) >= MIN_SAMPLES
+    if (!ready || !this.#holdLatency(state, learned, summary, windowStartMs, windowEndMs))
+      learnLatency(learned, summary)
+    if (
+      learned.spans < MIN_SAMPLES ||
+      !this.#holdFailure(state, learned, summary, windowStartMs, windowEndMs)
+    )
+      learnFailure(learned, summary)
+    this.#publish(state, learned, medianOf(summary))
   }
 
   /** An hour is over: series that have been idle for too long are forgotten. One that comes again is new. */
@@ -114,35 +120,47 @@ export class Learner {
     if (ids.length > 0) this.#bus.publish('forgotten', '', { ids })
   }
 
-  #forget(state: SeriesState, nowMs: number): void {
+  #forget(state: SeriesState, learned: Learned, nowMs: number): void {
     if (state.untilMs > 0 && nowMs > state.untilMs) {
       const factor = Math.max(0.5, 0.5 ** ((nowMs - state.untilMs) / HALF_LIFE_MS))
-      forgetLatency(state, keeping(latencySamples(state), factor))
-      forgetFailure(state, keeping(state.spans, factor))
+      forgetLatency(learned, keeping(latencySamples(learned), factor))
+      forgetFailure(learned, keeping(learned.spans, factor))
     }
     state.untilMs = Math.max(state.untilMs, nowMs)
   }
 
   /** Whether the window is kept out of the latency baseline. A level that has stayed for long enough becomes the baseline. */
-  #holdLatency(state: SeriesState, window: Summary, startMs: number, endMs: number): boolean {
-    const hold = this.#hold(state.latencyHold, departs(state, window), window, startMs, endMs)
+  #holdLatency(
+    state: SeriesState,
+    learned: Learned,
+    window: Summary,
+    startMs: number,
+    endMs: number,
+  ): boolean {
+    const hold = this.#hold(state.latencyHold, departs(learned, window), window, startMs, endMs)
     state.latencyHold = hold
     if (hold === null || hold.calm > 0) return false
     if (!this.#hasStayed(hold, hold.held.within.total + hold.held.beyond.total)) return true
     const sketch = new Sketch()
     sketch.merge(hold.held.within)
     sketch.merge(hold.held.beyond)
-    state.within = sketch
-    state.beyond = NO_OUTLIERS
-    state.limitNs = Number.POSITIVE_INFINITY
+    learned.within = sketch
+    learned.beyond = NO_OUTLIERS
+    learned.limitNs = Number.POSITIVE_INFINITY
     state.latencyHold = null
     this.#shifts.value++
     return true
   }
 
   /** The same for failures. */
-  #holdFailure(state: SeriesState, window: Summary, startMs: number, endMs: number): boolean {
-    const usual = state.failures / state.spans
+  #holdFailure(
+    state: SeriesState,
+    learned: Learned,
+    window: Summary,
+    startMs: number,
+    endMs: number,
+  ): boolean {
+    const usual = learned.failures / learned.spans
     const hold = this.#hold(
       state.failureHold,
       clearlyMore(window.failures, window.count, usual),
@@ -153,8 +171,8 @@ export class Learner {
     state.failureHold = hold
     if (hold === null || hold.calm > 0) return false
     if (!this.#hasStayed(hold, hold.held.count)) return true
-    state.spans = hold.held.count
-    state.failures = hold.held.failures
+    learned.spans = hold.held.count
+    learned.failures = hold.held.failures
     state.failureHold = null
     this.#shifts.value++
     return true
@@ -187,8 +205,10 @@ export class Learner {
     return hold.untilMs - hold.sinceMs >= this.#options.rebaselineMs && samples >= MIN_SAMPLES
   }
 
-  #publish(state: SeriesState, observedNs: number): void {
-    const latency = latencyModel(state)
+  /** What it was is packed again. */
+  #publish(state: SeriesState, learned: Learned, observedNs: number): void {
+    const latency = latencyModel(learned)
+    state.learned = pack(learned)
     const held = state.latencyHold !== null || state.failureHold !== null
     const model: SeriesModel = {
       series: state.key,
@@ -197,7 +217,7 @@ export class Learner {
       state: latency.samples < MIN_SAMPLES ? 'learning' : held ? 'frozen' : 'ready',
       observedNs,
       latency,
-      failure: failureModel(state),
+      failure: failureModel(learned),
     }
     this.#bus.publish('model', state.key.id, model)
   }
@@ -210,17 +230,16 @@ function medianOf({ within, beyond }: Summary): number {
   return inside >= 0.5 ? within.quantile(0.5 / inside) : beyond.quantile((0.5 - inside) / (1 - inside))
 }
 
+/** Of most at first. */
+const NOTHING = pack(newLearned())
+
 export function newState(key: SeriesKey): SeriesState {
   return {
     key,
     generation: 0,
     untilMs: 0,
     idleHours: 0,
-    within: new Sketch(),
-    beyond: NO_OUTLIERS,
-    limitNs: Number.POSITIVE_INFINITY,
-    spans: 0,
-    failures: 0,
+    learned: NOTHING,
     latencyHold: null,
     failureHold: null,
   }

@@ -3,8 +3,8 @@ import { CountTrack } from '../detect/counts.ts'
 import { SCALES } from '../detect/scales.ts'
 import type { Feature } from './feature.ts'
 import type { LaggedLevel } from './lagged.ts'
-import type { Series } from './landscape.ts'
 import { CLASSES, type FeatureClass, type Place, passesFloor } from './places.ts'
+import type { Series } from './series.ts'
 
 /** Whether two features are judged by the levels of the same series, so that both must begin anew when these change. */
 export function sharesLevels(one: Feature, other: Feature): boolean {

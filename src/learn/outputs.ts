@@ -3,13 +3,11 @@ import { type Band, registerBands } from '../base/bands.ts'
 import type { Registry } from '../base/counters.ts'
 import type { EventRecord } from '../bus/bus.ts'
 import { seriesLabels, serviceLabels } from '../bus/labels.ts'
-import { SCALES } from '../detect/scales.ts'
+import { MINUTE, SCALES } from '../detect/scales.ts'
 import type { Feature } from './feature.ts'
 import type { Incident } from './incident.ts'
 import type { FeatureClass } from './places.ts'
 
-/** What is seen is that of the last minute. */
-const SCALE = 1
 /** What is normal is said to reach so many standard deviations to both sides: of sampling, and of the usual change from minute to minute. */
 const BAND_Z = 3
 
@@ -83,8 +81,8 @@ function* bands(
   windowMs: number,
 ): Generator<Band> {
   for (const feature of features) {
-    const { class: of, name, place } = feature
-    const { sd, shift } = feature.judged[SCALE]
+    const { class: of, name, place, sd } = feature
+    const { shift } = feature.judged[MINUTE]
     // Nothing is said of what has not been judged: it is new, or nothing of it came in the last minute.
     if (!classes.includes(of) || sd === 0) continue
     const at = (by: number) => valueAt(feature, by, windowMs)
@@ -110,9 +108,9 @@ function* bands(
 
 /** What a departure of so much would be: in seconds, as a share, or as spans a second. */
 function valueAt({ class: of, judged }: Feature, shift: number, windowMs: number): number {
-  const { level } = judged[SCALE]
+  const { level } = judged[MINUTE]
   if (of === 'entry rate')
-    return Math.max(0, (level + 1) * Math.exp(-shift) - 1) / ((SCALES[SCALE] * windowMs) / 1000)
+    return Math.max(0, (level + 1) * Math.exp(-shift) - 1) / ((SCALES[MINUTE] * windowMs) / 1000)
   if (of.endsWith(' failure')) return Math.max(0, Math.min(1, level + shift))
   return Math.exp(level + shift) / 1e9
 }

@@ -2,8 +2,9 @@
 import type { Judged } from '../detect/judged.ts'
 import type { ShareOptions } from '../detect/shares.ts'
 import type { ClassRecord, TailLaw } from '../detect/unusual.ts'
-import type { Pod, Series, ServiceNode } from './landscape.ts'
+import type { Pod, ServiceNode } from './landscape.ts'
 import type { At } from './reading.ts'
+import type { Series } from './series.ts'
 
 /** What users read in `otlier.anomaly.feature`. */
 export type FeatureName = 'duration' | 'self' | 'gap' | 'failure' | 'rate' | 'structure'

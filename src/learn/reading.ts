@@ -5,19 +5,12 @@ import { effective } from '../detect/significance.ts'
 import { endWindow, isStep, Steps } from './calls.ts'
 import type { Feature } from './feature.ts'
 import type { LaggedLevel } from './lagged.ts'
-import {
-  isYoung,
-  type Landscape,
-  NO_SUMS,
-  newSums,
-  type Pod,
-  type Series,
-  type ServiceNode,
-} from './landscape.ts'
+import { isYoung, type Landscape, type Pod, type ServiceNode } from './landscape.ts'
 import { Nodes } from './nodes.ts'
 import type { FeatureClass } from './places.ts'
 import { noteRepeats } from './repeats.ts'
 import { Rows } from './rows.ts'
+import { NO_SUMS, newSums, type Series } from './series.ts'
 import { count, share, unitOf } from './weights.ts'
 
 const SERVER = 2
@@ -102,7 +95,7 @@ export class Reading {
       if (series === null) continue
       const pod = this.#landscape.podAt(window, cells.pod[row])
       if (series.sums === NO_SUMS) {
-        series.slowNs = 0
+        series.beginSlow()
         series.row = NONE
         series.sums = newSums()
         this.#touched.push(series)
@@ -117,10 +110,7 @@ export class Reading {
       sums.squares += cells.timedSquares[row]
       sums.clients += effective(cells.timed[row], cells.timedSquares[row])
       sums.answered += effective(cells.answered[row], cells.answeredSquares[row])
-      if (cells.slowNs[row] > series.slowNs) {
-        series.slowNs = cells.slowNs[row]
-        series.slowTrace = hex(cells.slowTrace, row)
-      }
+      series.noteSlow(cells, row)
       if (pod === null || !isYoung(pod, window.endMs)) rows.join(series, row)
       if (pod === null) continue
       let parts = this.#pods.get(pod)
@@ -337,6 +327,3 @@ function add(feature: Feature, { residual, variance, doubt, n, level }: Parts): 
   feature.d += n
   feature.e += level
 }
-
-const hex = (bytes: Uint8Array, row: number): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset + row * 16, 16).toString('hex')

@@ -1,5 +1,5 @@
 //! Releases that move requests to operations of another name: what the old ones still call is another thing then, and is learned anew.
-import type { Series } from './landscape.ts'
+import type { Series } from './series.ts'
 
 /** A release takes so long, and what is new within it came with it. */
 const TAKES_MS = 15 * 60_000

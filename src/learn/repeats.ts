@@ -1,6 +1,6 @@
 //! How often one request makes the same call: who tries again and again makes it more often than any request did before.
 
-import type { Series } from './landscape.ts'
+import type { Series } from './series.ts'
 
 /** What is usual ends one to two of these ago, so that what goes on now is no part of it. */
 const TURN_MS = 15 * 60_000

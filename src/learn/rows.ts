@@ -4,7 +4,7 @@ import type { Level } from '../detect/location.ts'
 import { Histogram, type Middle } from '../detect/robust.ts'
 import { effective } from '../detect/significance.ts'
 import type { LaggedLevel } from './lagged.ts'
-import type { Series } from './landscape.ts'
+import type { Series } from './series.ts'
 
 const NONE = -1
 

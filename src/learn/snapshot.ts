@@ -7,8 +7,8 @@ import type { Log } from '../base/log.ts'
 import { Sketch } from '../base/sketch.ts'
 import type { World } from '../base/world.ts'
 import type { SeriesKey } from '../bus/bus.ts'
-import { NO_OUTLIERS } from '../detect/latency.ts'
 import { Summary } from '../detect/summary.ts'
+import { pack, unpack } from './learned.ts'
 import type { Hold, SeriesState } from './learner.ts'
 
 const FILE = 'models.otlier'
@@ -206,31 +206,36 @@ function loadHold(stored: StoredHold | null): Hold | null {
   return { sinceMs: stored.sinceMs, untilMs: stored.untilMs, calm: stored.calm, held }
 }
 
-const storeSeries = (state: SeriesState): StoredSeries => ({
-  key: state.key,
-  generation: state.generation,
-  untilMs: state.untilMs,
-  idleHours: state.idleHours,
-  latency: {
-    within: storeSketch(state.within),
-    beyond: storeSketch(state.beyond),
-    limitNs: Number.isFinite(state.limitNs) ? state.limitNs : null,
-  },
-  failure: { spans: state.spans, failures: state.failures },
-  latencyHold: storeHold(state.latencyHold),
-  failureHold: storeHold(state.failureHold),
-})
+function storeSeries(state: SeriesState): StoredSeries {
+  const { within, beyond, limitNs, spans, failures } = unpack(state.learned)
+  return {
+    key: state.key,
+    generation: state.generation,
+    untilMs: state.untilMs,
+    idleHours: state.idleHours,
+    latency: {
+      within: storeSketch(within),
+      beyond: storeSketch(beyond),
+      limitNs: Number.isFinite(limitNs) ? limitNs : null,
+    },
+    failure: { spans, failures },
+    latencyHold: storeHold(state.latencyHold),
+    failureHold: storeHold(state.failureHold),
+  }
+}
 
 const loadSeries = (stored: StoredSeries): SeriesState => ({
   key: stored.key,
   generation: stored.generation,
   untilMs: stored.untilMs,
   idleHours: stored.idleHours ?? 0,
-  within: loadSketch(stored.latency.within),
-  beyond: stored.latency.beyond.length > 1 ? loadSketch(stored.latency.beyond) : NO_OUTLIERS,
-  limitNs: stored.latency.limitNs ?? Number.POSITIVE_INFINITY,
-  spans: stored.failure.spans,
-  failures: stored.failure.failures,
+  learned: pack({
+    within: loadSketch(stored.latency.within),
+    beyond: loadSketch(stored.latency.beyond),
+    limitNs: stored.latency.limitNs ?? Number.POSITIVE_INFINITY,
+    spans: stored.failure.spans,
+    failures: stored.failure.failures,
+  }),
   latencyHold: loadHold(stored.latencyHold),
   failureHold: loadHold(stored.failureHold),
 })

@@ -28,6 +28,13 @@ test('a burst of one window shows in one half alone, what lasts in both', () => 
   for (const scale of [0, 1]) expect(both(judged[scale])).toBeGreaterThan(4)
 })
 
+/** The mean of all levels, where each window with samples takes an eighteenth from the weight of those before it. */
+function normal(windows: readonly (readonly [n: number, residual: number, level: number])[]): number {
+  const seen = windows.filter(([n]) => n > 0)
+  const sum = (of: 0 | 2) => seen.reduce((total, window, back) => total + window[of] * (17 / 18) ** back, 0)
+  return sum(2) / sum(0)
+}
+
 test.each([0, 15, 40])('what is judged is what the last windows held, with levels about %d', about => {
   const random = seeded(about)
   const track = new LocationTrack()
@@ -45,7 +52,7 @@ test.each([0, 15, 40])('what is judged is what the last windows held, with level
       expect(judged[scale].n).toBe(sum(0))
       if (sum(0) === 0) continue
       expect(judged[scale].shift).toBeCloseTo(sum(1) / sum(0), 2.7)
-      expect(judged[scale].level).toBeCloseTo(sum(2) / sum(0), 2.7)
+      expect(judged[scale].level).toBeCloseTo(normal(windows), 3)
     }
   }
 })

@@ -20,7 +20,7 @@ function window(feature: Feature, by: number, count = 20) {
 }
 
 const shown = (feature: Feature) =>
-  feature.judged.map(({ z, shift, sd, level, n }) => [z, shift, sd, level, n])
+  feature.judged.map(({ z, shift, level, n }) => [z, shift, feature.sd, level, n])
 
 test.each(CLASSES)('%s: neighbours in one piece learn as each would alone', of => {
   const slots = new FeatureSlots()

@@ -1,7 +1,8 @@
 //! Laws of releases that rename: what an operation calls is learned anew while a release moves its calls to one of another name, and only then.
 import { expect, test } from 'vitest'
 import type { SeriesKey } from '../../src/bus/bus.ts'
-import { Landscape, type Series } from '../../src/learn/landscape.ts'
+import { Landscape } from '../../src/learn/landscape.ts'
+import type { Series } from '../../src/learn/series.ts'
 
 const MINUTE_MS = 60_000
 const CLIENT = 3

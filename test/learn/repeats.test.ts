@@ -1,7 +1,7 @@
 //! Laws of calls that are made again: what no request did before stands out, what goes on now is no part of what is usual, and a day forgets.
 import { expect, test } from 'vitest'
-import type { Series } from '../../src/learn/landscape.ts'
 import { noteRepeats, Repeats } from '../../src/learn/repeats.ts'
+import type { Series } from '../../src/learn/series.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS

@@ -1,6 +1,7 @@
 //! Where a self-test may inject what: places with enough traffic, at which the fault would be one.
 import type { FeatureWindow } from '../../bus/bus.ts'
-import type { Series, ServiceNode } from '../landscape.ts'
+import type { ServiceNode } from '../landscape.ts'
+import type { Series } from '../series.ts'
 import type { Fault, Size } from './faults.ts'
 import type { Lived } from './shadow.ts'
 

@@ -34,6 +34,8 @@ const LIVES_MS = [200, 3000] as const
 /** A kill that always came with the answer to a scrape would come at no random instant. */
 const AFTER_SCRAPE_MS = 100
 const DRAINED_MS = 120_000
+/** Of so many kills some come between a delivery and its record. */
+const ENOUGH_KILLS = 20
 /** A life lasts a second and a half, with 2,000 spans a second: less than this means that hardly anything was tried. */
 const LEAST_ACKNOWLEDGED = 500
 
@@ -156,7 +158,9 @@ if (sent.refused > 0) problems.push(`${sent.refused} spans were refused for good
 if (logs.acknowledged !== sent.accepted) problems.push('the log of the sender is not whole')
 if (logs.acknowledged < LEAST_ACKNOWLEDGED * KILLS)
   problems.push(`only ${logs.acknowledged} spans were acknowledged`)
-if (values.storage === 'disk' && (recovered === 0 || logs.again.waited === 0))
+if (values.storage === 'disk' && recovered === 0) problems.push('no kill left anything on disk')
+// A kill between a delivery and its record is a matter of chance: of a few there may be none.
+if (values.storage === 'disk' && KILLS >= ENOUGH_KILLS && logs.again.waited === 0)
   problems.push('no kill left anything on disk that had been sent')
 // Without an answer nobody but Otlier knows what it took.
 const end = await otlier.scrape()
