@@ -30,6 +30,9 @@ const EMPTY = 1
 const COUNTS = 2
 export const TRACK_WHOLE = 3
 
+/** Whether there is nothing in any window of the track that stands there. */
+export const hasNothing = (whole: Int32Array, from: number): boolean => whole[from + EMPTY] >= WINDOWS_KEPT
+
 /** Of a track by itself. */
 export const rowOf = ({ numbers, windows, counts }: TrackWidths): TrackRow => ({
   numbers: new Float32Array(numbers),
@@ -73,7 +76,7 @@ export class WindowTrack extends RowTrack {
 
   /** Whether there is nothing in any window: it need not be judged. */
   get isEmpty(): boolean {
-    return this.#get(EMPTY) >= WINDOWS_KEPT
+    return hasNothing(this.row.whole, this.row.wholeFrom)
   }
 
   /** Where the next window is put. */

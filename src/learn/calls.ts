@@ -1,4 +1,5 @@
 //! What an operation calls, and the steps that a release puts between the two: the call is made as before, and is not missing.
+import type { Feature } from './feature.ts'
 import type { Series } from './series.ts'
 
 /** What one operation calls. */
@@ -8,6 +9,8 @@ export interface Call {
   parents: number
   /** In how many windows so far, until it is known. */
   windows: number
+  /** Where it is told of that it is missing; null until it was looked up. */
+  missing: Feature | null
   /** A step makes it that an operation made itself before. */
   isMoved: boolean
   /** Hours since there was one. */
@@ -21,6 +24,7 @@ export const newCall = (child: Series): Call => ({
   child,
   parents: 0,
   windows: 0,
+  missing: null,
   isMoved: false,
   idleHours: 0,
 })

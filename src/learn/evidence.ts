@@ -277,6 +277,7 @@ export class Evidence {
       idAt,
     )
     for (const feature of gone) feature.release(this.slots)
+    for (const series of landscape.series.values()) series.forgetFeatures()
     for (const lists of [this.podsOf, this.gapsFrom]) {
       for (const [id, features] of lists) {
         const left = features.filter(feature => !gone.has(feature))

@@ -7,7 +7,7 @@ import { type Judged, JudgedAt, type Judgement, judgedWidth } from '../detect/ju
 import { LocationTrack } from '../detect/location.ts'
 import { MINUTE, SCALES } from '../detect/scales.ts'
 import { ShareTrack } from '../detect/shares.ts'
-import { TRACK_WHOLE, type TrackRow } from '../detect/track-row.ts'
+import { hasNothing, TRACK_WHOLE, type TrackRow } from '../detect/track-row.ts'
 import { CLASSES, type FeatureClass, USUAL_EXCESS } from './places.ts'
 
 /** Where in the row of a feature its numbers stand: how unusual it is, how often it departs, its standard deviation, what was judged on each scale, its tail, this window's sums, and its track. */
@@ -162,6 +162,12 @@ export class FeatureRow {
     }
   }
 
+  /** Whether none of the last windows has anything of it; never of what needs none to say so. */
+  protected get isQuiet(): boolean {
+    const { form, whole } = this.#piece
+    return form !== 'other' && hasNothing(whole, this.#row * WHOLE + TRACK)
+  }
+
   /** Its track, where that is more than a view of the row. */
   protected get ownTrack(): CountTrack | DriftTrack | undefined {
     return this.#piece.tracks[this.#row]
@@ -244,6 +250,11 @@ export class FeatureRow {
   /** Of what is counted twice as much is usual in twice as many windows. */
   protected get isCount(): boolean {
     return CLASSES[this.class].kind === 'count'
+  }
+
+  /** What is judged on one scale rests on so much. */
+  samplesAt(scale: number): number {
+    return this.numbers[judgedAt(this.from, scale) + 2]
   }
 
   /** The largest z on any scale. */

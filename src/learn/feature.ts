@@ -167,12 +167,6 @@ export class Feature extends FeatureRow {
     this.#run = null
   }
 
-  /** Whether none of the last windows has anything of it. */
-  protected get isQuiet(): boolean {
-    const { track } = this
-    return track instanceof WindowTrack && track.isEmpty
-  }
-
   /** Whether a window has anything of it: what is counted, or missing, is there when it comes; a share when there is something to take it of. */
   protected get isSeen(): boolean {
     const { kind } = CLASSES[this.class]
@@ -192,7 +186,7 @@ export class Feature extends FeatureRow {
     this.clearSums()
     const judged = JUDGEMENTS
     this.load(judged)
-    if (track instanceof WindowTrack && track.isEmpty) judged.forEach(clearJudged)
+    if (this.isQuiet) judged.forEach(clearJudged)
     // What departs says nothing about what is usual from window to window.
     else track.judge(judged, learn && Number.isNaN(this.sinceMs))
     this.store(judged)

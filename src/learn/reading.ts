@@ -2,13 +2,13 @@
 import { type FeatureWindow, MEASURE } from '../bus/bus.ts'
 import type { Middle } from '../detect/robust.ts'
 import { effective } from '../detect/significance.ts'
-import { endWindow, isStep, Steps } from './calls.ts'
+import { type Call, endWindow, isStep, Steps } from './calls.ts'
 import type { Feature } from './feature.ts'
-import type { LaggedLevel } from './lagged.ts'
 import { isYoung, type Landscape, type Pod, type ServiceNode } from './landscape.ts'
 import { Nodes } from './nodes.ts'
 import type { FeatureClass } from './places.ts'
 import { noteRepeats } from './repeats.ts'
+import { add, addParts, newParts, type Parts, residualOf } from './residuals.ts'
 import { Rows } from './rows.ts'
 import { NO_SUMS, newSums, type Series } from './series.ts'
 import { count, share, unitOf } from './weights.ts'
@@ -16,30 +16,6 @@ import { count, share, unitOf } from './weights.ts'
 const SERVER = 2
 const NONE = -1
 const HOUR_MS = 3_600_000
-
-/** The sums of one service or pod in one window. */
-interface Parts {
-  residual: number
-  variance: number
-  doubt: number
-  n: number
-  level: number
-  traces: number
-  origins: number
-  weights: number
-  squares: number
-}
-const newParts = (): Parts => ({
-  residual: 0,
-  variance: 0,
-  doubt: 0,
-  n: 0,
-  level: 0,
-  traces: 0,
-  origins: 0,
-  weights: 0,
-  squares: 0,
-})
 
 /** What a place is made of beside its service. */
 export interface At {
@@ -182,19 +158,13 @@ export class Reading {
         // What the machines do to all that run on them is not the service's.
         said.residual -= said.n * this.#nodeShiftOf(service)
         addParts(parts, said)
-        add(this.#feature('operation self', service, { series }), said)
+        add(this.#timesOf(series, 'operation self', service), said)
       }
-      const failure = this.#feature('operation failure', service, { series })
-      share(failure, series.sums.origins, series.sums.traces, series.sums)
+      const failing = this.#failuresOf(series, 'operation failure', service)
+      share(failing, series.sums.origins, series.sums.traces, series.sums)
       for (const call of series.calls) {
         const { child } = call
-        const target = child.callee ?? (child.service === service ? null : child.service)
-        const missing = this.#feature(isStep(series, child) ? 'step missing' : 'call missing', service, {
-          series,
-          target: target?.name ?? (child.peer || child.key.operation),
-          targetService: target,
-          detail: child.key.id,
-        })
+        const missing = this.#missingOf(series, call)
         if (service.releases.moved(series, child, this.#nowMs)) missing.restart()
         else share(missing, Math.min(call.parents, series.sums.spans), series.sums.spans, series.sums)
         endWindow(call)
@@ -241,27 +211,53 @@ export class Reading {
 
   #spreadCall(series: Series): void {
     const { service, callee } = series
-    const target = callee?.name ?? (series.peer || series.key.operation)
     if (callee !== null) {
-      const edge = { caller: service, target, targetService: callee }
       if (!series.isAsync) {
         if (series.gap.now.n > 0)
-          add(this.#feature('edge gap', callee, edge), residualOf(series.gap, series.gap.now, newParts()))
+          add(this.#timesOf(series, 'edge gap', callee), residualOf(series.gap, series.gap.now, newParts()))
         const unseen = this.#feature('service unseen', callee)
         unseen.a += Math.max(0, series.sums.clients - series.sums.answered)
         unseen.b += series.sums.clients
       }
-      share(this.#feature('edge failure', callee, edge), series.sums.away, series.sums.traces, series.sums)
-      return
-    }
-    // Whoever is called sends no telemetry: it is a place of its own, seen from its callers.
-    const peer = { caller: service, target }
-    if (series.duration.now.n > 0)
+    } else if (series.duration.now.n > 0)
+      // Whoever is called sends no telemetry: it is a place of its own, seen from its callers.
       add(
-        this.#feature('peer duration', service, peer),
+        this.#timesOf(series, 'peer duration', service),
         residualOf(series.duration, series.duration.now, newParts()),
       )
-    share(this.#feature('edge failure', service, peer), series.sums.away, series.sums.traces, series.sums)
+    const failing = this.#failuresOf(series, 'edge failure', callee ?? service)
+    share(failing, series.sums.away, series.sums.traces, series.sums)
+  }
+
+  // What is asked for in every window is looked up once, and again where somebody else is called.
+
+  #timesOf(series: Series, name: FeatureClass, service: ServiceNode): Feature {
+    if (series.times?.place.targetService === series.callee) return series.times
+    const feature = this.#feature(name, service, atOf(series))
+    series.times = isOwn(feature, series) ? feature : null
+    return feature
+  }
+
+  #failuresOf(series: Series, name: FeatureClass, service: ServiceNode): Feature {
+    if (series.failures?.place.targetService === series.callee) return series.failures
+    const feature = this.#feature(name, service, atOf(series))
+    series.failures = isOwn(feature, series) ? feature : null
+    return feature
+  }
+
+  #missingOf(series: Series, call: Call): Feature {
+    const { child } = call
+    const { service } = series
+    const target = child.callee ?? (child.service === service ? null : child.service)
+    if (call.missing?.place.targetService === target) return call.missing
+    const feature = this.#feature(isStep(series, child) ? 'step missing' : 'call missing', service, {
+      series,
+      target: target?.name ?? (child.peer || child.key.operation),
+      targetService: target,
+      detail: child.key.id,
+    })
+    call.missing = isOwn(feature, series) ? feature : null
+    return feature
   }
 
   /** A pod against its siblings. What all of them share cancels out. */
@@ -292,38 +288,16 @@ export class Reading {
   }
 }
 
-/**
- * The mean of one series in one window counts as at most so many spreads away, and one more for every so many samples; as many times
- * as far where the windows before were far out too.
- */
-const FEW_SPREADS = 3
-const FEW_SAMPLES = 3
+/** Where the features of one series are: an operation, or a way from the caller to whom it calls. */
+const atOf = (series: Series): At =>
+  series.isCall
+    ? {
+        caller: series.service,
+        target: series.callee?.name ?? (series.peer || series.key.operation),
+        targetService: series.callee,
+      }
+    : { series }
 
-/** Adds what one series says in one window to `into`. Nothing while its level is not known. */
-function residualOf(level: LaggedLevel, { n, mean }: Middle, into: Parts): Parts {
-  if (!level.isReady || !(n > 0)) return into
-  // One sample of a heavy tail is not yet a level: the fewer there are, the less far out they count as lying.
-  const bound = Math.sqrt(level.variance) * (FEW_SPREADS + (n - 1) / FEW_SAMPLES) * (1 + level.farWindows)
-  into.residual += n * Math.max(-bound, Math.min(bound, mean - level.mean))
-  into.variance += n * level.variance
-  into.doubt += (n * n * level.variance) / level.samples
-  into.n += n
-  into.level += n * level.mean
-  return into
-}
-
-function addParts(to: Parts, from: Parts): void {
-  to.residual += from.residual
-  to.variance += from.variance
-  to.doubt += from.doubt
-  to.n += from.n
-  to.level += from.level
-}
-
-function add(feature: Feature, { residual, variance, doubt, n, level }: Parts): void {
-  feature.a += residual
-  feature.b += variance
-  feature.c += doubt
-  feature.d += n
-  feature.e += level
-}
+/** Whether it is not the one that takes what there is no room for. */
+const isOwn = ({ place }: Feature, series: Series): boolean =>
+  place.series === series || place.caller === series.service

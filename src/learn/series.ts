@@ -2,6 +2,7 @@
 import { A_PIECE, Pieces } from '../base/slots.ts'
 import type { FeatureWindow, SeriesKey } from '../bus/bus.ts'
 import type { Call } from './calls.ts'
+import type { Feature } from './feature.ts'
 import { LaggedLevel } from './lagged.ts'
 import type { Landscape, ServiceNode } from './landscape.ts'
 import type { Repeats } from './repeats.ts'
@@ -108,6 +109,9 @@ export class Series {
   repeats: Repeats | null = null
   /** What is usual of its spans that were drawn. */
   usualRow: number = NO_ROW
+  /** Where its times and failures are told of; null until they were looked up. */
+  times: Feature | null = null
+  failures: Feature | null = null
   /** By child. */
   calls: readonly Call[] = NONE
   #piece: Piece
@@ -142,6 +146,12 @@ export class Series {
     }
     this.#at = 0
     for (const lagged of [this.self, this.gap, this.duration]) lagged.release()
+  }
+
+  /** Where it is told of is to be looked up again. */
+  forgetFeatures(): void {
+    this.times = this.failures = null
+    for (const call of this.calls) call.missing = null
   }
 
   /** The end of the last window in which it had a row. */

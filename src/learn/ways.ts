@@ -19,9 +19,9 @@ export class Ways {
     let watched = 0
     for (const feature of features) {
       if (!isWay(feature)) continue
-      const { judged } = feature
-      if (judged[SCALES.length - 1].n > 0) watched++
-      for (const [scale, { z }] of judged.entries()) if (z >= SLOW_Z) this.#slow[scale].push(feature)
+      if (feature.samplesAt(SCALES.length - 1) > 0) watched++
+      if (feature.highestZ < SLOW_Z) continue
+      for (const [scale, { z }] of feature.judged.entries()) if (z >= SLOW_Z) this.#slow[scale].push(feature)
     }
     this.together.window(
       this.#slow.map(({ length }) => length),
