@@ -98,13 +98,11 @@ export class Learner {
     state.idleHours = 0
     const learned = unpack(state.learned)
     this.#forget(state, learned, windowEndMs)
-    const ready = latencySamples(learned) >= MIN_SAMPLES
-    if (!ready || !this.#holdLatency(state, learned, summary, windowStartMs, windowEndMs))
+    const timed = latencySamples(learned) >= MIN_SAMPLES
+    if (!(timed && this.#holdLatency(state, learned, summary, windowStartMs, windowEndMs)))
       learnLatency(learned, summary)
-    if (
-      learned.spans < MIN_SAMPLES ||
-      !this.#holdFailure(state, learned, summary, windowStartMs, windowEndMs)
-    )
+    const counted = learned.spans >= MIN_SAMPLES
+    if (!(counted && this.#holdFailure(state, learned, summary, windowStartMs, windowEndMs)))
       learnFailure(learned, summary)
     this.#publish(state, learned, medianOf(summary))
   }

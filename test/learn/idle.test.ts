@@ -7,9 +7,11 @@ import { memoryBus } from '../../src/bus/memory.ts'
 import { Summary } from '../../src/detect/summary.ts'
 import { Changes } from '../../src/learn/changes.ts'
 import { fade } from '../../src/learn/fading.ts'
+import type { Feature } from '../../src/learn/feature.ts'
 import { loadPlane, storePlane } from '../../src/learn/keep.ts'
 import { Landscape } from '../../src/learn/landscape.ts'
 import { Learner } from '../../src/learn/learner.ts'
+import { idAt } from '../../src/learn/places.ts'
 import type { Series } from '../../src/learn/series.ts'
 import { decodeSnapshot, encodeSnapshot } from '../../src/learn/snapshot.ts'
 import { scene } from '../kit/plane.ts'
@@ -70,6 +72,20 @@ test('pods that are gone go first, then a service with its series, edges and fea
     .filter(({ service, isCall }) => service.name === 'carts' && !isCall)
     .map(({ self }) => self.samples)
   expect(level).toBeLessThan(60 * HOUR + 1)
+})
+
+test('what was forgotten is watched anew, though its series is known', () => {
+  const shop = scene(25, slow)
+  shop.run(6 * HOUR)
+  const { evidence } = shop.plane
+  const before = ['operation self', 'operation failure', 'edge gap', 'call missing'].map(name =>
+    evidence.features.find(({ class: of }) => of === name),
+  ) as Feature[]
+  for (const feature of before) feature.idleHours = KEPT_HOURS.series + 1
+  evidence.passHour()
+  for (const feature of before) expect(evidence.features).not.toContain(feature)
+  shop.run(HOUR)
+  expect(evidence.features.map(idAt)).toEqual(expect.arrayContaining(before.map(idAt)))
 })
 
 test('what is new is told, and what was there is not, whatever is forgotten beside it', () => {

@@ -114,10 +114,18 @@ export const IDLE = [
     {
       row: 'idle',
       guard: 'levels of series that are forgotten give their rows back',
-      file: 'learn/landscape.ts',
-      on: 'for (const lagged of [series.self, series.gap, series.duration]) lagged.release()',
+      file: 'learn/series.ts',
+      on: 'for (const lagged of [this.self, this.gap, this.duration]) lagged.release()',
       off: '',
       test: 'pods that are gone go first',
+    },
+    {
+      row: 'idle',
+      guard: 'what is forgotten is looked up no more',
+      file: 'learn/evidence.ts',
+      on: 'for (const series of landscape.series.values()) series.forgetFeatures()',
+      off: '',
+      test: 'what was forgotten is watched anew, though its series is known',
     },
     {
       row: 'idle',
