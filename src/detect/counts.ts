@@ -91,6 +91,13 @@ export class CountTrack extends RowTrack {
       this.#ring[(this.#at - back + WINDOWS_KEPT) % WINDOWS_KEPT] = this.expected
   }
 
+  /** Only this part of what was usual is to come from now on. */
+  scale(part: number): void {
+    this.expected *= part
+    for (const numbers of [this.#ring, this.#before])
+      for (let at = 0; at < numbers.length; at++) numbers[at] *= part
+  }
+
   /** What the last windows show becomes what is usual. */
   adopt(): void {
     let count = 0

@@ -115,6 +115,17 @@ const FOLLOWED_WINDOWS = 18
 /** Of a window with samples: the mean residual, and variance. */
 const PER_WINDOW = 2
 
+/** One sample that lies so many standard deviations out, more or less, is chance, however few there are. */
+const ONE_OUT = 3
+
+/**
+ * The variance of a mean by chance.
+ * @param variance sum over samples of the variance in their series
+ * @param doubt times as much, as their levels are not known for sure
+ */
+const samplingOf = (variance: number, n: number, doubt: number): number =>
+  (variance * (doubt + ONE_OUT ** 2 / n)) / (n * n)
+
 /** How the last windows of one place lie against the levels of its series. */
 export class LocationTrack extends WindowTrack {
   static readonly WIDTHS: TrackWidths = {
@@ -224,11 +235,11 @@ export class LocationTrack extends WindowTrack {
       judged.level = normal
       // Each half is as uncertain by its levels as it would be alone.
       const half = 1 + (back / 2) * doubt
-      judged.later = this.#half(scale, lateResidual, lateVariance * half, lateN)
-      judged.earlier = this.#half(scale, residual - lateResidual, (variance - lateVariance) * half, n - lateN)
+      judged.later = this.#half(scale, lateResidual, lateVariance, lateN, half)
+      judged.earlier = this.#half(scale, residual - lateResidual, variance - lateVariance, n - lateN, half)
       if (n > 0) {
         const shift = residual / n
-        const sampling = (variance * (1 + back * doubt)) / (n * n)
+        const sampling = samplingOf(variance, n, 1 + back * doubt)
         judged.sd = this.spread.sd(scale, sampling)
         judged.z = this.spread.judge(scale, shift, sampling, learn)
         judged.shift = shift
@@ -243,7 +254,7 @@ export class LocationTrack extends WindowTrack {
       this.#above = Math.max(0, this.#above + FOLLOWS * into[SCALES.length - 1].shift)
   }
 
-  #half(scale: number, residual: number, variance: number, n: number): number {
-    return n > 0 ? this.spread.z(scale, residual / n, variance / (n * n)) : 0
+  #half(scale: number, residual: number, variance: number, n: number, doubt: number): number {
+    return n > 0 ? this.spread.z(scale, residual / n, samplingOf(variance, n, doubt)) : 0
   }
 }

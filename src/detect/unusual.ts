@@ -28,16 +28,16 @@ export class ClassRecord extends PeakRecord {
   /** How often a place of the class departs in calm times, on average. */
   usual = 0
   readonly #strength: (z: number) => number
-  /** In so much strength the tail falls to an e-th. */
+  /** In so much strength the tail falls to an e-th; 0 where all places are taken to be alike. */
   readonly #slope: number
 
-  /** `learns`: as of any record. */
-  constructor({ hourly, scale, law }: ClassBelief, learns = true) {
+  /** `learns`: as of any record. `frail`: whether some places depart more often than others. */
+  constructor({ hourly, scale, law }: ClassBelief, learns = true, frail = true) {
     const strength = strengthOf[law]
     const slope = law === 'power' ? scale : scale * Math.sqrt(hourly)
     super({ rate: value => 24 * Math.exp(-(value - strength(hourly)) / slope), days: 1 }, learns)
     this.#strength = strength
-    this.#slope = slope
+    this.#slope = frail ? slope : 0
   }
 
   /** `own`: how often the place departs in calm times. */

@@ -107,13 +107,17 @@ export class Evidence {
     this.#options = options
     this.#without = new Set(options.ablate)
     const learns = !this.#without.has('calibration')
+    const frail = !this.#without.has('frailty')
     this.record = recordOfAll(learns)
     this.landscape = new Landscape(options)
     this.#reading = new Reading(this.landscape, (name, service, at) => this.feature(name, service, at))
     this.tails = Object.fromEntries(
       FEATURE_CLASSES.map(name => {
         const { hourly, scale, kind } = CLASSES[name]
-        return [name, hourly.map(z => new ClassRecord({ hourly: z, scale, law: TAIL_LAW[kind] }, learns))]
+        return [
+          name,
+          hourly.map(z => new ClassRecord({ hourly: z, scale, law: TAIL_LAW[kind] }, learns, frail)),
+        ]
       }),
     ) as unknown as Tails
   }
@@ -193,7 +197,7 @@ export class Evidence {
     this.ways.turn(this.features)
     for (const feature of this.features)
       feature.hold(this.tails[feature.class], this.ways.sharedBy(feature), this.nowMs, this.#without)
-    this.#corroboration.turn(this.features, this.record.days)
+    this.#corroboration.turn(this.features, this.#without.has('corroboration') ? 0 : this.record.days)
     const frozen = new Set<LaggedLevel>()
     for (const feature of this.features)
       if (feature.isFrozen) for (const { lagged } of levelsOf(feature)) frozen.add(lagged)

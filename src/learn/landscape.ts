@@ -5,6 +5,7 @@ import { Load } from '../detect/load.ts'
 import { type Call, newCall } from './calls.ts'
 import type { Feature } from './feature.ts'
 import { levelSlots } from './lagged.ts'
+import type { PodEntries } from './mute.ts'
 import { Releases } from './releases.ts'
 import { Series, type SeriesRows, seriesRows, type Vote } from './series.ts'
 import { Usuals } from './usual.ts'
@@ -27,6 +28,8 @@ export interface ServiceNode {
   readonly callers: Set<ServiceNode>
   readonly callees: Set<ServiceNode>
   readonly load: Load
+  /** Part of the usual traffic from outside that came in the last windows; NaN while nothing comes from there. */
+  entrySeen: number
   readonly releases: Releases
   /** Its failures: those of its pods are measured by what is usual of them. Null until there is any. */
   failures: Feature | null
@@ -39,6 +42,8 @@ export interface Pod {
   lastSeenMs: number
   idleHours: number
   readonly isYoungFrom: boolean
+  /** What it serves of what comes from outside; null where that is nothing. */
+  entries: PodEntries | null
 }
 
 /** Bounds of what is kept: beyond them nothing new is met, and it is counted. */
@@ -105,6 +110,7 @@ export class Landscape {
         callers: new Set(),
         callees: new Set(),
         load: new Load(),
+        entrySeen: Number.NaN,
         releases: new Releases(),
         failures: null,
       }
@@ -154,6 +160,7 @@ export class Landscape {
       lastSeenMs: nowMs,
       idleHours: 0,
       isYoungFrom: nowMs - service.firstSeenMs >= YOUTH_MS,
+      entries: null,
     }
     service.pods.add(pod)
     if (pod.isYoungFrom) service.releases.pod(nowMs)
@@ -218,7 +225,7 @@ export class Landscape {
 
   restorePod(key: PodKey, firstSeenMs: number, lastSeenMs: number, isYoungFrom: boolean): void {
     const service = this.serviceOf(key.service, key.namespace, key.environment, lastSeenMs)
-    const pod: Pod = { key, service, firstSeenMs, lastSeenMs, idleHours: 0, isYoungFrom }
+    const pod: Pod = { key, service, firstSeenMs, lastSeenMs, idleHours: 0, isYoungFrom, entries: null }
     service.pods.add(pod)
     this.pods.set(key.id, pod)
   }

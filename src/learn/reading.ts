@@ -1,10 +1,12 @@
 //! From a window's rows to the places that they belong to: each feature gets its sums of the window.
 import { type FeatureWindow, MEASURE } from '../bus/bus.ts'
+import type { CountTrack } from '../detect/counts.ts'
 import type { Middle } from '../detect/robust.ts'
 import { effective } from '../detect/significance.ts'
 import { type Call, endWindow, isStep, Steps } from './calls.ts'
 import type { Feature } from './feature.ts'
 import { isYoung, type Landscape, type Pod, type ServiceNode } from './landscape.ts'
+import { livingOf, noteEntries } from './mute.ts'
 import { Nodes } from './nodes.ts'
 import type { FeatureClass } from './places.ts'
 import { noteRepeats } from './repeats.ts'
@@ -16,6 +18,8 @@ import { count, share, unitOf } from './weights.ts'
 const SERVER = 2
 const NONE = -1
 const HOUR_MS = 3_600_000
+/** What came of the usual traffic follows by this part in a window. */
+const ENTRIES_FOLLOW = 1 / 3
 
 /** What a place is made of beside its service. */
 export interface At {
@@ -55,7 +59,7 @@ export class Reading {
     this.#nowMs = window.endMs
     this.#readCells(window)
     this.#readLinks(window)
-    this.#spread()
+    this.#spread(window.endMs - window.startMs)
     this.#rows.end()
     this.#touched.length = 0
     this.#services.clear()
@@ -93,6 +97,7 @@ export class Reading {
       if (parts === undefined) this.#pods.set(pod, (parts = newParts()))
       parts.origins += cells.origins[row] - cells.away[row]
       if (series.isCall) continue
+      if (isEntry(series) && cells.roots[row] > 0) noteEntries(pod, cells.roots[row])
       parts.traces += cells.traces[row]
       parts.weights += cells.timed[row]
       parts.squares += cells.timedSquares[row]
@@ -132,7 +137,7 @@ export class Reading {
   }
 
   /** From series to the places that they belong to. */
-  #spread(): void {
+  #spread(windowMs: number): void {
     this.#nodes.window(this.#pods)
     this.#nodeShift.clear()
     for (const [pod, { n }] of this.#pods) {
@@ -169,8 +174,10 @@ export class Reading {
         else share(missing, Math.min(call.parents, series.sums.spans), series.sums.spans, series.sums)
         endWindow(call)
       }
-      if (series.sums.roots > 0 && series.key.kind === SERVER)
+      if (series.sums.roots > 0 && isEntry(series)) {
+        if (Number.isNaN(service.entrySeen)) service.entrySeen = 1
         count(this.#feature('entry rate', service), series.sums.roots, series.sums)
+      }
     }
     for (const [service, parts] of this.#services) {
       service.load.add(parts.traces, parts.traces * unitOf(parts))
@@ -180,10 +187,30 @@ export class Reading {
       }
     }
     for (const [pod, parts] of this.#pods) this.#spreadPod(pod, parts)
+    for (const service of this.#landscape.services.values())
+      if (!Number.isNaN(service.entrySeen)) this.#countMute(service, windowMs)
     const hour = Math.floor(this.#nowMs / HOUR_MS)
     if (hour === this.#hour) return
     this.#hour = hour
     for (const service of this.#landscape.services.values()) this.#spreadHour(service, hour)
+  }
+
+  /** What comes from outside is counted as if the pods whose telemetry is lost had served their part of it. */
+  #countMute(service: ServiceNode, windowMs: number): void {
+    const feature = this.#feature('entry rate', service)
+    const track = feature.track as CountTrack
+    const { expected, unit } = track
+    const { a: came } = feature
+    if (expected > 0) service.entrySeen += ENTRIES_FOLLOW * (came / expected - service.entrySeen)
+    const { part, isLost, isGivenUp } = livingOf(service, service.entrySeen, unit, this.#nowMs, windowMs)
+    if (part === 1 || !(came > 0)) return
+    if (isGivenUp) track.scale(part)
+    else {
+      // As long as others may have taken over, more than usual is not believed to have come.
+      const whole = isLost ? came / part : Math.max(came, Math.min(expected, came / part))
+      feature.b *= whole / came
+      feature.a = whole
+    }
   }
 
   /** By how much the levels of a service have moved within the hour that is over. */
@@ -287,6 +314,8 @@ export class Reading {
     return of === undefined || of.n === 0 ? 0 : of.sum / of.n
   }
 }
+
+const isEntry = ({ key }: Series): boolean => key.kind === SERVER
 
 /** Where the features of one series are: an operation, or a way from the caller to whom it calls. */
 const atOf = (series: Series): At =>

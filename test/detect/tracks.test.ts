@@ -57,6 +57,24 @@ test.each([0, 15, 40])('what is judged is what the last windows held, with level
   }
 })
 
+test('two slow ones of two say less than their spread makes them, and forty of forty say as much', () => {
+  const z = (perWindow: number) => {
+    const track = new LocationTrack()
+    const judged = SCALES.map(newJudged)
+    const window = (shift: number) => {
+      track.push(perWindow * shift, perWindow * 0.25, 0, perWindow, perWindow * 15)
+      track.judge(judged, false)
+    }
+    for (let n = 0; n < 36; n++) window(0)
+    // As many of their own standard deviations above, of which what changes from window to window is a part.
+    const sd = Math.sqrt(0.25 / (2 * perWindow) + 0.2 ** 2)
+    for (let n = 0; n < 2; n++) window(6 * sd)
+    return judged[0].z
+  }
+  expect(z(1)).toBeLessThan(3)
+  expect(z(20)).toBeGreaterThan(5.5)
+})
+
 test('a level falls at once and rises slowly', () => {
   const level = (to: number) => {
     const one = new Level()

@@ -22,6 +22,10 @@ export interface Trouble {
   readonly failing?: Readonly<Record<string, number>>
   /** Services of which nothing is seen. */
   readonly mute?: readonly string[]
+  /** Pods (`carts-1`) of which nothing is seen, while they serve as before. */
+  readonly mutePods?: readonly string[]
+  /** Pods that are gone: their siblings serve what they did. */
+  readonly gone?: readonly string[]
   /** Pods (`carts-1`) that are slow alone: a factor. */
   readonly pod?: Readonly<Record<string, number>>
   /** Share of requests that come at all. */
@@ -138,11 +142,12 @@ export class Shop {
     rows: Row[],
     links: Map<number, number>,
   ): { ns: number; failed: boolean } {
-    const { mute = [] } = trouble
-    const place = Math.floor(this.#random() * PODS)
+    const { mute = [], mutePods = [], gone = [] } = trouble
+    let place = Math.floor(this.#random() * PODS)
+    if (gone.includes(`${service}-${place}`)) place = (place + 1) % PODS
     const server = SERVICES.indexOf(service as (typeof SERVICES)[number])
     const pod = server * PODS + place
-    const seen = !mute.includes(service)
+    const seen = !mute.includes(service) && !mutePods.includes(`${service}-${place}`)
     const factor = (trouble.slow?.[service] ?? 1) * (trouble.pod?.[`${service}-${place}`] ?? 1)
     const own = this.#logNormal(OWN_MS[service] * factor, 0.5)
     let below = 0

@@ -89,6 +89,14 @@ export const CALM = [
   ...teethIn('detect/tracks.test.ts', [
     {
       row: 'calm',
+      guard: 'one sample far out of few is chance',
+      file: 'detect/location.ts',
+      on: '(variance * (doubt + ONE_OUT ** 2 / n)) / (n * n)',
+      off: '(variance * doubt) / (n * n)',
+      test: 'two slow ones of two say less than their spread makes them',
+    },
+    {
+      row: 'calm',
       guard: 'the end of a surge is measured from what was usual before it',
       file: 'detect/counts.ts',
       on: 'return this.expected > SURGE * least ? least : this.expected',
@@ -112,6 +120,24 @@ export const CALM = [
       on: 'if (isCalm) feature.calmDepartures++',
       off: 'feature.calmDepartures++',
       test: 'departures of calm times are counted, and faults are not',
+    },
+  ]),
+  ...teethIn('learn/mute.test.ts', [
+    {
+      row: 'calm',
+      guard: 'pods whose telemetry is lost are counted as if they served',
+      file: 'learn/reading.ts',
+      on: 'feature.a = whole',
+      off: '',
+      test: 'one exporter of two dies, and no loss of traffic is told',
+    },
+    {
+      row: 'calm',
+      guard: 'what others have taken over is not waited for',
+      file: 'learn/mute.ts',
+      on: 'const isTakenOver = isKnown && seen > (1 + part) / 2',
+      off: 'const isTakenOver = false',
+      test: 'is all when the others do what it did',
     },
   ]),
   ...teethIn('learn/plane.test.ts', [
