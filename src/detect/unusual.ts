@@ -40,9 +40,13 @@ export class ClassRecord extends PeakRecord {
     this.#slope = frail ? slope : 0
   }
 
-  /** `own`: how often the place departs in calm times. */
+  /**
+   * Notes the peak of a departure, where it is one on this scale too: what comes more than once an hour is met only where another scale
+   * made it depart, and how often it comes cannot be told from that. Among the peaks such values would make the tail look far heavier.
+   * @param own how often the place departs in calm times
+   */
   noteZ(timeMs: number, z: number, own: number = this.usual): void {
-    this.note(timeMs, this.#at(z, own))
+    if (this.surprise(z, own) > 0) this.note(timeMs, this.#at(z, own))
   }
 
   /** ln of one over the expected number an hour: 0 is once an hour, 3.2 once a day, 5.1 once a week. `own`: as above. */

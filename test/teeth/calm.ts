@@ -122,6 +122,16 @@ export const CALM = [
       test: 'departures of calm times are counted, and faults are not',
     },
   ]),
+  ...teethIn('detect/unusual.test.ts', [
+    {
+      row: 'calm',
+      guard: 'usual values are no peaks',
+      file: 'detect/unusual.ts',
+      on: 'if (this.surprise(z, own) > 0) this.note',
+      off: 'if (z > 0) this.note',
+      test: 'usual values say nothing about the far tail: power',
+    },
+  ]),
   ...teethIn('learn/mute.test.ts', [
     {
       row: 'calm',
