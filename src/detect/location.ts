@@ -115,16 +115,14 @@ const FOLLOWED_WINDOWS = 18
 /** Of a window with samples: the mean residual, and variance. */
 const PER_WINDOW = 2
 
-/** One sample that lies so many standard deviations out, more or less, is chance, however few there are. */
-const ONE_OUT = 3
-
 /**
- * The variance of a mean by chance.
+ * The variance of a mean by chance. One sample that lies a standard deviation out, more or less, is chance however few there are, as is one
+ * item more or less of a share.
  * @param variance sum over samples of the variance in their series
  * @param doubt times as much, as their levels are not known for sure
  */
 const samplingOf = (variance: number, n: number, doubt: number): number =>
-  (variance * (doubt + ONE_OUT ** 2 / n)) / (n * n)
+  (variance * (doubt + 1 / n)) / (n * n)
 
 /** How the last windows of one place lie against the levels of its series. */
 export class LocationTrack extends WindowTrack {

@@ -3,10 +3,10 @@ import { frailty } from './frailty.ts'
 import { type Belief, PeakRecord } from './tail.ts'
 
 /**
- * Beforehand, of the deciding statistic: it reaches 0 so often a day, and an e-th of that with each step. Three times as often as it does,
+ * Beforehand, of the deciding statistic: it reaches 0 so often a day, and an e-th of that with each step. Six times as often as it does,
  * which its small peaks say within hours: until then little is known of anything.
  */
-const BELIEF_OF_ALL: Belief = { rate: surprise => 1500 * Math.exp(-surprise), days: 2, common: 1 }
+const BELIEF_OF_ALL: Belief = { rate: surprise => 3000 * Math.exp(-surprise), days: 2, common: 1 }
 
 /** By how much a z exceeds 1, in what its tail falls off with. Times: e to the root of z (Weibull, with shape 1/2). Shares and counts: a power of it. */
 export type TailLaw = 'stretched' | 'power'

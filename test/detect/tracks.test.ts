@@ -71,8 +71,8 @@ test('two slow ones of two say less than their spread makes them, and forty of f
     for (let n = 0; n < 2; n++) window(6 * sd)
     return judged[0].z
   }
-  expect(z(1)).toBeLessThan(3)
-  expect(z(20)).toBeGreaterThan(5.5)
+  expect(z(1)).toBeLessThan(5.2)
+  expect(z(20)).toBeGreaterThan(5.9)
 })
 
 test('a level falls at once and rises slowly', () => {

@@ -89,9 +89,9 @@ export const CALM = [
   ...teethIn('detect/tracks.test.ts', [
     {
       row: 'calm',
-      guard: 'one sample far out of few is chance',
+      guard: 'one sample out of few is chance',
       file: 'detect/location.ts',
-      on: '(variance * (doubt + ONE_OUT ** 2 / n)) / (n * n)',
+      on: '(variance * (doubt + 1 / n)) / (n * n)',
       off: '(variance * doubt) / (n * n)',
       test: 'two slow ones of two say less than their spread makes them',
     },
