@@ -9,6 +9,10 @@ const READY_WINDOWS = 30
 const MISSED = 8
 /** Who goes on in the place of a pod does so within so many windows. */
 const TAKEN_OVER_WINDOWS = 6
+/** Of so small a part of the traffic nothing is said of the whole. */
+const LEAST_PART = 1 / 4
+/** Siblings go on as before where at least so much of their part comes. */
+const GO_ON = 1 / 2
 /** A pod is not waited for longer than a level that stays. */
 const GIVEN_UP_MS = 3_600_000
 
@@ -73,9 +77,10 @@ export function livingOf(
     }
     entries.now = 0
   }
-  // Where all are mute it is the service that is.
-  if (mute === 0 || alive === 0) return ALL
+  if (mute === 0) return ALL
   const part = alive / (alive + mute)
+  // Where hardly any is left, or what is left has less to do as well, it is the traffic.
+  if (part < LEAST_PART || seen < GO_ON * part) return ALL
   const isKnown = longest >= TAKEN_OVER_WINDOWS
   // The others do what it did: it was taken away, and nothing is lost.
   const isTakenOver = isKnown && seen > (1 + part) / 2

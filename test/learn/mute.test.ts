@@ -53,6 +53,11 @@ describe('what the living pods serve', () => {
     expect(run(6, [0, 0], 0).part).toBe(1)
   })
 
+  test('is all where the others have less to do as well, or are too few to tell', () => {
+    expect(service([20, 20])(8, [0, 4], 0.1).part).toBe(1)
+    expect(service([20, 2])(8, [0, 2], 0.1).part).toBe(1)
+  })
+
   test('a pod that is seldom asked is not mute after a minute without requests', () => {
     const run = service([0.2, 20])
     expect(run(30, [0, 20]).part).toBe(1)

@@ -143,6 +143,14 @@ export const CALM = [
     },
     {
       row: 'calm',
+      guard: 'a loss at all pods is one of traffic',
+      file: 'learn/mute.ts',
+      on: 'if (part < LEAST_PART || seen < GO_ON * part) return ALL',
+      off: '',
+      test: 'is all where the others have less to do as well, or are too few to tell',
+    },
+    {
+      row: 'calm',
       guard: 'what others have taken over is not waited for',
       file: 'learn/mute.ts',
       on: 'const isTakenOver = isKnown && seen > (1 + part) / 2',
