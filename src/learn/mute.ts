@@ -29,7 +29,7 @@ export interface PodEntries {
   muteMs: number
 }
 
-export const newEntries = (): PodEntries => ({
+const newEntries = (): PodEntries => ({
   now: 0,
   usual: 0,
   windows: 0,
@@ -39,7 +39,7 @@ export const newEntries = (): PodEntries => ({
 })
 
 /** What is left of a service's traffic without the pods that are mute. */
-export interface Living {
+interface Living {
   /** Part of the usual traffic that the others serve: 1 where none is mute, or all are. */
   readonly part: number
   /** Nobody has taken over what is missing. */
