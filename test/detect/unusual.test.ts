@@ -9,12 +9,14 @@ const PEAKS = 20
 /** A day of peaks beyond z = 3, about one an hour, whose tail falls off as a power; and as many usual values as are told. */
 function lived(law: TailLaw, usual: number, random: () => number) {
   const record = new ClassRecord({ hourly: 3, scale: 0.14, law })
-  record.pass(DAY_MS)
   const notes: number[] = []
   for (let n = 0; n < PEAKS; n++) notes.push(3 * (1 - random()) ** -0.1)
   for (let n = 0; n < usual; n++) notes.push(Math.min(2.5, logNormal(random, 1.2, 0.5)))
   notes.sort(() => random() - 0.5)
-  for (const [n, z] of notes.entries()) record.noteZ(n, z)
+  for (const [n, z] of notes.entries()) {
+    record.pass(DAY_MS / notes.length)
+    record.noteZ(n, z)
+  }
   return record
 }
 
