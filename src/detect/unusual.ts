@@ -35,8 +35,7 @@ export class ClassRecord extends PeakRecord {
   constructor({ hourly, scale, law }: ClassBelief, learns = true, frail = true) {
     const strength = strengthOf[law]
     const slope = law === 'power' ? scale : scale * Math.sqrt(hourly)
-    const common = strength(hourly)
-    super({ rate: value => 24 * Math.exp(-(value - common) / slope), days: 1, common }, learns)
+    super({ rate: value => 24 * Math.exp(-(value - strength(hourly)) / slope), days: 1 }, learns)
     this.#strength = strength
     this.#slope = frail ? slope : 0
   }
