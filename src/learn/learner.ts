@@ -89,7 +89,8 @@ export class Learner {
   }
 
   /** Learns one summary. A window arrives in several parts while its series is new, and from several workers. */
-  hear({ series, windowStartMs, windowEndMs, summary }: SeriesSummary): void {
+  hear(heard: SeriesSummary): void {
+    const { series, summary } = heard
     let state = this.states.get(series.id)
     if (state === undefined) {
       state = newState(series)
@@ -97,13 +98,11 @@ export class Learner {
     }
     state.idleHours = 0
     const learned = unpack(state.learned)
-    this.#forget(state, learned, windowEndMs)
+    this.#forget(state, learned, heard.windowEndMs)
     const timed = latencySamples(learned) >= MIN_SAMPLES
-    if (!(timed && this.#holdLatency(state, learned, summary, windowStartMs, windowEndMs)))
-      learnLatency(learned, summary)
+    if (!(timed && this.#holdLatency(state, learned, heard))) learnLatency(learned, summary)
     const counted = learned.spans >= MIN_SAMPLES
-    if (!(counted && this.#holdFailure(state, learned, summary, windowStartMs, windowEndMs)))
-      learnFailure(learned, summary)
+    if (!(counted && this.#holdFailure(state, learned, heard))) learnFailure(learned, summary)
     this.#publish(state, learned, medianOf(summary))
   }
 
@@ -128,14 +127,8 @@ export class Learner {
   }
 
   /** Whether the window is kept out of the latency baseline. A level that has stayed for long enough becomes the baseline. */
-  #holdLatency(
-    state: SeriesState,
-    learned: Learned,
-    window: Summary,
-    startMs: number,
-    endMs: number,
-  ): boolean {
-    const hold = this.#hold(state.latencyHold, departs(learned, window), window, startMs, endMs)
+  #holdLatency(state: SeriesState, learned: Learned, heard: SeriesSummary): boolean {
+    const hold = this.#hold(state.latencyHold, departs(learned, heard.summary), heard)
     state.latencyHold = hold
     if (hold === null || hold.calm > 0) return false
     if (!this.#hasStayed(hold, hold.held.within.total + hold.held.beyond.total)) return true
@@ -151,21 +144,10 @@ export class Learner {
   }
 
   /** The same for failures. */
-  #holdFailure(
-    state: SeriesState,
-    learned: Learned,
-    window: Summary,
-    startMs: number,
-    endMs: number,
-  ): boolean {
+  #holdFailure(state: SeriesState, learned: Learned, heard: SeriesSummary): boolean {
+    const { count, failures } = heard.summary
     const usual = learned.failures / learned.spans
-    const hold = this.#hold(
-      state.failureHold,
-      clearlyMore(window.failures, window.count, usual),
-      window,
-      startMs,
-      endMs,
-    )
+    const hold = this.#hold(state.failureHold, clearlyMore(failures, count, usual), heard)
     state.failureHold = hold
     if (hold === null || hold.calm > 0) return false
     if (!this.#hasStayed(hold, hold.held.count)) return true
@@ -177,13 +159,8 @@ export class Learner {
   }
 
   /** The hold after one more window: begun, continued, calming down, or over. */
-  #hold(
-    before: Hold | null,
-    departed: boolean,
-    window: Summary,
-    startMs: number,
-    endMs: number,
-  ): Hold | null {
+  #hold(before: Hold | null, departed: boolean, heard: SeriesSummary): Hold | null {
+    const { windowStartMs: startMs, windowEndMs: endMs, summary } = heard
     // What was seen last so long ago has not stayed: a nightly job is no new level, and neither is a fault before a downtime.
     const hold = before !== null && startMs - before.untilMs > this.#options.rebaselineMs ? null : before
     if (!departed) {
@@ -194,7 +171,7 @@ export class Learner {
     const next = hold ?? { sinceMs: startMs, untilMs: endMs, calm: 0, held: new Summary() }
     next.calm = 0
     next.untilMs = Math.max(next.untilMs, endMs)
-    next.held.merge(window)
+    next.held.merge(summary)
     return next
   }
 

@@ -67,7 +67,7 @@ export function livingOf(
   let sinceMs = nowMs
   for (const { entries } of pods) {
     if (entries === null) continue
-    if (isMute(entries, unit, nowMs)) {
+    if (endWindow(entries, unit, nowMs)) {
       mute += entries.usual
       longest = Math.max(longest, ++entries.muteWindows)
       sinceMs = Math.min(sinceMs, entries.muteMs)
@@ -90,7 +90,8 @@ export function livingOf(
   return isTakenOver ? ALL : { part, isLost: isKnown, isGivenUp }
 }
 
-function isMute(entries: PodEntries, unit: number, nowMs: number): boolean {
+/** Ends a window of a pod. Returns whether it is mute. */
+function endWindow(entries: PodEntries, unit: number, nowMs: number): boolean {
   if (entries.now > 0) {
     entries.missed = entries.muteWindows = 0
     entries.muteMs = Number.NaN

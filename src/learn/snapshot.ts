@@ -4,7 +4,7 @@ import { promisify } from 'node:util'
 import { crc32, zstdCompress, zstdDecompressSync } from 'node:zlib'
 import { doubles } from '../base/doubles.ts'
 import type { Log } from '../base/log.ts'
-import { Sketch } from '../base/sketch.ts'
+import { LAST_BUCKET, Sketch } from '../base/sketch.ts'
 import type { World } from '../base/world.ts'
 import type { SeriesKey } from '../bus/bus.ts'
 import { Summary } from '../detect/summary.ts'
@@ -173,7 +173,9 @@ function storeSketch(sketch: Sketch): StoredSketch {
 }
 
 function loadSketch(stored: StoredSketch): Sketch {
-  if (!Array.isArray(stored) || !stored.every(Number.isFinite)) throw new Error('a histogram is damaged')
+  const isWhole = Array.isArray(stored) && stored.every(Number.isFinite)
+  if (!isWhole || stored[0] < 0 || stored[0] + stored.length - 1 > LAST_BUCKET + 1)
+    throw new Error('a histogram is damaged')
   const counts = doubles(stored.length - 1)
   for (let at = 1; at < stored.length; at++) counts[at - 1] = stored[at]
   return new Sketch(

@@ -6,7 +6,13 @@ import { silentLog } from '../../src/base/log.ts'
 import { memoryBus } from '../../src/bus/memory.ts'
 import { Summary } from '../../src/detect/summary.ts'
 import { Learner, newState, type SeriesState } from '../../src/learn/learner.ts'
-import { decodeSnapshot, encodeSnapshot, restoreSnapshot, saveSnapshot } from '../../src/learn/snapshot.ts'
+import {
+  decodeSnapshot,
+  encodeSnapshot,
+  restoreSnapshot,
+  saveSnapshot,
+  seal,
+} from '../../src/learn/snapshot.ts'
 import { recordedPlanes, spanAt } from '../kit/planes.ts'
 import { logNormal, seeded } from '../kit/random.ts'
 import { simulatedWorld } from '../kit/world.ts'
@@ -221,6 +227,27 @@ describe('with many series', () => {
     const snapshot = decodeSnapshot(bytes)
     expect('states' in snapshot && snapshot.states.length).toBe(1000)
   })
+})
+
+test.each([
+  ['begins below the first bucket', [-1, 1]],
+  ['goes on beyond the last bucket', [700, ...new Array(200).fill(1)]],
+  ['holds what is no number', [3, null]],
+])('a snapshot with a histogram that %s is damaged', async (_, within) => {
+  const failure = { spans: 1, failures: 0 }
+  const series = (held: unknown) => ({
+    key: { id: 'a' },
+    generation: 1,
+    untilMs: 0,
+    latency: { within: held, beyond: [0], limitNs: null },
+    failure,
+    latencyHold: null,
+    failureHold: null,
+  })
+  const decoded = async (held: unknown) =>
+    decodeSnapshot(await seal('OTLMOD01', JSON.stringify({ savedMs: 0, series: [series(held)] })))
+  expect(await decoded([3, 1])).toHaveProperty('states')
+  expect(await decoded(within)).toHaveProperty('wrong', expect.stringContaining('a histogram is damaged'))
 })
 
 test('a window whose spans have no usable times shows no median', () => {
