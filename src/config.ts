@@ -216,7 +216,7 @@ export const SETTINGS = section(
             '0s',
             '10m',
           ]),
-          trace_wait: duration('10s', 'How long a trace must be quiet before it counts as whole.', [
+          trace_wait: duration('10s', 'How long a trace of which spans are missing waits for them.', [
             '0s',
             '10m',
           ]),

@@ -47,6 +47,8 @@ export interface FeatureWindow {
   readonly worker?: string
   readonly startMs: number
   readonly endMs: number
+  /** It was published before what may come late could have come: at the end of a recording, and on stop. Whoever judges it would miss spans. */
+  readonly isPartial?: boolean
   /**
    * The worker's tables: rows name their entries by index. They are shared between messages; an entry that a row names never
    * changes, one that none names may be used for another.

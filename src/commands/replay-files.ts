@@ -106,12 +106,12 @@ export async function replayFiles(options: ReplayOptions): Promise<Replayed> {
     options.onLine?.(summary)
   }
   if (untilMs < Number.POSITIVE_INFINITY) {
-    // Silence up to that moment has been seen too, and so has all that waits for its window.
+    // Silence up to that moment has been seen too, and so has all that waits for its window, or is in one that has not ended.
     endMs = untilMs
     inspector.passTime()
     plane.account.endAt(untilMs)
-  }
-  inspector.flush()
+    inspector.flush(Number.POSITIVE_INFINITY)
+  } else inspector.flush()
   await writeEvents()
   await Promise.all([out?.end(), events?.end()])
   summary.series = registry.read('otlier.series.tracked')

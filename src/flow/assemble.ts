@@ -4,6 +4,7 @@ import type { Items } from '../base/item.ts'
 import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
 import { type Bus, NO_SAMPLES, type SeriesKey } from '../bus/bus.ts'
+import { delayOf } from '../bus/delay.ts'
 import { KEPT_HOURS } from '../bus/idle.ts'
 import { StreamClock } from './clock.ts'
 import type { Guard, Guards } from './guard.ts'
@@ -56,8 +57,8 @@ export interface Feed {
 }
 
 /**
- * One for all inspectors of a process. A window is published when the stream clock has passed its end by `traceWaitMs` and
- * `latenessMs`: then every span of its traces has come that comes within the allowed lateness, and what was published depends
+ * One for all inspectors of a process. A window is published when the stream clock has passed its end by `delayOf`: then
+ * every span that decides what belongs to it has come that comes within the allowed lateness, and what was published depends
  * neither on the order of the spans nor on the batches and inspectors they came by.
  */
 export class Assembler {
@@ -83,6 +84,8 @@ export class Assembler {
   #hasToForget = false
   /** Windows that end by then are published. */
   #closedMs = NEVER
+  /** What ends later is published before its time. */
+  #wholeMs = Number.POSITIVE_INFINITY
   /** Empty windows published in a row, in milliseconds. */
   #silentMs = 0
   readonly #late: Readonly<Record<'age' | 'clock' | 'history' | 'ahead', Cell>>
@@ -98,7 +101,7 @@ export class Assembler {
     this.#bus = bus
     this.#log = log
     this.#options = options
-    this.#clock = new StreamClock(options.windowMs)
+    this.#clock = new StreamClock(options)
     this.#pods = new PodTable(world.random())
     this.#peers = new Peers(options.windowMs)
     const series = () => this.#series
@@ -259,9 +262,16 @@ export class Assembler {
     this.#close()
   }
 
-  /** Publishes all that is open, complete or not: at the end of a recording, and on stop. */
-  flush(): void {
-    this.#closeUntil(this.#waiting.latestMs + this.#options.windowMs)
+  /**
+   * Publishes all that is open: at the end of a recording, and on stop. Windows that end later than `wholeMs` are said to be partial:
+   * unless it is given, those for which late spans may still come.
+   */
+  flush(wholeMs?: number): void {
+    const { windowMs, latenessMs } = this.#options
+    this.#wholeMs = wholeMs ?? this.#clock.nowMs - latenessMs
+    this.#closeUntil(this.#waiting.latestMs + windowMs)
+    while (this.#waiting.held > 0) this.#closeUntil(this.#closedMs + windowMs)
+    this.#wholeMs = Number.POSITIVE_INFINITY
   }
 
   #seriesOf(feed: Feed, items: Items, item: number): number {
@@ -288,8 +298,8 @@ export class Assembler {
   }
 
   #close(): void {
-    const { windowMs, latenessMs, traceWaitMs } = this.#options
-    const watermarkMs = this.#clock.nowMs - latenessMs - traceWaitMs
+    const { windowMs } = this.#options
+    const watermarkMs = this.#clock.nowMs - delayOf(this.#options)
     if (watermarkMs > NEVER) this.#closeUntil(Math.floor(watermarkMs / windowMs) * windowMs)
   }
 
@@ -328,7 +338,8 @@ export class Assembler {
       )
       for (const series of message.cells.series) this.#idle.seen(series)
       if (sheet !== null) this.#waiting.drop(sheet)
-      this.#bus.publish('features', String(startMs), message)
+      const isPartial = this.#closedMs > this.#wholeMs
+      this.#bus.publish('features', String(startMs), isPartial ? { ...message, isPartial } : message)
       this.#silentMs = sheet === null ? this.#silentMs + windowMs : 0
       if (sheet === null && this.#silentMs >= MAX_SILENCE_MS) {
         this.#log.info({}, 'no trace has ended for three minutes: windows are passed over until one does')

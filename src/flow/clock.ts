@@ -1,4 +1,5 @@
 //! The stream clock: what time it is for the telemetry of all senders together, whatever a single one of them believes.
+import { quietMs, type Waits } from '../bus/delay.ts'
 
 /** A sender counts as one of the others while it is at most so many windows behind; alone is who made so many without them. */
 const WHILE_WINDOWS = 3
@@ -27,8 +28,9 @@ interface Sender {
 }
 
 /**
- * It is the latest span end of any sender, but no single sender moves it by more than a window ahead of the others, unless
- * they have been silent while it went on for three windows. It never goes back. It is moved by requests:
+ * It is the latest span end of any sender, but no single sender moves it further ahead of the others than whole traces are
+ * waited for (so that it takes nothing from the allowed lateness of theirs), unless they have been silent while it went on for
+ * three windows. It never goes back. It is moved by requests:
  * `saw` for each sender in one, then `settle`. In silence it goes on as time does (`pass`), in a live service.
  */
 export class StreamClock {
@@ -36,6 +38,7 @@ export class StreamClock {
   nowMs: number = NEVER
   /** How often a sender's clock was found to be wrong, or to have been set back. */
   jumps = 0
+  readonly #options: Pick<Waits, 'traceWaitMs'>
   readonly #windowMs: number
   readonly #senders: (Sender | undefined)[] = []
   /** Those who have spans in the request in hand. */
@@ -51,8 +54,10 @@ export class StreamClock {
   #anchorMs: number = NEVER
   #anchorMonotonicMs = 0
 
-  constructor(windowMs: number) {
-    this.#windowMs = windowMs
+  /** The wait is read each time: it may change. */
+  constructor(options: Pick<Waits, 'traceWaitMs'> & { readonly windowMs: number }) {
+    this.#options = options
+    this.#windowMs = options.windowMs
   }
 
   /** Whether the sender's clock is ahead of everybody's. */
@@ -156,7 +161,7 @@ export class StreamClock {
     if (second === null) return this.nowMs === NEVER ? NEVER : first.latestMs
     // Whoever is that far behind is not there at the moment.
     if (second.latestMs < this.nowMs - WHILE_WINDOWS * windowMs) return first.latestMs
-    return Math.min(first.latestMs, second.latestMs + windowMs)
+    return Math.min(first.latestMs, second.latestMs + Math.min(windowMs, quietMs(this.#options)))
   }
 
   #rise(sender: Sender, endMs: number, stepMs: number): void {

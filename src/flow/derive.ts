@@ -16,6 +16,7 @@ import {
 } from './family.ts'
 import {
   DURATION_NS,
+  END_MS,
   META,
   PARENT,
   POD,
@@ -70,6 +71,8 @@ export class Deriver {
   /** What a step of weight stands for. */
   #unit = 1 / WEIGHT_STEPS
   #linkStamp = 0
+  /** How many spans are in hand, each once. */
+  #kept = 0
 
   constructor(pool: Pool, known: Known) {
     this.#pool = pool
@@ -77,18 +80,40 @@ export class Deriver {
     this.#clockOf = known.clockOf
   }
 
-  /**
-   * Adds spans of one trace to a sheet: those from place `from` to before `to` of a list of rows. What it adds does not depend
-   * on their order.
-   * @param traceAt where the pool has the trace's id, as a place among its words; -1 where there is none
-   * @param traces for how many traces this one stands, beside what its own weights say
-   */
-  derive(list: Int32Array, from: number, to: number, traceAt: number, traces: number, sheet: Sheet): void {
-    this.#unit = traces / WEIGHT_STEPS
+  /** Takes spans of one trace in hand: those from place `from` to before `to` of a list of rows. */
+  take(list: Int32Array, from: number, to: number): void {
     this.#reserve(to - from)
     const { spans } = this.#family
     for (let at = from; at < to; at++) spans[at - from] = list[at]
-    const kept = this.#family.relate(to - from)
+    this.#kept = this.#family.relate(to - from)
+  }
+
+  /**
+   * Whether nothing seems to be missing of the spans in hand: there is a root, all roots end before `untilMs`, every other
+   * span has its parent, and whatever was sent has come to somebody.
+   */
+  isWhole(untilMs: number): boolean {
+    const { spans, child, orphans } = this.#family
+    if (orphans > 0) return false
+    const { rows, doubles } = this.#pool
+    let roots = 0
+    for (let nth = 0; nth < this.#kept; nth++) {
+      if (child[nth] === NONE && (rows[spans[nth] * SPAN_WORDS + META] & KIND) === PRODUCER) return false
+      if (!this.#family.isRoot(nth)) continue
+      if (doubles[spans[nth] * SPAN_DOUBLES + END_MS] >= untilMs) return false
+      roots++
+    }
+    return roots > 0
+  }
+
+  /**
+   * Adds the spans in hand to a sheet. What it adds does not depend on their order.
+   * @param traceAt where the pool has the trace's id, as a place among its words; -1 where there is none
+   * @param traces for how many traces this one stands, beside what its own weights say
+   */
+  derive(traceAt: number, traces: number, sheet: Sheet): void {
+    this.#unit = traces / WEIGHT_STEPS
+    const kept = this.#kept
     const touched = this.#countSpans(kept, traceAt, sheet)
     if (kept > 1) this.#countLinks(kept, sheet)
     for (let cell = 0; cell < touched; cell++) this.#countTrace(cell, sheet)

@@ -51,6 +51,8 @@ export class Family {
   facts: Uint8Array = new Uint8Array(SMALLEST)
   /** The longest duration of a server that a client called, or -1. */
   servedNs: Float64Array = new Float64Array(SMALLEST)
+  /** Spans that name a parent that is not among them. */
+  orphans = 0
   /** From the end of the first span. */
   endNs: Float64Array = new Float64Array(SMALLEST)
   readonly #pool: Pool
@@ -92,15 +94,32 @@ export class Family {
       this.facts[nth] = 0
       this.servedNs[nth] = NONE
     }
-    if (kept === 1) return 1
+    this.orphans = 0
+    if (kept === 1) {
+      if (!this.isRoot(0) && !this.#isOwnParent()) this.orphans++
+      return 1
+    }
     for (let nth = 0; nth < kept; nth++) {
+      if (this.isRoot(nth)) continue
       const at = spans[nth] * SPAN_WORDS + PARENT
-      if (rows[at] === 0 && rows[at + 1] === 0) continue
       const parent = this.#places[this.#placeOf(rows[at], rows[at + 1], size)]
+      if (parent === NONE) this.orphans++
       // A span that calls itself its parent has none.
-      if (parent !== NONE && parent !== nth) this.#adopt(parent, nth)
+      else if (parent !== nth) this.#adopt(parent, nth)
     }
     return kept
+  }
+
+  isRoot(nth: number): boolean {
+    const { rows } = this.#pool
+    const at = this.spans[nth] * SPAN_WORDS + PARENT
+    return rows[at] === 0 && rows[at + 1] === 0
+  }
+
+  #isOwnParent(): boolean {
+    const { rows } = this.#pool
+    const at = this.spans[0] * SPAN_WORDS
+    return rows[at + PARENT] === rows[at + ID] && rows[at + PARENT + 1] === rows[at + ID + 1]
   }
 
   /** Tells the parent what it has to know. */

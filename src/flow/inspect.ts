@@ -38,8 +38,8 @@ const EVENTS_PER_WINDOW = 5
 export interface Inspector extends Sink {
   /** Lets event time go on by as much as the wall clock has: once a second, in a live service. */
   passTime(): void
-  /** Hands everything that is still open to the learning plane. */
-  flush(): void
+  /** Hands everything that is still open to the learning plane. See `Assembler.flush` for `wholeMs`. */
+  flush(wholeMs?: number): void
 }
 
 /** The first sink of the data plane. Malformed requests are refused; whatever detection does, the rest goes on to `next`. */
@@ -87,9 +87,9 @@ export function inspect(
       closing.attempt(() => detection.tally.passTime(world.monotonic()))
       assembling.attempt(() => assembler.passTime(world.monotonic(), options.latestMs()))
     },
-    flush() {
+    flush(wholeMs) {
       closing.attempt(() => detection.tally.flush())
-      assembling.attempt(() => assembler.flush())
+      assembling.attempt(() => assembler.flush(wholeMs))
     },
     close: () => next.close(),
   }

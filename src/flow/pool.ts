@@ -134,6 +134,20 @@ export class Pool {
     this.#freeTrace = trace
   }
 
+  /** Forgets a trace with all its spans; returns how many it had. */
+  freeAll(trace: number): number {
+    const at = trace * TRACE_WORDS
+    const count = this.traces[at + COUNT]
+    let span = this.traces[at + FIRST]
+    for (let left = count; left > 0; left--) {
+      const next = this.next[span]
+      this.freeSpan(span)
+      span = next
+    }
+    this.freeTrace(trace)
+    return count
+  }
+
   moveTo(trace: number, slotMs: number): void {
     this.#leave(trace)
     this.#enter(trace, slotMs)

@@ -1,5 +1,6 @@
 //! Traces that wait until they are whole, and the sheets of the windows that are still open: when and into what a trace is derived.
 import { type Items, NOWHERE } from '../base/item.ts'
+import { quietMs } from '../bus/delay.ts'
 import { sampledWeight, WEIGHT_STEPS } from '../wire/threshold.ts'
 import { Deriver } from './derive.ts'
 import { FLAGS_SHIFT, hashOf, type Known } from './family.ts'
@@ -22,6 +23,7 @@ import {
   WEIGHT,
 } from './pool.ts'
 import { Room, Sheet } from './sheet.ts'
+import { Thinning } from './thinning.ts'
 
 /** A trace that has more is derived in parts. */
 const MAX_TRACE_SPANS = 2 ** 13
@@ -29,19 +31,14 @@ const MAX_TRACE_SPANS = 2 ** 13
 const MAX_SHEETS = 64
 /** When there is no room even so, so large a part of it is made at once. */
 const EVICTED_PART = 64
-/** One trace in 2^12 is the least that is kept. */
-const MAX_THINNING = 12
 /** With less than this part in use, twice as many traces are kept again. */
 const THICKEN_BELOW = 1 / 4
-
-/** Whoever samples traces by their ids does not thereby choose those that are kept here. */
-const THINNING_SALT = 0x5bd1e995
 
 const NEVER = Number.NEGATIVE_INFINITY
 
 export interface WaitOptions {
   readonly windowMs: number
-  /** How long a trace must be quiet before it counts as whole. Read each time: it may change. */
+  /** How long a trace of which something is missing must be quiet before it counts as whole. Read each time: it may change. */
   readonly traceWaitMs: number
   /** Spans that may wait for the rest of their trace. */
   readonly maxSpans: number
@@ -52,11 +49,7 @@ export class Waiting {
   evicted = { full: 0, long: 0 }
   /** Spans of traces that others stand for. */
   thinned = 0
-  /** Of 2^thinning traces one is kept, chosen by a hash of its id: whole traces of some say more than parts of all. */
-  thinning = 0
-  /** Windows that begin earlier were thinned more: by so much. */
-  #thinnerBeforeMs: number = NEVER
-  #thinner = 0
+  readonly #thinning = new Thinning()
   /** The beginning of the latest window in which a span has ended. */
   latestMs: number = NEVER
   /** The beginning of the earliest window to which something can still be added. */
@@ -100,8 +93,10 @@ export class Waiting {
     const slotMs = this.#windowOf(endMs)
     if (slotMs > this.latestMs) this.latestMs = slotMs
     const traceAt = items.traceIdAt[item]
-    const isKept = traceAt === NOWHERE || this.#keeps(view.getInt32(traceAt + 8), view.getInt32(traceAt + 12))
-    if (!isKept) {
+    if (
+      traceAt !== NOWHERE &&
+      !this.#thinning.keeps(view.getInt32(traceAt + 8), view.getInt32(traceAt + 12))
+    ) {
       this.thinned++
       return
     }
@@ -159,7 +154,8 @@ export class Waiting {
   drop(sheet: Sheet): void {
     sheet.close()
     this.#sheets.delete(sheet.startMs)
-    if (sheet.startMs >= this.#thinnerBeforeMs) this.#thicken()
+    // What is missing something stands in a later window than its own.
+    if (this.#thinning.isOld(sheet.startMs - this.#options.traceWaitMs)) this.#thicken()
   }
 
   /** Calls `use` with the series and the pod of everything that waits, or stands on an open sheet. */
@@ -198,94 +194,73 @@ export class Waiting {
   /** A span without a usable trace id is a trace of its own, and has nothing to wait for. */
   #addAlone(span: number, windowMs: number): void {
     this.#spans[0] = span
-    this.#derive(0, 1, -1, windowMs)
+    this.#deriver.take(this.#spans, 0, 1)
+    this.#derive(1, -1, windowMs, windowMs)
     this.#pool.freeSpan(span)
   }
 
-  /** Whether a trace of this id is kept; the half of an id that is random by the rules of W3C decides. */
-  #keeps(high: number, low: number, thinning = this.thinning): boolean {
-    return thinning === 0 || hashOf(high ^ THINNING_SALT, low) >>> (32 - thinning) === 0
-  }
-
-  #keepsTrace(trace: number, thinning: number): boolean {
+  #keepsTrace(trace: number, thinning?: number): boolean {
     const at = trace * TRACE_WORDS
-    return this.#keeps(this.#pool.traces[at + 2], this.#pool.traces[at + 3], thinning)
+    return this.#thinning.keeps(this.#pool.traces[at + 2], this.#pool.traces[at + 3], thinning)
   }
 
   /** Keeps half as many traces; where that is not enough, takes for whole what has waited longest. */
   #makeRoom(): void {
     const pool = this.#pool
     const until = pool.spans - Math.max(1, pool.maxSpans / EVICTED_PART)
-    if (this.thinning < MAX_THINNING) {
-      this.thinning++
+    if (this.#thinning.more())
       pool.forEach(trace => {
-        if (!this.#keepsTrace(trace, this.thinning)) this.#forget(trace)
+        // Others stand for it.
+        if (!this.#keepsTrace(trace)) this.thinned += pool.freeAll(trace)
       })
-    }
     const slotMs = pool.earliestMs()
     for (let trace = pool.firstOf(slotMs); trace >= 0 && pool.spans > until; trace = pool.firstOf(slotMs)) {
       this.#evict(trace, 'full')
     }
   }
 
-  /** Others stand for this trace. */
-  #forget(trace: number): void {
-    const pool = this.#pool
-    const count = pool.traces[trace * TRACE_WORDS + COUNT]
-    this.thinned += count
-    let span = pool.traces[trace * TRACE_WORDS + FIRST]
-    for (let left = count; left > 0; left--) {
-      const next = pool.next[span]
-      pool.freeSpan(span)
-      span = next
-    }
-    pool.freeTrace(trace)
-  }
-
-  /** By how much a window was thinned at most while its spans came. */
-  #thinningOf(windowMs: number): number {
-    return windowMs < this.#thinnerBeforeMs ? Math.max(this.#thinner, this.thinning) : this.thinning
-  }
-
   /** Keeps twice as many traces where there is room for them: in windows of which no span has come yet. */
   #thicken(): void {
     const { windowMs, maxSpans } = this.#options
-    if (this.thinning === 0 || this.#pool.spans > maxSpans * THICKEN_BELOW) return
-    this.#thinner = this.#thinningOf(this.latestMs)
-    this.#thinnerBeforeMs = this.latestMs + windowMs
-    this.thinning--
+    if (this.#pool.spans <= maxSpans * THICKEN_BELOW) this.#thinning.less(this.latestMs + windowMs)
   }
 
+  /** Takes a trace for whole that may not be. */
   #evict(trace: number, reason: 'full' | 'long'): void {
     this.evicted[reason]++
     this.#deriveDue(trace, Number.POSITIVE_INFINITY)
   }
 
   /**
-   * Derives those groups of a trace whose last span ends before `untilMs`, and lets the rest wait for its own window. Spans
-   * that end further apart than a trace is waited for are different groups, in whatever order they have come.
+   * Derives what of a trace belongs to the window that ends at `untilMs`, and lets the rest wait. A group of which nothing is
+   * missing does so by the end of its root, once it has been quiet for `quietMs`; one of which something is, when no more of
+   * it can come. Spans that end further apart than a trace is waited for are different groups. Only what ends early enough to
+   * have come for certain is looked at, so that order does not matter.
    */
   #deriveDue(trace: number, untilMs: number): void {
     const pool = this.#pool
-    const { doubles, traces } = pool
+    const { traces } = pool
+    const { traceWaitMs } = this.#options
+    const settledMs = untilMs + quietMs(this.#options)
     const traceAt = trace * TRACE_WORDS
     const count = traces[traceAt + COUNT]
-    let endMs = this.#list(trace, count)
-    const isOne = !Number.isNaN(endMs)
+    let lastMs = this.#list(trace, count, settledMs)
+    const isOne = !Number.isNaN(lastMs)
     const spans = this.#spans
     let from = 0
-    let windowMs = NEVER
-    for (let to = isOne ? count : 1; to <= count; to++) {
-      if (!isOne) {
-        endMs = doubles[spans[to - 1] * SPAN_DOUBLES + END_MS]
-        const nextMs = to < count ? doubles[spans[to] * SPAN_DOUBLES + END_MS] : Number.POSITIVE_INFINITY
-        if (nextMs - endMs <= this.#options.traceWaitMs) continue
-      }
-      // A group that was one with a later one when its own window was closed, before the wait was made shorter, joins the next.
-      windowMs = Math.max(this.#windowOf(endMs), this.#settlingMs)
-      if (windowMs >= untilMs) break
-      this.#derive(from, to, traceAt, windowMs)
-      for (; from < to; from++) pool.freeSpan(spans[from])
+    while (from < count) {
+      const to = isOne ? count : this.#groupEnd(from, count)
+      const seen = isOne ? count : this.#settledEnd(from, to, settledMs)
+      if (seen === from) break
+      if (!isOne) lastMs = this.#endOf(seen - 1)
+      this.#deriver.take(spans, from, seen)
+      const isOver = seen === to && lastMs + traceWaitMs < settledMs
+      if (!isOver && !this.#deriver.isWhole(untilMs)) break
+      const ownMs = this.#windowOf(lastMs)
+      const isEarly = untilMs === Number.POSITIVE_INFINITY
+      const windowMs = isEarly ? Math.max(ownMs, this.#settlingMs) : this.#settlingMs
+      this.#derive(seen - from, traceAt, windowMs, ownMs)
+      for (; from < seen; from++) pool.freeSpan(spans[from])
     }
     if (from === count) {
       pool.freeTrace(trace)
@@ -293,44 +268,68 @@ export class Waiting {
     }
     traces[traceAt + COUNT] = 0
     traces[traceAt + FIRST] = -1
-    for (; from < count; from++) pool.chain(trace, spans[from])
-    pool.moveTo(trace, windowMs)
+    let slotMs = Number.POSITIVE_INFINITY
+    for (; from < count; from++) {
+      slotMs = Math.min(slotMs, this.#windowOf(this.#endOf(from)))
+      pool.chain(trace, spans[from])
+    }
+    pool.moveTo(trace, Math.max(slotMs, untilMs))
   }
 
-  /** Lists a trace's spans in `#spans`. Returns the end of the last; NaN where there may be several groups, then sorted by their ends. */
-  #list(trace: number, count: number): number {
+  /** The place behind the last of the sorted spans that is in the group of the one at `from`. */
+  #groupEnd(from: number, count: number): number {
+    let to = from + 1
+    while (to < count && this.#endOf(to) - this.#endOf(to - 1) <= this.#options.traceWaitMs) to++
+    return to
+  }
+
+  /** The place behind the last of the sorted spans from `from` to before `to` that ends before a time. */
+  #settledEnd(from: number, to: number, beforeMs: number): number {
+    let seen = from
+    while (seen < to && this.#endOf(seen) < beforeMs) seen++
+    return seen
+  }
+
+  /** When the span at a place of the list ends. */
+  #endOf(nth: number): number {
+    return this.#pool.doubles[this.#spans[nth] * SPAN_DOUBLES + END_MS]
+  }
+
+  /**
+   * Lists a trace's spans in `#spans`. Returns the end of the last; NaN where there may be several groups, or not all end
+   * before `beforeMs`, then sorted by their ends.
+   */
+  #list(trace: number, count: number, beforeMs: number): number {
     const { next, doubles, traces } = this.#pool
     if (count > this.#spans.length) this.#spans = new Int32Array(2 * count)
     const spans = this.#spans
     let span = traces[trace * TRACE_WORDS + FIRST]
-    for (let nth = 0; nth < count; nth++) {
-      spans[nth] = span
-      span = next[span]
-    }
     let firstMs = Number.POSITIVE_INFINITY
     let lastMs = NEVER
     for (let nth = 0; nth < count; nth++) {
-      const endMs = doubles[spans[nth] * SPAN_DOUBLES + END_MS]
+      spans[nth] = span
+      const endMs = doubles[span * SPAN_DOUBLES + END_MS]
       if (endMs < firstMs) firstMs = endMs
       if (endMs > lastMs) lastMs = endMs
+      span = next[span]
     }
-    if (lastMs - firstMs <= this.#options.traceWaitMs) return lastMs
+    if (lastMs < beforeMs && lastMs - firstMs <= this.#options.traceWaitMs) return lastMs
     spans
       .subarray(0, count)
       .sort((a, b) => doubles[a * SPAN_DOUBLES + END_MS] - doubles[b * SPAN_DOUBLES + END_MS])
     return Number.NaN
   }
 
-  /** Adds some of the listed spans, as one group, to the sheet of their window. */
-  #derive(from: number, to: number, traceAt: number, windowMs: number): void {
-    const thinning = traceAt < 0 ? 0 : this.#thinningOf(windowMs)
-    if (thinning > this.thinning && !this.#keepsTrace(traceAt / TRACE_WORDS, thinning)) {
-      this.thinned += to - from
+  /** Adds the spans in hand, as one group, to the sheet of a window. They were thinned in the window of their own. */
+  #derive(count: number, traceAt: number, windowMs: number, ownMs: number): void {
+    const thinning = traceAt < 0 ? 0 : this.#thinning.of(ownMs)
+    if (thinning > this.#thinning.now && !this.#keepsTrace(traceAt / TRACE_WORDS, thinning)) {
+      this.thinned += count
       return
     }
     const sheet = this.#sheetAt(windowMs)
-    if (sheet === null) this.#room.refused += to - from
-    else this.#deriver.derive(this.#spans, from, to, traceAt, 2 ** thinning, sheet)
+    if (sheet === null) this.#room.refused += count
+    else this.#deriver.derive(traceAt, 2 ** thinning, sheet)
   }
 
   #sheetAt(startMs: number): Sheet | null {

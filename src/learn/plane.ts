@@ -1,7 +1,8 @@
 //! The learning plane for traces: hears windows of features, learns and judges, and tells of incidents.
 import type { Registry } from '../base/counters.ts'
 import { duration, number } from '../base/words.ts'
-import type { Bus, EventRecord } from '../bus/bus.ts'
+import type { Bus, EventRecord, FeatureWindow } from '../bus/bus.ts'
+import { delayOf, type Waits } from '../bus/delay.ts'
 import { levelFor } from '../detect/unusual.ts'
 import { Account } from './account.ts'
 import { Attribution } from './attribution.ts'
@@ -16,10 +17,8 @@ import { Suppressed } from './suppressed.ts'
 import { Workers } from './workers.ts'
 
 /** Read each time: all but `windowMs`, and how many budgets there are, may change. */
-export interface PlaneOptions {
+export interface PlaneOptions extends Waits {
   readonly windowMs: number
-  readonly traceWaitMs: number
-  readonly latenessMs: number
   readonly rebaselineMs: number
   readonly maxSeries: number
   /** False incidents a day that are accepted. Several are judged side by side over one evidence; events then carry `otlier.budget`. */
@@ -117,7 +116,8 @@ export class LearningPlane {
     this.#unlisten()
   }
 
-  #hear(window: Parameters<Evidence['window']>[0]): void {
+  #hear(window: FeatureWindow): void {
+    if (window.isPartial === true) return
     const adopted = this.evidence.window(window)
     this.#attribution.note(window, this.evidence)
     for (const one of adopted) {
@@ -174,6 +174,3 @@ export class LearningPlane {
     })
   }
 }
-
-/** From the end of a window to the moment at which it is judged. */
-const delayOf = ({ traceWaitMs, latenessMs }: PlaneOptions): number => traceWaitMs + latenessMs

@@ -74,6 +74,7 @@ export function union(parts: readonly FeatureWindow[]): FeatureWindow {
   return {
     startMs,
     endMs,
+    isPartial: parts.some(({ isPartial }) => isPartial === true),
     series: tables.series,
     peers: tables.peers,
     pods: tables.pods,

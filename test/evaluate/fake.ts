@@ -82,7 +82,7 @@ export class LearningPlane {
     const event: EventRecord = {
       name: `otlier.incident.${what}`,
       timeNs: BigInt(endMs - 2 * windowMs) * 1_000_000n,
-      observedMs: endMs + traceWaitMs + latenessMs,
+      observedMs: endMs + traceWaitMs / 4 + latenessMs,
       severity: what === 'opened' ? 13 : 9,
       body: `${service} is slow`,
       traceId: '',

@@ -226,7 +226,7 @@ describe('numbers that stand for others', () => {
 })
 
 test('a sender by whom the clock goes is not forgotten, and others are', () => {
-  const clock = new StreamClock(10_000)
+  const clock = new StreamClock({ windowMs: 10_000, traceWaitMs: 10_000 })
   for (const [sender, ms] of [
     [0, 5_000],
     [1, 9_000],

@@ -57,12 +57,10 @@ const PRODUCER = 4
 const CONSUMER = 5
 const isNone = (id: string) => /^0*$/.test(id)
 
-/** The windows in which a trace ended, in their order. A trace falls apart where nothing of it ends for longer than `waitMs`. */
+/** The windows to which groups of spans belong, in their order. */
 export function featuresOf(facts: readonly Fact[], windowMs: number, waitMs: number): WindowRows[] {
   const windows = new Map<number, Tables>()
-  for (const group of groupsOf(facts, waitMs)) {
-    const latest = group.reduce((last, { endNs }) => (endNs > last ? endNs : last), 0n)
-    const startMs = Number(latest / BigInt(windowMs * 1_000_000)) * windowMs
+  for (const [startMs, group] of groupsOf(facts, windowMs, waitMs)) {
     let tables = windows.get(startMs)
     if (tables === undefined) windows.set(startMs, (tables = { cells: new Map(), links: new Map() }))
     countGroup(tables, group)
@@ -89,25 +87,73 @@ function inOrder<T>(rows: T[], keysOf: (row: T) => [string, string]): T[] {
   })
 }
 
-function groupsOf(facts: readonly Fact[], waitMs: number): Fact[][] {
+/** The groups, each with the start of its window. A span without a trace is a group where it ends. */
+function groupsOf(facts: readonly Fact[], windowMs: number, waitMs: number): [number, Fact[]][] {
   const traces = Map.groupBy(
     facts.filter(({ traceId }) => !isNone(traceId)),
     ({ traceId }) => traceId,
   )
-  const groups = facts.filter(({ traceId }) => isNone(traceId)).map(fact => [fact])
-  for (const spans of traces.values()) {
-    let group: Fact[] = []
-    for (const span of spans.toSorted((a, b) => Number(a.endNs - b.endNs))) {
-      const before = group.at(-1)
-      if (before !== undefined && span.endNs - before.endNs > BigInt(waitMs * 1_000_000)) {
-        groups.push(group)
-        group = []
-      }
-      group.push(span)
+  const startOf = ({ endNs }: Fact) => Number(endNs / nsOfMs(windowMs)) * windowMs
+  const alone = facts.filter(({ traceId }) => isNone(traceId))
+  return [
+    ...alone.map((fact): [number, Fact[]] => [startOf(fact), [fact]]),
+    ...[...traces.values()].flatMap(spans => [...groupsOfTrace(spans, startOf, windowMs, waitMs)]),
+  ]
+}
+
+const nsOfMs = (ms: number) => BigInt(ms * 1_000_000)
+
+/** Window by window. No group is due before its first span ends, so the windows until then are left out. */
+function* groupsOfTrace(
+  spans: readonly Fact[],
+  startOf: (span: Fact) => number,
+  windowMs: number,
+  waitMs: number,
+): Generator<[number, Fact[]]> {
+  let left = spans.toSorted((a, b) => Number(a.endNs - b.endNs))
+  let startMs = 0
+  while (left.length > 0) {
+    startMs = Math.max(startMs, startOf(left[0] as Fact))
+    const group = dueOf(left, nsOfMs(startMs + windowMs), waitMs)
+    if (group === undefined) {
+      startMs += windowMs
+      continue
     }
-    groups.push(group)
+    yield [startMs, group]
+    left = left.filter(span => !group.includes(span))
   }
-  return groups
+}
+
+/**
+ * The first group of what is left of a trace, in the order of the ends, if it is due in the window until
+ * `untilNs`: what ends before or shortly after that if it is complete, else all until the first pause if that
+ * was long ago.
+ */
+function dueOf(left: readonly Fact[], untilNs: bigint, waitMs: number): Fact[] | undefined {
+  const settleNs = nsOfMs(waitMs / 4)
+  const pause = left.findIndex(
+    ({ endNs }, at) => at > 0 && endNs - (left[at - 1] as Fact).endNs > nsOfMs(waitMs),
+  )
+  const near = left.slice(0, pause < 0 ? left.length : pause)
+  const seen = near.filter(({ endNs }) => endNs < untilNs + settleNs)
+  if (seen.length > 0 && isComplete(seen, untilNs)) return seen
+  const last = near.at(-1) as Fact
+  const isOver = seen.length === near.length && last.endNs + nsOfMs(waitMs) - settleNs < untilNs
+  return isOver ? near : undefined
+}
+
+/** Its roots ended in time, every parent is there, and whatever was sent was received. */
+function isComplete(seen: readonly Fact[], untilNs: bigint): boolean {
+  const ids = new Set(seen.map(({ spanId }) => spanId))
+  const roots = seen.filter(({ parentId }) => isNone(parentId))
+  const hasChild = ({ spanId }: Fact) =>
+    !isNone(spanId) && seen.some(other => other.parentId === spanId && other.spanId !== spanId)
+  return (
+    roots.length > 0 &&
+    roots.every(({ endNs }) => endNs < untilNs) &&
+    seen.every(({ parentId }) => isNone(parentId) || ids.has(parentId)) &&
+    seen.every(span => span.kind !== PRODUCER || hasChild(span))
+  )
 }
 
 /** Of spans with one id the first by their content, compared field by field. */

@@ -213,11 +213,11 @@ export const IDLE = [
     },
     {
       row: 'traces',
-      guard: 'where the wait is made shorter, no group falls into a window that is closed',
+      guard: 'what makes room falls into no window that is closed',
       file: 'flow/waiting.ts',
-      on: 'windowMs = Math.max(this.#windowOf(endMs), this.#settlingMs)',
-      off: 'windowMs = this.#windowOf(endMs)',
-      test: 'has every span once, and every window once',
+      on: 'Math.max(ownMs, this.#settlingMs)',
+      off: 'ownMs',
+      test: 'what makes room when its own window is closed already stands in the next',
     },
   ]),
   ...teethIn('flow/fanout.test.ts', [
