@@ -14,8 +14,11 @@ const CLIP = 2.5
 /** What was adopted beside a usual that is learned elsewhere follows what comes later, a window's share of it. */
 const FOLLOWS = 0.01
 
-/** So many times as many as usual are more than the usual ones. */
-const ON_TOP = 1.5
+/** So many times as many as usual, and so many standard errors more, are more than the usual ones. */
+const ON_TOP = 1.25
+/** In what is usual no window counts for more than so many times as many, once each is but a small part of it. */
+const MOST_OFTEN = 2
+const RUSH_PART = 1 / 30
 /** By so many standard errors more calls are believed to be made than were counted. */
 const ERRORS = 2
 
@@ -161,17 +164,32 @@ export class ShareTrack extends WindowTrack {
    * @param departed part of what is usual that is missing
    */
   #fewer(hits: number, whole: number, windows: number, departed: number): number {
-    const expected = this.#often * windows
-    if (!(expected > 0) || whole < ON_TOP * expected) return 1
-    const calls = this.usual * expected
+    if (!this.#hasOnTop(whole, windows)) return 1
+    const calls = this.usual * this.#often * windows
     // A few less are chance.
     return Math.max(0, Math.min(1, (1 - (hits + ERRORS * Math.sqrt(calls)) / calls) / departed))
+  }
+
+  /** More came than usual, and not by chance. */
+  #hasOnTop(whole: number, windows: number): boolean {
+    const expected = this.#often * windows
+    return expected > 0 && whole >= ON_TOP * expected + ERRORS * Math.sqrt(expected)
+  }
+
+  /** How many standard deviations there are fewer of them than usual, by their number alone: no share of more requests says more than that. */
+  #mostFewer(hits: number, whole: number, windows: number): number {
+    if (!this.#hasOnTop(whole, windows)) return Number.POSITIVE_INFINITY
+    const calls = this.usual * this.#often * windows
+    return Math.max(0, (calls - hits) / Math.sqrt(calls))
   }
 
   #follow(whole: number, windowMs: number): void {
     if (!(whole > 0)) return
     this.#windows++
-    this.#often += (whole - this.#often) * Math.max(1 / this.#windows, 1 - 0.5 ** (windowMs / HALF_LIFE_MS))
+    const part = Math.max(1 / this.#windows, 1 - 0.5 ** (windowMs / HALF_LIFE_MS))
+    // A rush of minutes must not soon be what is usual.
+    const most = part > RUSH_PART ? whole : Math.min(whole, MOST_OFTEN * this.#often)
+    this.#often += (most - this.#often) * part
   }
 
   /** What the last windows show becomes what is usual. */
@@ -251,9 +269,10 @@ export class ShareTrack extends WindowTrack {
         const part = worse === 'less' && shift > 0 ? this.#fewer(hits, whole, active, shift / usual) : 1
         judged.shift = part * shift
         judged.sd = this.spread.sd(scale, sampling)
-        judged.later = part * z(lateHits, lateWhole)
-        judged.earlier = part * z(hits - lateHits, whole - lateWhole)
-        judged.z = part * this.spread.judge(scale, shift, sampling, learn)
+        const most = worse === 'less' ? this.#mostFewer(hits, whole, active) : Number.POSITIVE_INFINITY
+        judged.later = Math.min(most, part * z(lateHits, lateWhole))
+        judged.earlier = Math.min(most, part * z(hits - lateHits, whole - lateWhole))
+        judged.z = Math.min(most, part * this.spread.judge(scale, shift, sampling, learn))
       }
       scale++
     }

@@ -13,8 +13,8 @@ const PRIOR_PEAKS = 3
 const LEAST_RATE = 1e-12
 
 export interface Belief {
-  /** Expected exceedances a day of a value, before anything was seen. Decreasing. */
-  readonly rate: (value: number) => number
+  /** Expected exceedances a day of a value, by what was not seen; `days` of calm times were. Decreasing in the value. */
+  readonly rate: (value: number, days: number) => number
   /** How many days of observation that weighs. */
   readonly days: number
   /**
@@ -76,9 +76,9 @@ export class PeakRecord {
 
   #believed(value: number): number {
     const { rate, common } = this.#belief
-    const believed = this.size * rate(value)
+    const believed = this.size * rate(value, this.days)
     if (common === undefined) return believed
-    const expected = this.size * rate(common) * this.days
+    const expected = this.size * rate(common, this.days) * this.days
     return (believed * (PRIOR_PEAKS + this.#exceedances(common))) / (PRIOR_PEAKS + expected)
   }
 

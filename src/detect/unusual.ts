@@ -15,29 +15,47 @@ const strengthOf: Readonly<Record<TailLaw, (z: number) => number>> = {
   power: z => Math.log(z),
 }
 
-interface ClassBelief {
-  /** z reaches this once an hour somewhere in the deployment, beforehand. */
+/** How far z of a class goes somewhere in a deployment. */
+export interface Reach {
+  /** It reaches this once an hour. */
   readonly hourly: number
-  /** Its tail falls off there as z to the power of -1 / `scale` does. */
+  /** There its tail falls off as z to the power of -1 / `scale` does. */
   readonly scale: number
-  readonly law: TailLaw
 }
+
+/** What is believed beforehand. */
+interface ClassBelief extends Reach {
+  readonly law: TailLaw
+  /** The same of later times, where the first hours are not like them. */
+  readonly settled?: Reach | undefined
+}
+
+/** What is believed of later times holds in full after so many days. */
+const SETTLED_DAYS = 0.5
 
 /** The peaks of z of one class on one scale. */
 export class ClassRecord extends PeakRecord {
   /** How often a place of the class departs in calm times, on average. */
   usual = 0
+  /** How much of what is believed of later times holds by now at most. */
+  settles = 1
   readonly #strength: (z: number) => number
   /** In so much strength the tail falls to an e-th; 0 where all places are taken to be alike. */
   readonly #slope: number
 
   /** `learns`: as of any record. `frail`: whether some places depart more often than others. */
-  constructor({ hourly, scale, law }: ClassBelief, learns = true, frail = true) {
+  constructor(belief: ClassBelief, learns = true, frail = true) {
+    const { law, settled = belief } = belief
     const strength = strengthOf[law]
-    const slope = law === 'power' ? scale : scale * Math.sqrt(hourly)
-    super({ rate: value => 24 * Math.exp(-(value - strength(hourly)) / slope), days: 1 }, learns)
+    const slopeOf = ({ hourly, scale }: Reach) => (law === 'power' ? scale : scale * Math.sqrt(hourly))
+    const surprise = (value: number, reach: Reach) => (value - strength(reach.hourly)) / slopeOf(reach)
+    const rate = (value: number, days: number) => {
+      const later = Math.min(this.settles, days / SETTLED_DAYS)
+      return 24 * Math.exp(-(1 - later) * surprise(value, belief) - later * surprise(value, settled))
+    }
+    super({ rate, days: 1 }, learns)
     this.#strength = strength
-    this.#slope = frail ? slope : 0
+    this.#slope = frail ? slopeOf(belief) : 0
   }
 
   /**

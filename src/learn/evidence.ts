@@ -59,6 +59,9 @@ const LONG_SILENCE_WINDOWS = 18
 /** After a silence of everybody so many windows are passed over: their traces began in it, and are not whole. */
 const PAUSE = 1
 
+/** From here on warming up is known. */
+const WARM_UP_KNOWN = 0.8
+
 /** Between windows, levels are believed to change by so much beyond what sampling explains: standard deviation of the logarithm. */
 const LEVEL_SPREAD = 0.1
 
@@ -113,10 +116,14 @@ export class Evidence {
     this.#reading = new Reading(this.landscape, (name, service, at) => this.feature(name, service, at))
     this.tails = Object.fromEntries(
       FEATURE_CLASSES.map(name => {
-        const { hourly, scale, kind } = CLASSES[name]
+        const { hourly, scale, settled, kind } = CLASSES[name]
+        const law = TAIL_LAW[kind]
         return [
           name,
-          hourly.map(z => new ClassRecord({ hourly: z, scale, law: TAIL_LAW[kind] }, learns, frail)),
+          hourly.map((z, at) => {
+            const later = settled && { hourly: settled.hourly[at], scale: settled.scale }
+            return new ClassRecord({ hourly: z, scale, law, settled: later }, learns, frail)
+          }),
         ]
       }),
     ) as unknown as Tails
@@ -206,6 +213,7 @@ export class Evidence {
       for (const lagged of [series.self, series.gap, series.duration])
         lagged.turn(frozen.has(lagged), LEVEL_SPREAD, windowMs)
       if (series.isCall && series.sums.traces > 0) series.followPerTrace()
+      series.followTraces()
       series.sums = NO_SUMS
     }
   }
@@ -229,6 +237,8 @@ export class Evidence {
       this.#levelMs = nowMs
       this.record.size = takeCensus(this.features, this.tails, this.record.days, LEVEL_EVERY_MS)
       this.record.forget(nowMs)
+      for (const tail of this.tails['young pod self'])
+        tail.settles = Math.min(1, this.landscape.warmUp.known / WARM_UP_KNOWN)
       for (const scales of Object.values(this.tails)) for (const tail of scales) tail.forget(nowMs)
       this.freezeLevel = valueFor(this.record, FREEZE_PER_DAY)
     }

@@ -63,6 +63,8 @@ interface Stored {
   /** Not in what earlier releases wrote. */
   readonly hindsight?: ReturnType<Hindsight['store']>
   readonly tails: Readonly<Record<string, readonly StoredRecord[]>>
+  /** Not in what earlier releases wrote. */
+  readonly warmUp?: readonly number[]
   readonly incidents: readonly StoredIncident[]
 }
 
@@ -129,6 +131,7 @@ export function* storeParts(plane: LearningPlane, savedMs: number): Generator<st
     record: record.store(),
     hindsight: hindsight.store(),
     tails: Object.fromEntries(FEATURE_CLASSES.map(name => [name, tails[name].map(tail => tail.store())])),
+    warmUp: landscape.warmUp.store(),
     incidents: plane.deciders[0].store(),
   }
   yield JSON.stringify(stored)
@@ -195,6 +198,7 @@ export function* loadParts(plane: LearningPlane, parts: Iterable<string>): Gener
   evidence.ways.together.restore(stored.together)
   evidence.record.restore(stored.record)
   if (stored.hindsight !== undefined) evidence.hindsight.restore(stored.hindsight)
+  if (stored.warmUp !== undefined) landscape.warmUp.restore(stored.warmUp)
   for (const name of FEATURE_CLASSES)
     for (const [scale, tail] of evidence.tails[name].entries()) {
       const kept = stored.tails[name]?.[scale]

@@ -2,6 +2,7 @@
 import type { Slots } from '../base/slots.ts'
 import type { FeatureWindow, PodKey, SeriesKey } from '../bus/bus.ts'
 import { Load } from '../detect/load.ts'
+import { WarmUp, YOUTH_MS } from '../detect/warm-up.ts'
 import { type Call, newCall } from './calls.ts'
 import type { Feature } from './feature.ts'
 import { levelSlots } from './lagged.ts'
@@ -10,8 +11,6 @@ import { Releases } from './releases.ts'
 import { Series, type SeriesRows, seriesRows, type Vote } from './series.ts'
 import { Usuals } from './usual.ts'
 
-/** A pod that appears when its service has been known for so long is young for as long: caches are cold and code is not compiled. */
-const YOUTH_MS = 5 * 60_000
 /** Operations, and services, that one series calls are told apart; further ones are left out, and counted. */
 const MOST_CALLS = 256
 
@@ -22,6 +21,9 @@ export interface ServiceNode {
   readonly namespace: string
   readonly environment: string
   readonly firstSeenMs: number
+  /** The last window in which any of its pods was seen, and the one before. */
+  lastSeenMs: number
+  seenBeforeMs: number
   readonly pods: Set<Pod>
   readonly series: Series[]
   /** Services that call it, and that it calls, by what client spans with an answer on the other side have shown. */
@@ -38,10 +40,14 @@ export interface ServiceNode {
 export interface Pod {
   readonly key: PodKey
   readonly service: ServiceNode
-  readonly firstSeenMs: number
+  /** When it was met, or came back from an absence that was not chance. */
+  firstSeenMs: number
   lastSeenMs: number
+  /** The usual time from one window with spans of it to the next; NaN while it has been in one alone. */
+  everyMs: number
   idleHours: number
-  readonly isYoungFrom: boolean
+  /** It is young from then on for a while. */
+  isYoungFrom: boolean
   /** What it serves of what comes from outside; null where that is nothing. */
   entries: PodEntries | null
 }
@@ -58,6 +64,8 @@ export class Landscape {
   readonly pods = new Map<string, Pod>()
   readonly levels: Slots<Float32Array> = levelSlots()
   readonly rows: SeriesRows = seriesRows()
+  /** How pods are slower in their first minutes. */
+  readonly warmUp = new WarmUp()
   readonly usuals = new Usuals()
   /** Rows that were left out for lack of room. */
   crowded = 0
@@ -88,8 +96,7 @@ export class Landscape {
     if (known === undefined) this.#podsOf.set(window.pods, (known = []))
     const found = known[index]
     if (found != null && this.pods.get(found.key.id) === found) {
-      found.lastSeenMs = window.endMs
-      found.idleHours = 0
+      seePod(found, window.endMs)
       return found
     }
     return (known[index] = this.#meetPod(window.pods[index], window.endMs))
@@ -105,6 +112,8 @@ export class Landscape {
         namespace,
         environment,
         firstSeenMs: nowMs,
+        lastSeenMs: nowMs,
+        seenBeforeMs: nowMs,
         pods: new Set(),
         series: [],
         callers: new Set(),
@@ -144,8 +153,7 @@ export class Landscape {
     if (key.name === '') return null
     const known = this.pods.get(key.id)
     if (known !== undefined) {
-      known.lastSeenMs = nowMs
-      known.idleHours = 0
+      seePod(known, nowMs)
       return known
     }
     if (this.pods.size >= this.#bounds.maxSeries) {
@@ -158,10 +166,12 @@ export class Landscape {
       service,
       firstSeenMs: nowMs,
       lastSeenMs: nowMs,
+      everyMs: Number.NaN,
       idleHours: 0,
       isYoungFrom: nowMs - service.firstSeenMs >= YOUTH_MS,
       entries: null,
     }
+    seeService(service, nowMs)
     service.pods.add(pod)
     if (pod.isYoungFrom) service.releases.pod(nowMs)
     this.pods.set(key.id, pod)
@@ -225,7 +235,18 @@ export class Landscape {
 
   restorePod(key: PodKey, firstSeenMs: number, lastSeenMs: number, isYoungFrom: boolean): void {
     const service = this.serviceOf(key.service, key.namespace, key.environment, lastSeenMs)
-    const pod: Pod = { key, service, firstSeenMs, lastSeenMs, idleHours: 0, isYoungFrom, entries: null }
+    const everyMs = Number.NaN
+    const pod: Pod = {
+      key,
+      service,
+      firstSeenMs,
+      lastSeenMs,
+      everyMs,
+      idleHours: 0,
+      isYoungFrom,
+      entries: null,
+    }
+    service.lastSeenMs = Math.max(service.lastSeenMs, lastSeenMs)
     service.pods.add(pod)
     this.pods.set(key.id, pod)
   }
@@ -234,5 +255,32 @@ export class Landscape {
 const voteOf = ({ votes }: Series, of: ServiceNode): Vote | undefined =>
   votes.find(({ service }) => service === of)
 
+/** A pod has been away that was not seen for more than so many times its usual time from one window to the next. */
+const ABSENCES = 10
+/** That time follows by this part from each to the next. */
+const EVERY_FOLLOWS = 0.1
+
+/** A window has spans of a pod. One that was away while its service went on has been started again, and is cold. */
+function seePod(pod: Pod, nowMs: number): void {
+  const { service } = pod
+  seeService(service, nowMs)
+  const awayMs = nowMs - pod.lastSeenMs
+  const wentOn = service.seenBeforeMs - pod.lastSeenMs
+  if (wentOn > ABSENCES * pod.everyMs) {
+    pod.firstSeenMs = nowMs
+    pod.isYoungFrom = true
+  } else if (awayMs > 0)
+    pod.everyMs = Number.isNaN(pod.everyMs) ? awayMs : pod.everyMs + EVERY_FOLLOWS * (awayMs - pod.everyMs)
+  pod.lastSeenMs = nowMs
+  pod.idleHours = 0
+}
+
+function seeService(service: ServiceNode, nowMs: number): void {
+  if (nowMs === service.lastSeenMs) return
+  service.seenBeforeMs = service.lastSeenMs
+  service.lastSeenMs = nowMs
+}
+
+/** A pod that appears when its service has been known for so long is young for as long. */
 export const isYoung = (pod: Pod, nowMs: number): boolean =>
   pod.isYoungFrom && nowMs - pod.firstSeenMs < YOUTH_MS

@@ -103,6 +103,8 @@ interface ClassRow {
   /** What z reaches once an hour somewhere in a deployment of average size, by scale, and how fast its tail falls: what is believed beforehand. */
   readonly hourly: readonly number[]
   readonly scale: number
+  /** The same once the deployment is known, where its first hours are not like the later ones. */
+  readonly settled?: { readonly hourly: readonly number[]; readonly scale: number }
   /** How many places of the class such a deployment has: with fewer it comes less often. */
   readonly places: number
   /** The least effect that counts: durations as a ratio, shares as a difference, counts as a ratio. */
@@ -153,6 +155,7 @@ export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
     kind: 'location',
     hourly: [8, 9, 9, 8.5],
     scale: 0.15,
+    settled: { hourly: [4.5, 4.4, 4.1, 3.8], scale: 0.2 },
     places: 300,
     floor: 1.4,
   },
@@ -161,6 +164,7 @@ export const CLASSES: Readonly<Record<FeatureClass, ClassRow>> = {
     kind: 'location',
     hourly: [4.7, 4.3, 3.5, 3.4],
     scale: 0.13,
+    settled: { hourly: [2.5, 2.1, 1.7, 1.4], scale: 0.16 },
     places: 250,
     floor: 1.4,
   },

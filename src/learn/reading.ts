@@ -10,7 +10,7 @@ import { livingOf, noteEntries } from './mute.ts'
 import { Nodes } from './nodes.ts'
 import type { FeatureClass } from './places.ts'
 import { noteRepeats } from './repeats.ts'
-import { add, addParts, newParts, type Parts, residualOf } from './residuals.ts'
+import { add, addParts, excuse, newParts, type Parts, residualOf } from './residuals.ts'
 import { Rows } from './rows.ts'
 import { NO_SUMS, newSums, type Series } from './series.ts'
 import { count, share, unitOf } from './weights.ts'
@@ -162,6 +162,8 @@ export class Reading {
         const said = residualOf(series.self, series.self.now, newParts())
         // What the machines do to all that run on them is not the service's.
         said.residual -= said.n * this.#nodeShiftOf(service)
+        // A rush at the service as a whole is looked at later.
+        excuse(said, Math.max(0, series.surge - service.load.more[0]))
         addParts(parts, said)
         add(this.#timesOf(series, 'operation self', service), said)
       }
@@ -186,7 +188,8 @@ export class Reading {
         share(this.#feature('service failure', service), parts.origins, parts.traces, parts)
       }
     }
-    for (const [pod, parts] of this.#pods) this.#spreadPod(pod, parts)
+    this.#landscape.warmUp.turn(this.#nowMs)
+    for (const [pod, parts] of this.#pods) this.#spreadPod(pod, parts, windowMs)
     for (const service of this.#landscape.services.values())
       if (!Number.isNaN(service.entrySeen)) this.#countMute(service, windowMs)
     const hour = Math.floor(this.#nowMs / HOUR_MS)
@@ -241,7 +244,10 @@ export class Reading {
     if (callee !== null) {
       if (!series.isAsync) {
         if (series.gap.now.n > 0)
-          add(this.#timesOf(series, 'edge gap', callee), residualOf(series.gap, series.gap.now, newParts()))
+          add(
+            this.#timesOf(series, 'edge gap', callee),
+            excuse(residualOf(series.gap, series.gap.now, newParts()), series.surge),
+          )
         const unseen = this.#feature('service unseen', callee)
         unseen.a += Math.max(0, series.sums.clients - series.sums.answered)
         unseen.b += series.sums.clients
@@ -250,7 +256,7 @@ export class Reading {
       // Whoever is called sends no telemetry: it is a place of its own, seen from its callers.
       add(
         this.#timesOf(series, 'peer duration', service),
-        residualOf(series.duration, series.duration.now, newParts()),
+        excuse(residualOf(series.duration, series.duration.now, newParts()), series.surge),
       )
     const failing = this.#failuresOf(series, 'edge failure', callee ?? service)
     share(failing, series.sums.away, series.sums.traces, series.sums)
@@ -287,8 +293,8 @@ export class Reading {
     return feature
   }
 
-  /** A pod against its siblings. What all of them share cancels out. */
-  #spreadPod(pod: Pod, parts: Parts): void {
+  /** A pod against its siblings. What all of them share cancels out, and of a young one how pods warm up. */
+  #spreadPod(pod: Pod, parts: Parts, windowMs: number): void {
     share(this.#feature('pod failure', pod.service, { pod }), parts.origins, parts.traces, parts)
     if (parts.n === 0) return
     const whole = newParts()
@@ -302,9 +308,21 @@ export class Reading {
     const rest = whole.n > 0 ? whole.residual / whole.n : 0
     const restVariance = whole.n > 0 ? whole.variance / (whole.n * whole.n) : 0
     const node = this.#nodes.shiftOf(pod) - (whole.n > 0 ? this.#nodeShiftOf(pod.service) : 0)
-    feature.a += parts.residual - parts.n * (rest + node)
-    feature.b += parts.variance + parts.n * parts.n * restVariance
-    feature.c += parts.doubt
+    const shift = parts.residual / parts.n - rest - node
+    const variance = parts.variance + parts.n * parts.n * restVariance
+    let { doubt } = parts
+    let usual = 0
+    if (young) {
+      const { warmUp } = this.#landscape
+      const ageMs = this.#nowMs - pod.firstSeenMs
+      usual = warmUp.mean(ageMs)
+      // How fast a pod warms up is its own: more samples do not tell.
+      doubt += parts.n * parts.n * warmUp.variance(ageMs)
+      if (!feature.isFrozen) warmUp.note(this.#nowMs, ageMs, shift, variance / (parts.n * parts.n), windowMs)
+    }
+    feature.a += parts.n * (shift - usual)
+    feature.b += variance
+    feature.c += doubt
     feature.d += parts.n
     feature.e += parts.level
   }

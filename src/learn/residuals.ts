@@ -47,6 +47,12 @@ export function residualOf(level: LaggedLevel, { n, mean }: Middle, into: Parts)
   return into
 }
 
+/** What a surge of requests explains of a rise is nobody's. `surge`: the logarithm of how many times as many come. */
+export function excuse(said: Parts, surge: number): Parts {
+  if (said.residual > 0) said.residual = Math.max(0, said.residual - said.n * surge)
+  return said
+}
+
 export function addParts(to: Parts, from: Parts): void {
   to.residual += from.residual
   to.variance += from.variance

@@ -62,7 +62,10 @@ const SLOW_NS = 0
 const USUAL_PER_TRACE = 1
 const NOW_PER_TRACE = 2
 const NOW_TRACES = 3
-const WIDTH = 4
+const USUAL_TRACES = 4
+const LATE_TRACES = 5
+const COUNTED = 6
+const WIDTH = 7
 
 /** Rows of numbers of thousands of series, as estimates; times need more digits. */
 interface Piece {
@@ -84,6 +87,14 @@ export const seriesRows = (): SeriesRows =>
 /** Per window with traces: about an hour, and about a minute. */
 const USUALLY = 1 / 360
 const LATELY = 1 / 5
+/** The last windows, in which a surge is looked for: so much of what they say is the last one's. */
+const SURGING = 1 / 3
+/** After so many windows it is known how many are usual. */
+const KNOWN_WINDOWS = 30
+/** From so many times as many requests on they are others than the usual ones. */
+const SURGE = 3
+/** By so many standard errors fewer are believed to have come than were counted. */
+const ERRORS = 2
 
 export class Series {
   readonly key: SeriesKey
@@ -201,6 +212,33 @@ export class Series {
 
   get nowTraces(): number {
     return this.#piece.numbers[this.#at * WIDTH + NOW_TRACES]
+  }
+
+  /** At the end of each window. */
+  followTraces(): void {
+    const { numbers } = this.#piece
+    const from = this.#at * WIDTH
+    const { traces } = this.sums
+    const windows = Math.min(1 / USUALLY, numbers[from + COUNTED] + 1)
+    numbers[from + COUNTED] = windows
+    numbers[from + LATE_TRACES] += SURGING * (traces - numbers[from + LATE_TRACES])
+    numbers[from + USUAL_TRACES] += (traces - numbers[from + USUAL_TRACES]) / windows
+  }
+
+  /**
+   * Where it is asked for many times as often as in the last hour: the logarithm of how many times, else 0. Somebody else asks then, for something
+   * else, and may have to wait for longer.
+   */
+  get surge(): number {
+    const { numbers } = this.#piece
+    const from = this.#at * WIDTH
+    if (numbers[from + COUNTED] < KNOWN_WINDOWS) return 0
+    const usual = numbers[from + USUAL_TRACES]
+    // This window's are not followed yet.
+    const before = numbers[from + LATE_TRACES]
+    const late = before + SURGING * (this.sums.traces - before)
+    const least = late - ERRORS * Math.sqrt((late * SURGING) / (2 - SURGING))
+    return least >= SURGE * usual && usual > 0 ? Math.log(least / usual) : 0
   }
 
   /** As it was known before a restart. */

@@ -2,6 +2,52 @@
 import { teethIn } from './tooth.ts'
 
 export const CALM = [
+  ...teethIn('learn/young.test.ts', [
+    {
+      row: 'calm',
+      guard: 'a pod that comes back is cold again',
+      file: 'learn/landscape.ts',
+      on: 'if (wentOn > ABSENCES * pod.everyMs) {',
+      off: 'if (wentOn < 0) {',
+      test: 'one that comes back when its siblings have gone on for a while',
+    },
+    {
+      row: 'calm',
+      guard: 'a pod that is seldom asked has not been away',
+      file: 'learn/landscape.ts',
+      on: 'if (wentOn > ABSENCES * pod.everyMs) {',
+      off: 'if (wentOn > ABSENCES * 10_000) {',
+      test: 'one that is seldom asked is not young',
+    },
+    {
+      row: 'calm',
+      guard: 'pods are compared with how pods warm up',
+      file: 'learn/reading.ts',
+      on: 'usual = warmUp.mean(ageMs)',
+      off: 'usual = 0',
+      test: 'how pods warm up is learned',
+    },
+  ]),
+  ...teethIn('detect/warm-up.test.ts', [
+    {
+      row: 'calm',
+      guard: 'no pod excuses itself',
+      file: 'detect/warm-up.ts',
+      on: 'dueMs: nowMs - ageMs + YOUTH_MS',
+      off: 'dueMs: nowMs',
+      test: 'nothing is usual until some have started',
+    },
+  ]),
+  ...teethIn('learn/surge.test.ts', [
+    {
+      row: 'calm',
+      guard: 'twice as many requests are no surge',
+      file: 'learn/series.ts',
+      on: 'least >= SURGE * usual',
+      off: 'least >= 1.2 * usual',
+      test: 'is none where twice as many come',
+    },
+  ]),
   ...teethIn('learn/ways.test.ts', [
     {
       row: 'calm',
