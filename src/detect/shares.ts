@@ -14,7 +14,7 @@ const CLIP = 2.5
 /** What was adopted beside a usual that is learned elsewhere follows what comes later, a window's share of it. */
 const FOLLOWS = 0.01
 
-/** So many times as many as usual, and so many standard errors more, are more than the usual ones. */
+/** So many times as many as usual are more than the usual ones, if they are so many standard errors more as well. */
 const ON_TOP = 1.25
 /** In what is usual no window counts for more than so many times as many, once each is but a small part of it. */
 const MOST_OFTEN = 2
@@ -173,7 +173,7 @@ export class ShareTrack extends WindowTrack {
   /** More came than usual, and not by chance. */
   #hasOnTop(whole: number, windows: number): boolean {
     const expected = this.#often * windows
-    return expected > 0 && whole >= ON_TOP * expected + ERRORS * Math.sqrt(expected)
+    return expected > 0 && whole >= Math.max(ON_TOP * expected, expected + ERRORS * Math.sqrt(expected))
   }
 
   /** How many standard deviations there are fewer of them than usual, by their number alone: no share of more requests says more than that. */
