@@ -1,17 +1,17 @@
 //! Brings spans together by trace, whatever batch or worker they came in, and publishes what whole traces say window by window.
-import { Cell, type Registry } from '../base/counters.ts'
+import type { Cell, Registry } from '../base/counters.ts'
 import type { Items } from '../base/item.ts'
 import type { Log } from '../base/log.ts'
 import type { World } from '../base/world.ts'
 import { type Bus, NO_SAMPLES, type SeriesKey } from '../bus/bus.ts'
 import { delayOf } from '../bus/delay.ts'
 import { KEPT_HOURS } from '../bus/idle.ts'
+import { registerAssembly } from './assembly-metrics.ts'
 import { StreamClock } from './clock.ts'
 import type { Guard, Guards } from './guard.ts'
 import { IdleHours, Numbers } from './numbers.ts'
 import { Peers } from './peers.ts'
 import { PodTable } from './pods.ts'
-import { BYTES_A_SPAN } from './pool.ts'
 import { Sampler } from './sampler.ts'
 import type { Group } from './series.ts'
 import { featureWindow, Ranks } from './sheet.ts'
@@ -27,8 +27,6 @@ export interface AssembleOptions extends WaitOptions {
 export const MAX_SPANS = 2 ** 18
 /** Silence is evidence, for so long. */
 const MAX_SILENCE_MS = 180_000
-/** Senders that are told of by name. */
-const MAX_NAMED_CLOCKS = 100
 
 const NEVER = Number.NEGATIVE_INFINITY
 /** Stands where no series has the number. */
@@ -128,49 +126,7 @@ export class Assembler {
         { reason },
       )
     this.#late = { age: late('age'), clock: late('clock'), history: late('history'), ahead: late('ahead') }
-    this.#register(registry)
-  }
-
-  #register(registry: Registry): void {
-    const waiting = this.#waiting
-    const gauge = (name: string, unit: string, help: string) => registry.gauge(name, unit, help)
-    const evicted = (reason: string) =>
-      registry.counter(
-        'otlier.assembly.traces.evicted',
-        '{trace}',
-        'Traces taken for whole too early: for want of room, or because they have too many spans.',
-        { reason },
-      )
-    const full = evicted('full')
-    const long = evicted('long')
-    const held = gauge('otlier.assembly.spans', '{span}', 'Spans that wait for the rest of their trace.')
-    const bytes = gauge('otlier.assembly.limit', 'By', 'What the spans that wait may take at most.')
-    const refused = gauge(
-      'otlier.assembly.refused',
-      '{span}',
-      'Spans and calls left out of a window that has as many rows as it may.',
-    )
-    const thinned = gauge(
-      'otlier.assembly.thinned',
-      '{span}',
-      'Spans left out of traces for want of room: other traces stand for theirs, with more weight.',
-    )
-    const jumps = gauge('otlier.clock.jumps', '{jump}', "How often a sender's clock was found to be off.")
-    bytes.value = this.#options.maxSpans * BYTES_A_SPAN
-    registry.beforeRead(() => {
-      full.value = waiting.evicted.full
-      long.value = waiting.evicted.long
-      held.value = waiting.held
-      thinned.value = waiting.thinned
-      refused.value = waiting.refused
-      jumps.value = this.#clock.jumps
-    })
-    registry.observe(
-      'otlier.clock.offset',
-      's',
-      'How far a sender is ahead of the others, where its clock is off; less than nothing where it is behind.',
-      () => this.#offsets(),
-    )
+    registerAssembly(registry, this.#waiting, this.#clock, this.#pods, options.maxSpans)
   }
 
   /** For each inspector its own. */
@@ -344,16 +300,6 @@ export class Assembler {
       if (sheet === null && this.#silentMs >= MAX_SILENCE_MS) {
         this.#log.info({}, 'no trace has ended for three minutes: windows are passed over until one does')
       }
-    }
-  }
-
-  *#offsets(): Generator<Cell> {
-    let told = 0
-    for (const [sender, offsetMs] of this.#clock.offsets()) {
-      if (++told > MAX_NAMED_CLOCKS) return
-      const cell = new Cell({ sender: this.#pods.clockNames[sender] })
-      cell.value = offsetMs / 1000
-      yield cell
     }
   }
 }

@@ -20,7 +20,7 @@ test('the scan bench scores every span, and marks one in a hundred once the mode
 test('the assembly bench publishes every span that it takes, but for those that wait', () => {
   const plane = assembling()
   plane.assemble(400)
-  expect(plane.waiting()).toBeGreaterThan(100_000)
+  expect(plane.waiting()).toBeGreaterThan(70_000)
   expect(plane.seen() + plane.waiting()).toBe(400 * plane.spans)
 })
 
@@ -34,6 +34,6 @@ test('the learning bench has 25 series a service, learns every window but those 
     heard += plane.learn()
   }
   expect(plane.registry.read('otlier.series.tracked')).toBe(services * SERIES_A_SERVICE)
-  expect(heard).toBe(windows - 3)
+  expect(heard).toBe(windows - 2)
   expect(plane.features()).toBeGreaterThan(2 * services * SERIES_A_SERVICE)
 })

@@ -41,7 +41,7 @@ export interface FaultScore {
   readonly incident: string
 }
 
-/** A window is closed 20 s after its end, and two must agree: what opens until then has seen the fault. */
+/** A window is closed 12.5 s after its end, and two must agree: what opens until then has seen the fault. */
 export const DETECTED_AFTER_MS = 60_000
 /** What opens later, until then, is still about the fault, but does not detect it. It counts among its incidents. */
 export const LATE_AFTER_MS = 300_000

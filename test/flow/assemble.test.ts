@@ -110,60 +110,6 @@ describe('what is published', () => {
     expect(rowsOf(to.messages)[0].cells).toMatchObject([{ spans: 1 }, { spans: 1 }])
   })
 
-  describe('what a window waits for', () => {
-    const parentId = id(7)
-    const clockTo = (ms: number) => [sent(ms - 100, 100), sent(ms - 100, 100, {}, { machine: 'm-2' })]
-    /** By window: the spans of the one trace that it has. */
-    async function windowsOf(spans: readonly Sent[]) {
-      const to = assembling()
-      await to.send(spans)
-      await to.send(clockTo(42_500))
-      return rowsOf(to.messages).map(({ startMs, cells, links }) => ({
-        second: (startMs - START_MS) / 1000,
-        spans: cells.map(({ series, spans: of }) => `${of} ${JSON.parse(series)[4]}`).sort(),
-        links: links.length,
-      }))
-    }
-    const traced = (atMs: number, durationMs: number, more: Partial<Sent['span']>) =>
-      sent(atMs, durationMs, { traceId, ...more })
-    const root = (atMs: number, durationMs: number, kind: 'server' | 'producer' = 'server') =>
-      traced(atMs, durationMs, { name: 'root', spanId: parentId, kind })
-    const child = (atMs: number, durationMs: number, kind: 'client' | 'consumer' = 'client') =>
-      traced(atMs, durationMs, { name: 'child', parentSpanId: parentId, kind })
-
-    test('nothing, where nothing is missing: a trace belongs to the window in which its root ends', async () => {
-      const windows = await windowsOf([root(8_000, 1_500), child(8_100, 1_000)])
-      expect(windows[0]).toEqual({ second: 0, spans: ['1 child', '1 root'], links: 1 })
-    })
-
-    test('what ends a little behind the root, by its own clock or because nobody waits for it', async () => {
-      const windows = await windowsOf([root(8_000, 1_500), child(8_100, 4_000)])
-      expect(windows[0]).toEqual({ second: 0, spans: ['1 child', '1 root'], links: 1 })
-      const later = await windowsOf([root(8_000, 1_500), child(8_100, 4_400)])
-      expect(later.map(({ links }) => links)).toEqual([0, 0, 0])
-    })
-
-    test('the parent of a span that names one, as long as a trace is waited for', async () => {
-      const windows = await windowsOf([child(8_100, 1_000), root(8_000, 9_000)])
-      expect(windows.slice(0, 2)).toEqual([
-        { second: 0, spans: [], links: 0 },
-        { second: 10, spans: ['1 child', '1 root'], links: 1 },
-      ])
-      const alone = await windowsOf([child(8_100, 1_000)])
-      expect(alone.map(({ spans }) => spans)).toEqual([[], ['1 child'], []])
-    })
-
-    test('whoever takes what was sent', async () => {
-      const windows = await windowsOf([root(8_000, 1_500, 'producer'), child(9_000, 8_000, 'consumer')])
-      expect(windows.slice(0, 2)).toEqual([
-        { second: 0, spans: [], links: 0 },
-        { second: 10, spans: ['1 child', '1 root'], links: 1 },
-      ])
-      const unseen = await windowsOf([root(8_000, 1_500, 'producer')])
-      expect(unseen.map(({ spans }) => spans)).toEqual([[], ['1 root'], []])
-    })
-  })
-
   test('stands in the order of its ids, and a row has the trace of its slowest span', async () => {
     const trace = (n: number) => n.toString(16).padStart(32, '0')
     const spans = [30, 10, 20].flatMap(n => [
@@ -269,20 +215,6 @@ describe('bounds', () => {
     expect(to.evicted('full')).toBeGreaterThan(1000)
   })
 
-  test('what makes room when its own window is closed already stands in the next', async () => {
-    const to = assembling({ maxSpans: 1024 })
-    const orphan = (atMs: number, n: number, name = 'orphan') =>
-      sent(atMs, 5, { traceId: `${id(n)}${CHOSEN}`, parentSpanId: id(1), name })
-    await to.send([orphan(9_000, 1, 'early')])
-    await to.send([sent(22_490, 10), sent(22_490, 10, {}, { machine: 'm-2' })])
-    expect(to.messages.map(({ cells }) => cells.length)).toEqual([0])
-    const spans = Array.from({ length: 2000 }, (_, n) => orphan(21_000, n + 2))
-    for (let at = 0; at < spans.length; at += 100) await to.send(spans.slice(at, at + 100))
-    expect(to.evicted('full')).toBeGreaterThan(0)
-    to.flush()
-    expect(cellOf(to, 'early').traces).toBeGreaterThan(0)
-  })
-
   test('a trace without end is derived in parts', async () => {
     const to = assembling()
     for (let at = 0; at < 20_000; at += 500) {
@@ -331,21 +263,6 @@ describe('time', () => {
     expect(starts(to)).toEqual([0, ...silent, 900, 910, 920])
     expect(to.messages.map(({ cells }) => cells.length)).toEqual([2, ...silent.map(() => 0), 2, 0, 0])
     expect(to.lines.filter(({ level }) => level === 'info')).toHaveLength(1)
-  })
-
-  test('at the end windows for which late spans could still have come are said to be partial', async () => {
-    const to = assembling()
-    for (let ms = 5_000; ms <= 45_000; ms += 10_000) await to.send(both(ms))
-    to.flush()
-    const partial = () =>
-      to.messages.map(({ startMs, isPartial }) => [(startMs - START_MS) / 1000, isPartial === true])
-    expect(partial()).toEqual([
-      [0, false],
-      [10, false],
-      [20, false],
-      [30, true],
-      [40, true],
-    ])
   })
 
   test('in silence windows are closed as time passes', async () => {

@@ -211,14 +211,6 @@ export const IDLE = [
       off: 'this.#byId.set(id, pod)',
       test: 'is what the plain model says, in any order',
     },
-    {
-      row: 'traces',
-      guard: 'what makes room falls into no window that is closed',
-      file: 'flow/waiting.ts',
-      on: 'Math.max(ownMs, this.#settlingMs)',
-      off: 'ownMs',
-      test: 'what makes room when its own window is closed already stands in the next',
-    },
   ]),
   ...teethIn('flow/fanout.test.ts', [
     {
