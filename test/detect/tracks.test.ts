@@ -105,6 +105,22 @@ test('a part of the calls is missing where fewer are made, and not where others 
   expect(after(50, 100)).toBeGreaterThan(1)
 })
 
+test('a rush of ten minutes that needs no calls is none of the usual requests, and the calls of those are not missing', () => {
+  const track = new ShareTrack({ worse: 'less', leastSpread: 0.01 })
+  const judged = SCALES.map(newJudged)
+  const live = (windows: number, hits: number, whole: number) => {
+    let highest = 0
+    for (let n = 0; n < windows; n++) {
+      track.push(hits, whole, true, WINDOW_MS)
+      track.judge(judged, true)
+      for (const { later, earlier } of judged) highest = Math.max(highest, Math.min(later, earlier))
+    }
+    return highest
+  }
+  live(400, 10, 10)
+  expect(live(60, 10, 90)).toBeLessThan(2.5)
+})
+
 test('of few calls some less are chance while others come on top', () => {
   const after = (hits: number) => {
     const track = new ShareTrack({ worse: 'less', leastSpread: 0.01 })
@@ -121,6 +137,8 @@ test('of few calls some less are chance while others come on top', () => {
   }
   expect(after(1.3)).toBe(0)
   expect(after(0.2)).toBeGreaterThan(1)
+  // Of twelve that are usual one was made: that is all that is known of them.
+  expect(after(0.2)).toBeLessThan(3.5)
 })
 
 test('the end of a surge is no loss, and what falls below what was usual before it is one', () => {

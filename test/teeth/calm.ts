@@ -38,6 +38,24 @@ export const CALM = [
       test: 'nothing is usual until some have started',
     },
   ]),
+  ...teethIn('detect/tracks.test.ts', [
+    {
+      row: 'calm',
+      guard: 'a rush of minutes is not soon what is usual',
+      file: 'detect/shares.ts',
+      on: 'part > RUSH_PART ? whole : Math.min(whole, MOST_OFTEN * this.#often)',
+      off: 'whole',
+      test: 'a rush of ten minutes that needs no calls',
+    },
+    {
+      row: 'calm',
+      guard: 'no share of more requests says more than the number of calls does',
+      file: 'detect/shares.ts',
+      on: 'judged.z = Math.min(most, part',
+      off: 'judged.z = Math.min(1e9, part',
+      test: 'of few calls some less are chance while others come on top',
+    },
+  ]),
   ...teethIn('learn/surge.test.ts', [
     {
       row: 'calm',
