@@ -4,9 +4,16 @@ import { type Belief, PeakRecord } from './tail.ts'
 
 /**
  * Beforehand, of the deciding statistic: it reaches 0 so often a day, and an e-th of that with each step. Six times as often as it does,
- * which its small peaks say within hours: until then little is known of anything.
+ * which its small peaks say within hours: until then little is known of anything. After a day that is over, and what counts far out is that a
+ * few peaks a week are of another kind, which no class expects (a sampling rate that changes, the first night of a job), and go two and a
+ * half times as far.
  */
-const BELIEF_OF_ALL: Belief = { rate: surprise => 3000 * Math.exp(-surprise), days: 2, common: 1 }
+const BELIEF_OF_ALL: Belief = {
+  rate: (surprise, days) =>
+    3000 * Math.exp(-surprise) + 45 * Math.min(1, days) ** 2 * Math.exp(-surprise / 2.5),
+  days: 2,
+  common: 1,
+}
 
 /** By how much a z exceeds 1, in what its tail falls off with. Times: e to the root of z (Weibull, with shape 1/2). Shares and counts: a power of it. */
 export type TailLaw = 'stretched' | 'power'
