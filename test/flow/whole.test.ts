@@ -46,6 +46,17 @@ describe('what a window waits for', () => {
       { second: 0, spans: [], links: 0 },
       { second: 10, spans: ['1 child', '1 root'], links: 1 },
     ])
+    // Its root is there, and its own parent ends later.
+    const spanId = id(9)
+    const between = await windowsOf([
+      root(8_000, 1_500),
+      traced(8_200, 800, { name: 'grandchild', parentSpanId: spanId }),
+      traced(8_100, 6_000, { name: 'child', spanId, parentSpanId: parentId }),
+    ])
+    expect(between.slice(0, 2)).toEqual([
+      { second: 0, spans: [], links: 0 },
+      { second: 10, spans: ['1 child', '1 grandchild', '1 root'], links: 2 },
+    ])
     const alone = await windowsOf([child(8_100, 1_000)])
     expect(alone.map(({ spans }) => spans)).toEqual([[], ['1 child'], []])
   })

@@ -8,7 +8,7 @@ export const ORDER = [
       guard: 'a window waits for spans that are late by as much as is allowed',
       file: 'flow/assemble.ts',
       on: 'const watermarkMs = this.#clock.nowMs - delayOf(this.#options)',
-      off: 'const watermarkMs = this.#clock.nowMs - delayOf(this.#options) / 4',
+      off: 'const watermarkMs = this.#clock.nowMs - delayOf(this.#options) / 2',
       test: 'in world 10 > when exports overtake each other within the allowed lateness',
     },
     {
