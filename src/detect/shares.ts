@@ -157,30 +157,10 @@ export class ShareTrack extends WindowTrack {
     this.#whole += whole
   }
 
-  /**
-   * Many that come on top, and need none, lower the share too; but what is no longer done is done less often. How much of the departure
-   * that is.
-   * @param windows those in which there was anything
-   * @param departed part of what is usual that is missing
-   */
-  #fewer(hits: number, whole: number, windows: number, departed: number): number {
-    if (!this.#hasOnTop(whole, windows)) return 1
-    const calls = this.usual * this.#often * windows
-    // A few less are chance.
-    return Math.max(0, Math.min(1, (1 - (hits + ERRORS * Math.sqrt(calls)) / calls) / departed))
-  }
-
-  /** More came than usual, and not by chance. */
+  /** More came in so many windows than usual, and not by chance. */
   #hasOnTop(whole: number, windows: number): boolean {
     const expected = this.#often * windows
     return expected > 0 && whole >= Math.max(ON_TOP * expected, expected + ERRORS * Math.sqrt(expected))
-  }
-
-  /** How many standard deviations there are fewer of them than usual, by their number alone: no share of more requests says more than that. */
-  #mostFewer(hits: number, whole: number, windows: number): number {
-    if (!this.#hasOnTop(whole, windows)) return Number.POSITIVE_INFINITY
-    const calls = this.usual * this.#often * windows
-    return Math.max(0, (calls - hits) / Math.sqrt(calls))
   }
 
   #follow(whole: number, windowMs: number): void {
@@ -266,10 +246,14 @@ export class ShareTrack extends WindowTrack {
       if (whole > 0 && isReady) {
         const shift = (hits / whole - usual) * (worse === 'more' ? 1 : -1)
         const sampling = samplingOf(usual, whole) + doubt
-        const part = worse === 'less' && shift > 0 ? this.#fewer(hits, whole, active, shift / usual) : 1
+        // Many that come on top, and need none, lower the share too; but what is no longer done is done less often.
+        const onTop = worse === 'less' && this.#hasOnTop(whole, active)
+        const calls = this.usual * this.#often * active
+        const part = onTop && shift > 0 ? fewer(hits, calls, shift / usual) : 1
+        // No share of more requests says more than their number alone.
+        const most = onTop ? Math.max(0, (calls - hits) / Math.sqrt(calls)) : Number.POSITIVE_INFINITY
         judged.shift = part * shift
         judged.sd = this.spread.sd(scale, sampling)
-        const most = worse === 'less' ? this.#mostFewer(hits, whole, active) : Number.POSITIVE_INFINITY
         judged.later = Math.min(most, part * z(lateHits, lateWhole))
         judged.earlier = Math.min(most, part * z(hits - lateHits, whole - lateWhole))
         judged.z = Math.min(most, part * this.spread.judge(scale, shift, sampling, learn))
@@ -280,6 +264,14 @@ export class ShareTrack extends WindowTrack {
       this.#above = Math.max(0, this.#above + FOLLOWS * into[SCALES.length - 1].shift)
   }
 }
+
+/**
+ * How much of a departure it is that fewer calls are made. A few less are chance.
+ * @param calls that are usual
+ * @param departed part of what is usual that is missing
+ */
+const fewer = (hits: number, calls: number, departed: number): number =>
+  Math.max(0, Math.min(1, (1 - (hits + ERRORS * Math.sqrt(calls)) / calls) / departed))
 
 /** 1/n: one item more or less is chance, however seldom it is. */
 const samplingOf = (usual: number, n: number): number => (usual * (1 - usual)) / n + 1 / (n * n)
